@@ -1,0 +1,1 @@
+//! SHA-1 as a chain of states.

@@ -1,0 +1,1 @@
+//! The chunks/ folder of one fetch.

@@ -1,0 +1,1 @@
+//! d.json, replaced in one step.

@@ -1,0 +1,1 @@
+//! What was hashed before, kept in .sprat/.

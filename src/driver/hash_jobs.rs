@@ -1,0 +1,1 @@
+//! Hashing files in slices.

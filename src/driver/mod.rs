@@ -1,0 +1,18 @@
+//! The only code that meets the operating system: every system call, no decision.
+
+pub mod chunk_store;
+pub mod clock;
+pub mod directory_file;
+pub mod event_loop;
+pub mod hash_cache;
+pub mod hash_jobs;
+pub mod interfaces;
+pub mod partial_watcher;
+pub mod progress;
+pub mod publish;
+pub mod root_lock;
+pub mod serving;
+pub mod share_folder;
+pub mod share_search;
+pub mod share_watcher;
+pub mod udp_socket;

@@ -1,0 +1,1 @@
+//! Noticing the unfinished downloads beside us.

@@ -1,0 +1,1 @@
+//! One peer a folder, the newest one.

@@ -1,0 +1,1 @@
+//! Reading ranges of objects and sending them as data packets.

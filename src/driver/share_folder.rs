@@ -1,0 +1,1 @@
+//! Opening files beneath a held folder handle.

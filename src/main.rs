@@ -1,0 +1,3 @@
+//! Entry: arguments to a command, the command to an exit code.
+
+fn main() {}

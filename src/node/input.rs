@@ -1,0 +1,307 @@
+//! Everything that can happen to a node. The driver hands these in, one at a time, each with the time;
+//! after each it takes every [`Output`](super::Output) before it hands in the next.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::ids::{BufferId, FetchId, JobId};
+use crate::content::{ContentId, ShareName};
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A datagram arrived on the one socket. An output may speak of "the datagram in hand": that is
+    /// this one, until the next input.
+    Datagram {
+        /// Who sent it; IPv4 as IPv4, never mapped.
+        from: SocketAddr,
+        /// The whole UDP payload.
+        bytes: &'a [u8],
+    },
+    /// The socket, full at the last attempt, takes datagrams again.
+    Writable,
+    /// The receive buffer that the kernel really granted, in bytes as it charges them (overhead
+    /// included, so the number of full datagrams is about this over 2,304).
+    SocketBuffer {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// The machine's addresses, at the start and whenever they changed.
+    Interfaces {
+        /// All of them, loopback included.
+        addresses: Vec<InterfaceAddress>,
+    },
+    /// A file of `share/` is new, or is other than when last told. Only regular files whose name
+    /// [`ShareName`] takes are told.
+    FileSeen {
+        /// Where it stands.
+        name: ShareName,
+        /// What identifies this state of it.
+        signature: FileSignature,
+        /// For how long it has not been changed, going by its own times and the wall clock;
+        /// zero where these contradict each other.
+        unchanged_for: Duration,
+    },
+    /// A file of `share/` that was told is not there any more.
+    FileGone {
+        /// Where it stood.
+        name: ShareName,
+    },
+    /// The answer to [`Output::Hash`](super::Output::Hash).
+    Hashed {
+        /// Which file.
+        name: ShareName,
+        /// The state of it that was asked for.
+        signature: FileSignature,
+        /// How it went.
+        outcome: HashOutcome,
+    },
+    /// An unfinished download of a fetch on this machine is new or has grown or shrunk.
+    PartialSeen {
+        /// What it downloads.
+        content: ContentId,
+        /// Its size, from the attrs.
+        size: u64,
+        /// What is on disk, sorted, not overlapping.
+        extents: Vec<Extent>,
+        /// The states of the chain that the fetch goes by, 20 bytes each, where it saved them.
+        chain: Option<Vec<u8>>,
+    },
+    /// An unfinished download is not there any more.
+    PartialGone {
+        /// What it was downloading.
+        content: ContentId,
+    },
+    /// The answer to [`Output::CheckPartial`](super::Output::CheckPartial).
+    PartialChecked {
+        /// Which download.
+        content: ContentId,
+        /// Which block.
+        block: u64,
+        /// Whether it is what the chain says.
+        genuine: bool,
+    },
+    /// The answer to [`Output::Serve`](super::Output::Serve).
+    Served {
+        /// Which job.
+        job: JobId,
+        /// How it went.
+        outcome: ServeOutcome,
+    },
+    /// The answer to [`Output::OpenStore`](super::Output::OpenStore).
+    StoreOpened {
+        /// Whose store.
+        fetch: FetchId,
+        /// How it went.
+        outcome: StoreOpening,
+    },
+    /// The answer to [`Output::SearchShare`](super::Output::SearchShare).
+    ShareSearched {
+        /// For whom.
+        fetch: FetchId,
+        /// What was found.
+        outcome: ShareSearch,
+    },
+    /// The answer to [`Output::CheckStored`](super::Output::CheckStored).
+    StoredChecked {
+        /// Whose store.
+        fetch: FetchId,
+        /// Which block.
+        block: u64,
+        /// Whether what is on disk is what the chain says. A block that cannot be read is not.
+        genuine: bool,
+    },
+    /// The answer to [`Output::Verify`](super::Output::Verify).
+    Verified {
+        /// For whom.
+        fetch: FetchId,
+        /// Which buffer.
+        buffer: BufferId,
+        /// Whether the bytes lead from the one state to the other.
+        genuine: bool,
+    },
+    /// The answer to [`Output::Store`](super::Output::Store).
+    Stored {
+        /// Whose store.
+        fetch: FetchId,
+        /// Which buffer; it is the core's to release.
+        buffer: BufferId,
+        /// Nothing, or why the bytes are not on disk.
+        outcome: Result<(), DiskFault>,
+    },
+    /// The answer to [`Output::Publish`](super::Output::Publish) and
+    /// [`Output::PublishCopy`](super::Output::PublishCopy).
+    Published {
+        /// Whose file.
+        fetch: FetchId,
+        /// How it went.
+        outcome: Publishing,
+    },
+    /// Somebody wants something.
+    Command(Command),
+}
+
+/// What people and front ends ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Fetch one file.
+    Fetch(FetchRequest),
+    /// Leave the network politely and stop: farewells are sent, then
+    /// [`Output::Stopped`](super::Output::Stopped) comes.
+    Stop,
+}
+
+/// One file to fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchRequest {
+    /// The number by which driver and core will speak of it.
+    pub fetch: FetchId,
+    /// What to fetch.
+    pub content: ContentId,
+    /// Its size in bytes, as the caller believes it.
+    pub size: u64,
+    /// Where it is to appear below `share/`.
+    pub name: ShareName,
+    /// Hosts that are said to hold it; at most 64 are used.
+    pub sources: Vec<SocketAddr>,
+    /// Give up after this long; never, where there is none.
+    pub timeout: Option<Duration>,
+}
+
+/// One address of one of the machine's interfaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InterfaceAddress {
+    /// The interface's index, as the kernel numbers them.
+    pub index: u32,
+    /// The address itself.
+    pub address: IpAddr,
+    /// How many leading bits of it are the network's.
+    pub prefix_length: u8,
+    /// Where a broadcast on this network goes; none on IPv6, loopback and point-to-point.
+    pub broadcast: Option<IpAddr>,
+    /// Whether it is the loopback interface.
+    pub loopback: bool,
+}
+
+/// What identifies one state of one file: if any of it differs, the file is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileSignature {
+    /// The file system's number.
+    pub device: u64,
+    /// The file's number in it.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of the content, nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// Last change of anything, nanoseconds since 1970.
+    pub changed_ns: i64,
+}
+
+/// A run of a content's bytes on disk: one chunk file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Extent {
+    /// Where in the content it begins; the OFFSET of the chunk file's name.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// How hashing a file went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashOutcome {
+    /// The whole file was read and did not change meanwhile; its chain is kept by the driver.
+    Whole {
+        /// Its name.
+        content: ContentId,
+        /// The name of its chain.
+        chain: crate::content::ChainId,
+    },
+    /// It is not, or not any more, the file that was asked for; a `FileSeen` or `FileGone` will tell.
+    Changed,
+    /// It cannot be read.
+    Failed,
+}
+
+/// How a piece of serving went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServeOutcome {
+    /// All of it went to the kernel.
+    Sent,
+    /// The socket is full: this many bytes from the start of the range went (a whole number of
+    /// packets); `Writable` will follow.
+    Blocked {
+        /// Bytes of the object.
+        sent: u32,
+    },
+    /// The file is not the one that was offered, or is gone.
+    Changed,
+    /// The way there does not take datagrams of this length.
+    TooLong,
+    /// It cannot be read or sent.
+    Failed,
+}
+
+/// How opening a fetch's store went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreOpening {
+    /// It is ours: attrs stand there and are locked.
+    Ours {
+        /// What is on disk, sorted, not overlapping, within the size.
+        extents: Vec<Extent>,
+        /// The states of the chain that an earlier run saved, 20 bytes each.
+        chain: Option<Vec<u8>>,
+    },
+    /// Another process fetches this file; ask again later.
+    Taken,
+    /// It cannot be.
+    Failed(DiskFault),
+}
+
+/// What looking for the content in `share/` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShareSearch {
+    /// The wanted name is this content already.
+    InPlace,
+    /// Another name is.
+    Elsewhere(ShareName),
+    /// Nothing is.
+    Absent,
+}
+
+/// How publishing went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publishing {
+    /// The file is in `share/` under this name, synced; chunks and attrs are gone.
+    Done(ShareName),
+    /// The file that was to be copied changed under the copying.
+    Changed,
+    /// What the chunk files hold is not what was stored (somebody removed or touched them):
+    /// these are left.
+    Incomplete {
+        /// What is on disk now.
+        extents: Vec<Extent>,
+    },
+    /// It cannot be.
+    Failed(DiskFault),
+}
+
+/// Why the disk did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskFault {
+    /// What kind of trouble it is.
+    pub kind: DiskFaultKind,
+    /// One sentence for a person: what was tried, what the system said, what to do.
+    pub message: String,
+}
+
+/// The kinds of disk trouble that are treated differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFaultKind {
+    /// No room (ENOSPC, EDQUOT): it may be made, so it is tried again.
+    NoRoom,
+    /// The chunk file or the folder `chunks/` is gone: what was there has to be fetched again.
+    Vanished,
+    /// Everything else is final.
+    Final,
+}

@@ -1,0 +1,228 @@
+//! Everything a node asks for. Each variant says what the driver owes for it; each carries the id of what
+//! it concerns. The driver decides nothing: it does this, and hands in what came of it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::ids::{BufferId, FetchId, JobId};
+use super::input::FileSignature;
+use crate::content::state_chain::Link;
+use crate::content::{ContentId, ShareName};
+
+/// Something for the driver to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send one datagram. Where the socket is full it is queued (256 at most) or dropped and counted;
+    /// no answer.
+    Transmit {
+        /// To whom: a host, a broadcast address or a group.
+        to: SocketAddr,
+        /// For an IPv4 group: the interface, by its address, that it leaves by.
+        via: Option<Ipv4Addr>,
+        /// The UDP payload.
+        bytes: Vec<u8>,
+    },
+    /// Read a range of an object and send it at once as data packets under a nonce, each with
+    /// `payload_length` bytes but the last. Answer: `Served`.
+    Serve {
+        /// The job.
+        job: JobId,
+        /// To whom.
+        to: SocketAddr,
+        /// The grant's nonce, for every packet.
+        nonce: u64,
+        /// What to read.
+        source: ServeSource,
+        /// Where in the object to begin.
+        offset: u64,
+        /// How many bytes; 65,536 at most.
+        length: u32,
+        /// Bytes of the object in each packet.
+        payload_length: u16,
+    },
+    /// Hash a file of `share/` in slices, or take it from the hash cache, and keep its chain.
+    /// Answer: `Hashed`. One is asked for at a time.
+    Hash {
+        /// Which.
+        name: ShareName,
+        /// The state of it that is meant.
+        signature: FileSignature,
+    },
+    /// Check a block of an unfinished download beside us. Answer: `PartialChecked`.
+    CheckPartial {
+        /// Which download.
+        content: ContentId,
+        /// Which block.
+        block: u64,
+        /// What the bytes are and must lead to.
+        link: Link,
+    },
+    /// Make, or open, and lock the attrs of a fetch; list its chunk files, removing what is none
+    /// (wrong names, overlaps, beyond the size). Answer: `StoreOpened`.
+    OpenStore {
+        /// The fetch.
+        fetch: FetchId,
+        /// What it fetches.
+        content: ContentId,
+        /// The size in bytes.
+        size: u64,
+        /// The name for the attrs and for publishing.
+        name: ShareName,
+    },
+    /// Look in `share/` for this content: under the wanted name first, then under any (files of this
+    /// size, hashed in slices or known from the cache). Answer: `ShareSearched`.
+    SearchShare {
+        /// The fetch.
+        fetch: FetchId,
+    },
+    /// Copy a file of `share/`, proving it on the way, and publish it as `Publish` does.
+    /// Answer: `Published`.
+    PublishCopy {
+        /// The fetch.
+        fetch: FetchId,
+        /// The file that has the content.
+        from: ShareName,
+    },
+    /// Check a block that an earlier run left on disk. Answer: `StoredChecked`.
+    CheckStored {
+        /// The fetch.
+        fetch: FetchId,
+        /// Which block; it lies within one extent.
+        block: u64,
+        /// What the bytes are and must lead to.
+        link: Link,
+    },
+    /// Cut an extent's chunk file to a length, or remove it where that is zero. No answer.
+    TruncateExtent {
+        /// The fetch.
+        fetch: FetchId,
+        /// The extent, by its start.
+        extent: u64,
+        /// Bytes that stay.
+        length: u64,
+    },
+    /// Have a buffer of this length ready. No answer.
+    Reserve {
+        /// The buffer.
+        buffer: BufferId,
+        /// Bytes; a block at most.
+        length: u32,
+    },
+    /// Put the payload of the datagram in hand (all that follows its header) into a buffer. No answer.
+    Keep {
+        /// The buffer.
+        buffer: BufferId,
+        /// Where in it.
+        offset: u32,
+    },
+    /// Compute whether a buffer's bytes lead from one state to another. Answer: `Verified`, not
+    /// necessarily in the order of asking: several are computed side by side.
+    Verify {
+        /// The fetch.
+        fetch: FetchId,
+        /// The buffer.
+        buffer: BufferId,
+        /// What the bytes are and must lead to.
+        link: Link,
+    },
+    /// Append a buffer to an extent's chunk file, making the file where `position` is its start.
+    /// Answer: `Stored`.
+    Store {
+        /// The fetch.
+        fetch: FetchId,
+        /// The buffer.
+        buffer: BufferId,
+        /// The extent, by its start.
+        extent: u64,
+        /// Where in the content the buffer's bytes begin: the extent's end.
+        position: u64,
+    },
+    /// The buffer is not needed any more. No answer.
+    Release {
+        /// The buffer.
+        buffer: BufferId,
+    },
+    /// Keep the states that this fetch goes by, for a later run and for the peer beside us.
+    /// No answer; if it fails, nothing but time is lost.
+    SaveChain {
+        /// The fetch.
+        fetch: FetchId,
+        /// 20 bytes a state.
+        states: Arc<[u8]>,
+    },
+    /// All blocks are stored: join the extents, sync, give the file its name (another one beside it
+    /// where the wanted one is other content), sync the folders, remove chunks and attrs, in that
+    /// order. Answer: `Published`.
+    Publish {
+        /// The fetch.
+        fetch: FetchId,
+    },
+    /// The fetch has ended; its store is to be closed, and on disk everything stays as it is, but for
+    /// `WrongSize` and refusals, where attrs and chunks go. No answer.
+    FetchEnded {
+        /// The fetch.
+        fetch: FetchId,
+        /// How.
+        ending: FetchEnding,
+    },
+    /// The list of what is known of the network, for `d.json`; at every sweep, changed or not.
+    Directory {
+        /// The value of `discovered_files` as JSON. The same pointer where nothing has changed.
+        discovered_files: Arc<str>,
+    },
+    /// A line for people on standard output: a file appeared on a host, or is gone from it.
+    Discovered {
+        /// Whether it came or went.
+        appeared: bool,
+        /// The host, as `d.json` has it.
+        host: String,
+        /// Which content.
+        content: ContentId,
+        /// Bytes.
+        size: u64,
+        /// Its name there.
+        name: ShareName,
+    },
+    /// The answer to the command `Stop`: nothing more will come.
+    Stopped,
+}
+
+/// What a job reads from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServeSource {
+    /// A file of `share/`, if it is still in this state.
+    File {
+        /// Where it stands.
+        name: ShareName,
+        /// The state that is offered.
+        signature: FileSignature,
+    },
+    /// An unfinished download beside us; the range lies within one extent.
+    Partial {
+        /// Which.
+        content: ContentId,
+    },
+    /// The chain of a file that was hashed, or of an unfinished download: 20 bytes a state.
+    Chain {
+        /// Whose.
+        content: ContentId,
+    },
+    /// Bytes that the core holds itself.
+    Bytes(Arc<[u8]>),
+}
+
+/// How a fetch ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchEnding {
+    /// The file is in `share/`, under this name.
+    Done(ShareName),
+    /// The content has another size than the caller said; it is proven.
+    WrongSize {
+        /// The true one, in bytes.
+        size: u64,
+    },
+    /// The time that the caller gave is over.
+    TimedOut,
+    /// It cannot be done; one sentence that says why and what to do.
+    Failed(String),
+}

@@ -1,0 +1,1 @@
+//! Datagrams to values and back.
