@@ -1,1 +1,79 @@
-//! The one place that reads a clock.
+//! The one place that reads a clock. The core's time counts from the moment the driver started; wall
+//! time is only for what leaves the program (`d.json`) and for judging the times of files.
+
+use std::time::{Duration, SystemTime};
+
+use crate::node;
+
+/// The driver's clock, and the origin of the core's time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: std::time::Instant,
+}
+
+impl Clock {
+    /// A clock whose origin is now.
+    pub fn start() -> Self {
+        Self { origin: monotonic() }
+    }
+
+    /// The time since the origin. Never goes back.
+    pub fn now(&self) -> node::Instant {
+        let elapsed = monotonic().saturating_duration_since(self.origin);
+        node::Instant::ORIGIN + elapsed
+    }
+}
+
+/// A share of a turn: work is cut into slices, and looks here now and then whether its slice is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    began: std::time::Instant,
+    length: Duration,
+}
+
+impl Slice {
+    /// A slice that begins now.
+    pub fn of(length: Duration) -> Self {
+        Self { began: monotonic(), length }
+    }
+
+    /// Whether it is over. A look costs some 30 ns.
+    pub fn is_over(&self) -> bool {
+        self.elapsed() >= self.length
+    }
+
+    /// The time since it began.
+    pub fn elapsed(&self) -> Duration {
+        monotonic().saturating_duration_since(self.began)
+    }
+}
+
+/// Wall time, which may jump either way.
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]
+pub fn wall_now() -> SystemTime {
+    SystemTime::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]
+fn monotonic() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_begins_at_the_origin_and_never_goes_back() {
+        let clock = Clock::start();
+        let first = clock.now();
+        assert!(first.since(node::Instant::ORIGIN) < Duration::from_secs(5));
+        assert!(clock.now() >= first);
+    }
+
+    #[test]
+    fn a_slice_of_nothing_is_over_at_once_and_a_long_one_is_not() {
+        assert!(Slice::of(Duration::ZERO).is_over());
+        assert!(!Slice::of(Duration::from_secs(3600)).is_over());
+    }
+}
