@@ -83,7 +83,11 @@ mod tests {
             (1 << 40, 1 << 20, 1 << 20),
         ] {
             let layout = BlockLayout::new(size);
-            assert_eq!((layout.block_length(), layout.block_count()), (length, count), "{size}");
+            assert_eq!(
+                (layout.block_length(), layout.block_count()),
+                (length, count),
+                "{size}"
+            );
         }
     }
 

@@ -69,7 +69,13 @@ mod tests {
         let id: ContentId = lower.parse().unwrap();
         assert_eq!(id.to_string(), lower);
         assert_eq!(lower.to_uppercase().parse(), Ok(id));
-        for bad in ["", &lower[1..], &format!("{lower}0"), "../../../../../../../../../../../../etc/pw", &lower.replace('2', "+")] {
+        for bad in [
+            "",
+            &lower[1..],
+            &format!("{lower}0"),
+            "../../../../../../../../../../../../etc/pw",
+            &lower.replace('2', "+"),
+        ] {
             assert_eq!(bad.parse::<ContentId>(), Err(NotAContentId), "{bad}");
         }
     }

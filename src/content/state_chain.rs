@@ -1,1 +1,0 @@
-//! SHA-1 as a chain of states.

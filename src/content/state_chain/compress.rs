@@ -1,0 +1,120 @@
+//! SHA-1's compression over any run of bytes, and its padding (FIPS 180-4, 5.1.1 and 6.1.2).
+
+use sha1::block_api::compress;
+use sha1::digest::array::Array;
+use sha1::digest::typenum::U64;
+
+use super::ChainState;
+use crate::content::ContentId;
+use crate::content::block_layout::CONTENT_SIZE_MAX;
+
+/// What SHA-1 takes at once, in bytes.
+pub(super) const PIECE_LENGTH: usize = 64;
+
+/// Takes as many whole 64-byte pieces as there are; gives back the rest, which is shorter than one.
+pub(super) fn absorb_pieces<'a>(state: &mut ChainState, bytes: &'a [u8]) -> &'a [u8] {
+    let (pieces, rest) = Array::<u8, U64>::slice_as_chunks(bytes);
+    compress(&mut state.0, Array::cast_slice_to_core(pieces));
+    rest
+}
+
+/// The name of a content of `size` bytes: the state before its last `tail.len()` bytes, these, and the
+/// padding. The tail is shorter than a piece.
+pub(super) fn close(mut state: ChainState, tail: &[u8], size: u64) -> ContentId {
+    let mut padded = [0; 2 * PIECE_LENGTH];
+    padded[..tail.len()].copy_from_slice(tail);
+    padded[tail.len()] = 0x80;
+    // One piece, if the mark and the eight bytes of the length still fit behind the tail.
+    let end = if tail.len() + 9 <= PIECE_LENGTH {
+        PIECE_LENGTH
+    } else {
+        2 * PIECE_LENGTH
+    };
+    padded[end - 8..end].copy_from_slice(&(size * 8).to_be_bytes());
+    absorb_pieces(&mut state, &padded[..end]);
+    ContentId(state.to_bytes())
+}
+
+/// A state that takes bytes in runs of any length.
+#[derive(Clone, Debug)]
+pub(super) struct Compressor {
+    state: ChainState,
+    /// Bytes that do not fill a piece yet: the first `kept_length` of these.
+    kept: [u8; PIECE_LENGTH],
+    kept_length: usize,
+}
+
+impl Compressor {
+    pub(super) const fn new(state: ChainState) -> Self {
+        Self {
+            state,
+            kept: [0; PIECE_LENGTH],
+            kept_length: 0,
+        }
+    }
+
+    pub(super) fn update(&mut self, mut bytes: &[u8]) {
+        if self.kept_length > 0 {
+            let take = bytes.len().min(PIECE_LENGTH - self.kept_length);
+            let (head, rest) = bytes.split_at(take);
+            self.kept[self.kept_length..][..take].copy_from_slice(head);
+            self.kept_length += take;
+            bytes = rest;
+            if self.kept_length < PIECE_LENGTH {
+                return;
+            }
+            absorb_pieces(&mut self.state, &self.kept);
+        }
+        let rest = absorb_pieces(&mut self.state, bytes);
+        self.kept[..rest.len()].copy_from_slice(rest);
+        self.kept_length = rest.len();
+    }
+
+    /// The state, if the bytes so far fill whole pieces.
+    pub(super) fn state(&self) -> Option<ChainState> {
+        (self.kept_length == 0).then_some(self.state)
+    }
+
+    /// The name, if what was taken is the end of a content of `size` bytes; none where the
+    /// padding of that size does not fit behind these bytes, or the size is no content's.
+    pub(super) fn close(&self, size: u64) -> Option<ContentId> {
+        let fits =
+            size <= CONTENT_SIZE_MAX && size % PIECE_LENGTH as u64 == self.kept_length as u64;
+        fits.then(|| close(self.state, &self.kept[..self.kept_length], size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha1::{Digest, Sha1};
+
+    #[test]
+    fn any_cut_gives_what_the_crate_gives() {
+        let content: Vec<u8> = (0..300_u32).map(|at| (at * 7 + 3) as u8).collect();
+        for size in 0..content.len() {
+            let expected = ContentId(Sha1::digest(&content[..size]).into());
+            for slice in [1, 3, 63, 64, 65, 130, 300] {
+                let mut compressor = Compressor::new(ChainState::INITIAL);
+                content[..size]
+                    .chunks(slice)
+                    .for_each(|bytes| compressor.update(bytes));
+                assert_eq!(
+                    compressor.close(size as u64),
+                    Some(expected),
+                    "{size} by {slice}"
+                );
+                assert_eq!(compressor.close(size as u64 + 1), None);
+                assert_eq!(compressor.state().is_some(), size % 64 == 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_that_is_no_contents_closes_nothing() {
+        let compressor = Compressor::new(ChainState::INITIAL);
+        assert_eq!(compressor.close(0), Some(ContentId::EMPTY));
+        assert_eq!(compressor.close(u64::MAX - 63), None);
+        assert_eq!(compressor.close(1 << 61), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! The chain of a content, learned while the content is hashed once.
+
+use super::compress::Compressor;
+use super::{ChainState, STATE_LENGTH};
+use crate::content::{BlockLayout, ContentId};
+
+/// Hashes a content that comes in slices and notes the state at every block boundary.
+#[derive(Clone, Debug)]
+pub struct ChainHasher {
+    layout: BlockLayout,
+    taken: u64,
+    /// There were more bytes than the content has.
+    overrun: bool,
+    compressor: Compressor,
+    states: Vec<u8>,
+}
+
+impl ChainHasher {
+    /// A hasher for a content of `size` bytes, which decides where its boundaries are.
+    pub fn new(size: u64) -> Self {
+        // The list grows as bytes come: a size that somebody only claims costs no memory.
+        Self {
+            layout: BlockLayout::new(size),
+            taken: 0,
+            overrun: false,
+            compressor: Compressor::new(ChainState::INITIAL),
+            states: Vec::new(),
+        }
+    }
+
+    /// How many bytes it has taken.
+    pub const fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Takes the next bytes, as many as there are. Beyond the size nothing is hashed.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let block = self.layout.block_range(self.layout.block_at(self.taken));
+            let room = block.end.saturating_sub(self.taken);
+            if room == 0 {
+                self.overrun = true;
+                return;
+            }
+            let take = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
+            let (head, rest) = bytes.split_at(take);
+            self.compressor.update(head);
+            self.taken += take as u64;
+            bytes = rest;
+            if self.taken == block.end && self.taken < self.layout.size() {
+                let state = self.compressor.state();
+                let state = state.expect("a block that is not the last is a multiple of 64 bytes");
+                self.states.extend_from_slice(&state.to_bytes());
+            }
+        }
+    }
+
+    /// The content's name and its chain's states, 20 bytes each. None if the bytes were not as many as
+    /// the size said.
+    pub fn finish(self) -> Option<(ContentId, Vec<u8>)> {
+        if self.overrun || self.taken != self.layout.size() {
+            return None;
+        }
+        debug_assert_eq!(
+            self.states.len() as u64,
+            self.layout.state_count() * STATE_LENGTH as u64
+        );
+        Some((self.compressor.close(self.taken)?, self.states))
+    }
+}
