@@ -1,0 +1,346 @@
+//! The messages as values, one struct each; the layouts are in `encode` and `decode`. What a message means
+//! for a node is the node's affair.
+
+use std::fmt;
+
+use super::DATA_HEADER_LENGTH;
+use super::identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
+use super::object::{Object, Ranges};
+use crate::content::{ChainId, ContentId};
+
+/// One datagram's worth of meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// A host is there.
+    Announce(Announce),
+    /// A host leaves.
+    Farewell(Farewell),
+    /// A receiver asks what a host has.
+    Ask(Ask),
+    /// A host answers an `Ask`.
+    Tell(Tell),
+    /// A receiver asks for bytes, now.
+    Grant(Grant),
+    /// A host sends bytes, of a file or of anything else.
+    Data(Data<'a>),
+    /// A host says why a grant is not served.
+    Refuse(Refuse),
+}
+
+/// A listing in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListingSummary {
+    /// The SHA-1 of its bytes.
+    pub digest: ListingDigest,
+    /// Its bytes; at most [`LISTING_LENGTH_MAX`](super::LISTING_LENGTH_MAX).
+    pub length: u64,
+    /// Its files; at most [`LISTING_FILES_MAX`](super::LISTING_FILES_MAX).
+    pub files: u32,
+}
+
+/// Here I am, and this is what I offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// Who it is.
+    pub instance: InstanceId,
+    /// What it offers.
+    pub listing: ListingSummary,
+}
+
+/// I leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Its SHA-1 begins with the instance that leaves.
+    pub secret: FarewellSecret,
+}
+
+/// What do you have?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What is asked about.
+    pub about: About,
+    /// Sent to many hosts at once: who has nothing of it keeps silent.
+    pub to_many: bool,
+    /// Comes back in the answer.
+    pub nonce: u64,
+    /// Who asks, if it is a host that offers files; else [`InstanceId::NONE`].
+    pub instance: InstanceId,
+}
+
+/// What can be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The host's listing.
+    Listing,
+    /// One content.
+    Content {
+        /// Which.
+        content: ContentId,
+        /// Its size in bytes, as the asker believes it.
+        size: u64,
+    },
+}
+
+/// This is what I have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tell {
+    /// The question's.
+    pub nonce: u64,
+    /// What grants from the asker's address have to show.
+    pub cookie: Cookie,
+    /// Who answers, if it is a host that offers files.
+    pub instance: InstanceId,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// What a host says it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Of its listing.
+    Listing(ListingSummary),
+    /// Of the content that was asked about. Hearsay, until the chain proves it.
+    Content {
+        /// How much of it.
+        holding: Holding,
+        /// The name of its chain; zeros where the host does not know the chain.
+        chain: ChainId,
+        /// Its size in bytes; zero where the host holds nothing.
+        size: u64,
+        /// How many blocks the host has; `u32::MAX` stands for that many or more.
+        blocks_held: u32,
+    },
+}
+
+/// How much of a content a host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holding {
+    /// Nothing.
+    Nothing,
+    /// Some of it.
+    Part,
+    /// All of it.
+    Whole,
+}
+
+/// Send me these ranges of this object, now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Comes back in every packet.
+    pub nonce: u64,
+    /// The host's own, from its latest [`Tell`] to this address.
+    pub cookie: Cookie,
+    /// The object.
+    pub object: Object,
+    /// What of it, and in what payloads.
+    pub ranges: Ranges,
+}
+
+/// Bytes of an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Data<'a> {
+    /// Which bytes.
+    pub header: DataHeader,
+    /// The bytes; never empty.
+    pub payload: &'a [u8],
+}
+
+/// What stands before the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataHeader {
+    /// Whether these are a file's bytes.
+    pub kind: DataKind,
+    /// The grant's.
+    pub nonce: u64,
+    /// Where in the object the bytes begin.
+    pub offset: u64,
+}
+
+/// Types 6 and 7 differ only in what they carry, so that recordings can leave the bytes of files out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataKind {
+    /// DATA: bytes of a file.
+    Data,
+    /// META: bytes of a chain, a bitmap or a listing.
+    Meta,
+}
+
+/// A grant is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refuse {
+    /// Why.
+    pub reason: RefuseReason,
+    /// The grant's.
+    pub nonce: u64,
+}
+
+/// Why a grant is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum RefuseReason {
+    /// The cookie is too old or another's: ask again.
+    StaleCookie = 1,
+    /// There is no such object, or not any more.
+    UnknownObject = 2,
+    /// The object ends earlier, or the host lacks these bytes.
+    BadRange = 3,
+    /// The file is being changed and is not offered any more.
+    Changed = 4,
+    /// Too much is asked of the host: later.
+    Busy = 5,
+    /// The way does not carry datagrams of this length: ask for a shorter payload.
+    TooLong = 6,
+}
+
+impl RefuseReason {
+    /// The reason with this code on the wire.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::StaleCookie),
+            2 => Some(Self::UnknownObject),
+            3 => Some(Self::BadRange),
+            4 => Some(Self::Changed),
+            5 => Some(Self::Busy),
+            6 => Some(Self::TooLong),
+            _ => None,
+        }
+    }
+
+    /// The reason's code on the wire.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl Data<'_> {
+    /// The datagram's length in bytes.
+    pub const fn datagram_length(&self) -> usize {
+        DATA_HEADER_LENGTH + self.payload.len()
+    }
+}
+
+impl fmt::Debug for Data<'_> {
+    /// The length of the payload, not the payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Data {{ {:?}, {} bytes }}",
+            self.header,
+            self.payload.len()
+        )
+    }
+}
+
+impl fmt::Display for Message<'_> {
+    /// One line for logs; without cookies, secrets and payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Announce(announce) => {
+                write!(
+                    f,
+                    "ANNOUNCE host {} {}",
+                    announce.instance, announce.listing
+                )
+            }
+            Self::Farewell(farewell) => {
+                write!(f, "FAREWELL host {}", InstanceId::of(&farewell.secret))
+            }
+            Self::Ask(ask) => write_ask(f, ask),
+            Self::Tell(tell) => write_tell(f, tell),
+            Self::Grant(Grant {
+                nonce,
+                object,
+                ranges,
+                ..
+            }) => {
+                write!(
+                    f,
+                    "GRANT {nonce:016x} {object} by {}:",
+                    ranges.payload_length()
+                )?;
+                ranges
+                    .iter()
+                    .try_for_each(|range| write!(f, " {}+{}", range.offset, range.length))
+            }
+            Self::Data(Data { header, payload }) => {
+                let name = match header.kind {
+                    DataKind::Data => "DATA",
+                    DataKind::Meta => "META",
+                };
+                write!(
+                    f,
+                    "{name} {:016x} {}+{}",
+                    header.nonce,
+                    header.offset,
+                    payload.len()
+                )
+            }
+            Self::Refuse(refuse) => write!(f, "REFUSE {:016x}: {}", refuse.nonce, refuse.reason),
+        }
+    }
+}
+
+fn write_ask(f: &mut fmt::Formatter<'_>, ask: &Ask) -> fmt::Result {
+    let many = if ask.to_many { " (to many)" } else { "" };
+    match ask.about {
+        About::Listing => write!(f, "ASK {:016x} listing{many}", ask.nonce),
+        About::Content { content, size } => {
+            write!(
+                f,
+                "ASK {:016x} content {content} of {size} bytes{many}",
+                ask.nonce
+            )
+        }
+    }
+}
+
+fn write_tell(f: &mut fmt::Formatter<'_>, tell: &Tell) -> fmt::Result {
+    match &tell.answer {
+        Answer::Listing(summary) => write!(f, "TELL {:016x} {summary}", tell.nonce),
+        Answer::Content {
+            holding,
+            size,
+            blocks_held,
+            ..
+        } => {
+            write!(
+                f,
+                "TELL {:016x} {holding} of {size} bytes, {blocks_held} blocks",
+                tell.nonce
+            )
+        }
+    }
+}
+
+impl fmt::Display for ListingSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "listing {} of {} files, {} bytes",
+            self.digest, self.files, self.length
+        )
+    }
+}
+
+impl fmt::Display for Holding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Part => "part",
+            Self::Whole => "whole",
+        })
+    }
+}
+
+impl fmt::Display for RefuseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StaleCookie => "the cookie is stale",
+            Self::UnknownObject => "there is no such object",
+            Self::BadRange => "the range is not there",
+            Self::Changed => "the file changed",
+            Self::Busy => "busy",
+            Self::TooLong => "datagrams of this length do not get through",
+        })
+    }
+}

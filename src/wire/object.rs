@@ -1,0 +1,201 @@
+//! What moves between hosts, and which ranges of it a grant asks for. A [`Ranges`] that exists is
+//! within all limits of the protocol.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::error::DecodeError;
+use super::identity::ListingDigest;
+use super::{
+    GRANT_BYTES_MAX, GRANT_PACKETS_MAX, GRANT_RANGES_MAX, OBJECT_END_MAX, PAYLOAD_LENGTH_MAX,
+    PAYLOAD_LENGTH_MIN, PAYLOAD_LENGTH_STEP,
+};
+use crate::content::ContentId;
+
+/// The kinds of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ObjectKind {
+    /// A file's bytes.
+    File = 0,
+    /// The states of its chain at the inner block boundaries, 20 bytes each.
+    Chain = 1,
+    /// Which of its blocks the host has: bit `i`, from the highest bit of the first byte on, is
+    /// block `i`; bits after the last block are zero.
+    Have = 2,
+    /// What the host offers; see [`listing`](super::listing).
+    Listing = 3,
+}
+
+impl ObjectKind {
+    /// The kind with this code on the wire.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::File),
+            1 => Some(Self::Chain),
+            2 => Some(Self::Have),
+            3 => Some(Self::Listing),
+            _ => None,
+        }
+    }
+
+    /// The kind's code on the wire.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Something that can be fetched by grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {
+    /// The bytes of this content.
+    File(ContentId),
+    /// The chain of this content.
+    Chain(ContentId),
+    /// The bitmap of the blocks of this content that the host has.
+    Have(ContentId),
+    /// The listing with this digest.
+    Listing(ListingDigest),
+}
+
+impl Object {
+    /// Its kind.
+    pub const fn kind(&self) -> ObjectKind {
+        match self {
+            Self::File(_) => ObjectKind::File,
+            Self::Chain(_) => ObjectKind::Chain,
+            Self::Have(_) => ObjectKind::Have,
+            Self::Listing(_) => ObjectKind::Listing,
+        }
+    }
+
+    /// Its name: the content's or the listing's SHA-1.
+    pub const fn id(&self) -> [u8; 20] {
+        match self {
+            Self::File(content) | Self::Chain(content) | Self::Have(content) => content.0,
+            Self::Listing(digest) => digest.0,
+        }
+    }
+
+    /// The object of this kind and name.
+    pub const fn new(kind: ObjectKind, id: [u8; 20]) -> Self {
+        match kind {
+            ObjectKind::File => Self::File(ContentId(id)),
+            ObjectKind::Chain => Self::Chain(ContentId(id)),
+            ObjectKind::Have => Self::Have(ContentId(id)),
+            ObjectKind::Listing => Self::Listing(ListingDigest(id)),
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(content) => write!(f, "file {content}"),
+            Self::Chain(content) => write!(f, "chain {content}"),
+            Self::Have(content) => write!(f, "have {content}"),
+            Self::Listing(digest) => write!(f, "listing {digest}"),
+        }
+    }
+}
+
+/// A run of an object's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectRange {
+    /// Where in the object it begins.
+    pub offset: u64,
+    /// Bytes; 1 to 65,536.
+    pub length: u32,
+}
+
+impl ObjectRange {
+    /// How many packets of `payload_length` bytes, the last perhaps shorter, carry it.
+    pub const fn packets(&self, payload_length: u16) -> u32 {
+        self.length.div_ceil(payload_length as u32)
+    }
+}
+
+/// The ranges of one grant and the payload length in which they are to come. Each range is cut by
+/// itself, from its own offset on. All limits hold: 1 to 16 ranges, none empty, none ending above
+/// [`OBJECT_END_MAX`], at most [`GRANT_BYTES_MAX`] bytes in at most [`GRANT_PACKETS_MAX`] packets.
+#[derive(Clone, Copy)]
+pub struct Ranges {
+    ranges: [ObjectRange; GRANT_RANGES_MAX],
+    count: u8,
+    payload_length: u16,
+}
+
+impl Ranges {
+    /// These ranges in payloads of this length, if they are within the limits.
+    ///
+    /// # Errors
+    /// `PayloadLength`, `Count`, `Range` or `Demand`, whichever limit is broken first in this order.
+    pub fn new(ranges: &[ObjectRange], payload_length: u16) -> Result<Self, DecodeError> {
+        if !(PAYLOAD_LENGTH_MIN..=PAYLOAD_LENGTH_MAX).contains(&payload_length)
+            || payload_length % PAYLOAD_LENGTH_STEP != 0
+        {
+            return Err(DecodeError::PayloadLength);
+        }
+        if ranges.is_empty() || ranges.len() > GRANT_RANGES_MAX {
+            return Err(DecodeError::Count);
+        }
+        let mut kept = [ObjectRange::default(); GRANT_RANGES_MAX];
+        let (mut bytes, mut packets) = (0u32, 0u32);
+        for (slot, range) in kept.iter_mut().zip(ranges) {
+            let end = range.offset.checked_add(u64::from(range.length));
+            if range.length == 0 || end.is_none_or(|end| end > OBJECT_END_MAX) {
+                return Err(DecodeError::Range);
+            }
+            bytes = bytes.saturating_add(range.length);
+            packets = packets.saturating_add(range.packets(payload_length));
+            *slot = *range;
+        }
+        if bytes > GRANT_BYTES_MAX || packets > GRANT_PACKETS_MAX {
+            return Err(DecodeError::Demand);
+        }
+        Ok(Self {
+            ranges: kept,
+            count: ranges.len() as u8,
+            payload_length,
+        })
+    }
+
+    /// The bytes of the object in each packet but the last of a range.
+    pub const fn payload_length(&self) -> u16 {
+        self.payload_length
+    }
+
+    /// The bytes of all ranges together.
+    pub fn bytes(&self) -> u32 {
+        self.iter().map(|range| range.length).sum()
+    }
+
+    /// The packets that carry them.
+    pub fn packets(&self) -> u32 {
+        self.iter()
+            .map(|range| range.packets(self.payload_length))
+            .sum()
+    }
+}
+
+impl Deref for Ranges {
+    type Target = [ObjectRange];
+
+    fn deref(&self) -> &[ObjectRange] {
+        &self.ranges[..usize::from(self.count)]
+    }
+}
+
+impl PartialEq for Ranges {
+    fn eq(&self, other: &Self) -> bool {
+        self.payload_length == other.payload_length && **self == **other
+    }
+}
+
+impl Eq for Ranges {}
+
+impl fmt::Debug for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} by {}", &**self, self.payload_length)
+    }
+}
