@@ -3,10 +3,16 @@
 //! regular files and folders. The folder itself may be reached through a link: that is its
 //! owner's choice; what lies in it may come from strangers.
 
+pub mod entry;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
 
 use crate::content::ShareName;
 use crate::node::input::FileSignature;
@@ -33,8 +39,21 @@ pub struct WritableParent {
 impl ShareFolder {
     /// Opens the folder at `path`, made (with all above it) when missing.
     pub fn open_or_make(path: &Path) -> io::Result<Self> {
-        let _ = path;
-        todo!()
+        let folder = match open_at_path(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_with_parents(path)?;
+                open_at_path(path)?
+            }
+            other => other?,
+        };
+        let metadata = folder.metadata()?;
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        Ok(Self {
+            path: path.to_owned(),
+            held: folder.into(),
+            device,
+            inode,
+        })
     }
 
     /// Where it was opened.
@@ -50,37 +69,216 @@ impl ShareFolder {
     /// Opens the file `name` below the folder for reading: no component may be a link, the last
     /// one must be a regular file. The handle does not block, whatever the file is.
     pub fn open(&self, name: &ShareName) -> io::Result<File> {
-        let _ = name;
-        todo!()
+        let mut inner: Option<OwnedFd> = None;
+        let mut components = name.components().peekable();
+        while let Some(component) = components.next() {
+            let folder = inner.as_ref().map_or(self.held.as_fd(), AsFd::as_fd);
+            if components.peek().is_none() {
+                return entry::open_file(folder, component, OFlags::RDONLY);
+            }
+            inner = Some(entry::open_folder(folder, component)?);
+        }
+        Err(Errno::NOENT.into())
     }
 
     /// The signature of the regular file `name` below the folder.
     pub fn signature_of(&self, name: &ShareName) -> io::Result<FileSignature> {
-        let _ = name;
-        todo!()
+        signature(&self.open(name)?)
     }
 
     /// Makes the folders on the way to `name` that are missing, and hands back the last one, with
-    /// all those that must be synced for the name to survive a power cut.
+    /// all those that must be synced for the name to survive a power cut. What stands in the way (a
+    /// file or link where a folder is to be) is named in the error and left alone.
     pub fn parent_for_writing(&self, name: &ShareName) -> io::Result<WritableParent> {
-        let _ = name;
-        todo!()
+        let mut folder = self.held.try_clone()?;
+        let mut to_sync = vec![folder.try_clone()?];
+        let mut components = name.components().peekable();
+        while let Some(component) = components.next() {
+            if components.peek().is_none() {
+                break;
+            }
+            match mkdirat(&folder, component, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            folder = entry::open_folder(&folder, component).map_err(|error| {
+                io::Error::new(error.kind(), format!("the folder {component:?}: {error}"))
+            })?;
+            to_sync.insert(0, folder.try_clone()?);
+        }
+        Ok(WritableParent { folder, to_sync })
     }
 
     /// Whether another folder, or none, stands at the path now.
     pub fn is_replaced(&self) -> bool {
-        todo!()
+        std::fs::metadata(&self.path).map_or(true, |metadata| {
+            (metadata.dev(), metadata.ino()) != (self.device, self.inode)
+        })
     }
 
     /// Opens, or makes, what stands at the path now, if it is not the held folder any more.
     /// Tells whether it was another.
     pub fn reopen_if_replaced(&mut self) -> io::Result<bool> {
-        todo!()
+        let replaced = self.is_replaced();
+        if replaced {
+            *self = Self::open_or_make(&self.path)?;
+        }
+        Ok(replaced)
     }
 }
 
 /// What identifies the state of an open file.
-pub fn signature(file: impl AsFd) -> io::Result<FileSignature> {
-    let _ = file;
-    todo!()
+pub fn signature(file: &File) -> io::Result<FileSignature> {
+    let metadata = file.metadata()?;
+    // Seconds so far off that the nanoseconds do not fit stay told apart from all sensible ones.
+    let nanoseconds =
+        |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    Ok(FileSignature {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.size(),
+        modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+fn open_at_path(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(rustix::fs::CWD, path, flags, Mode::empty())?.into())
+}
+
+/// Like `create_dir_all`, and each new folder's name is synced: what is put into it later would go
+/// with it in a power cut.
+fn make_with_parents(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    let made = match std::fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_with_parents(parent)?;
+            std::fs::create_dir(path)
+        }
+        other => other,
+    };
+    match made {
+        Ok(()) => entry::sync_folder(&open_at_path(parent)?),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn name(text: &str) -> ShareName {
+        ShareName::parse(text).unwrap()
+    }
+
+    fn held() -> (tempfile::TempDir, ShareFolder) {
+        let root = tempfile::tempdir().unwrap();
+        let share = ShareFolder::open_or_make(&root.path().join("a/share")).unwrap();
+        (root, share)
+    }
+
+    #[test]
+    fn nested_files_are_opened_and_their_signature_tells_states_apart() {
+        let (_root, share) = held();
+        fs::create_dir_all(share.path().join("animals/small")).unwrap();
+        let path = share.path().join("animals/small/fox.txt");
+        fs::write(&path, "quick").unwrap();
+        let mut text = String::new();
+        let mut file = share.open(&name("animals/small/fox.txt")).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "quick");
+
+        let before = signature(&file).unwrap();
+        assert_eq!(
+            (before.size, before),
+            (
+                5,
+                share.signature_of(&name("animals/small/fox.txt")).unwrap()
+            )
+        );
+        fs::write(&path, "quicker").unwrap();
+        assert_ne!(before, signature(&file).unwrap());
+        let absent = share.open(&name("animals/cat")).unwrap_err();
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn links_folders_and_pipes_are_no_files() {
+        let (root, share) = held();
+        let secret = root.path().join("secret");
+        fs::create_dir(&secret).unwrap();
+        fs::write(secret.join("key"), "k").unwrap();
+        symlink(&secret, share.path().join("folder-link")).unwrap();
+        symlink(secret.join("key"), share.path().join("file-link")).unwrap();
+        fs::create_dir(share.path().join("folder")).unwrap();
+        rustix::fs::mknodat(
+            share.handle(),
+            "pipe",
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        for refused in ["folder-link/key", "file-link", "folder", "pipe", "pipe/x"] {
+            assert!(share.open(&name(refused)).is_err(), "{refused}");
+        }
+        assert!(share.parent_for_writing(&name("folder-link/new")).is_err());
+        assert!(
+            share
+                .parent_for_writing(&name("folder-link/deeper/new"))
+                .is_err()
+        );
+        assert_eq!(
+            fs::read_dir(&secret).unwrap().count(),
+            1,
+            "nothing was written beyond the link"
+        );
+    }
+
+    #[test]
+    fn missing_folders_are_made_and_all_on_the_way_are_to_be_synced() {
+        let (_root, share) = held();
+        let parent = share.parent_for_writing(&name("a/b/c.txt")).unwrap();
+        assert!(share.path().join("a/b").is_dir());
+        let inode = |fd: &OwnedFd| {
+            File::from(fd.try_clone().unwrap())
+                .metadata()
+                .unwrap()
+                .ino()
+        };
+        let expected: Vec<u64> = ["a/b", "a", "."]
+            .map(|folder| fs::metadata(share.path().join(folder)).unwrap().ino())
+            .to_vec();
+        assert_eq!(
+            parent.to_sync.iter().map(inode).collect::<Vec<_>>(),
+            expected
+        );
+        assert_eq!(inode(&parent.folder), expected[0]);
+
+        fs::write(share.path().join("file"), "").unwrap();
+        let error = share.parent_for_writing(&name("file/x")).unwrap_err();
+        assert!(error.to_string().contains("\"file\""), "{error}");
+    }
+
+    #[test]
+    fn a_replaced_folder_is_noticed() {
+        let (root, mut share) = held();
+        assert!(!share.reopen_if_replaced().unwrap());
+        fs::rename(share.path(), root.path().join("old")).unwrap();
+        assert!(share.is_replaced());
+        assert!(share.reopen_if_replaced().unwrap());
+        assert!(share.path().is_dir() && !share.is_replaced());
+        fs::write(share.path().join("new"), "n").unwrap();
+        assert!(share.open(&name("new")).is_ok());
+    }
 }

@@ -1,0 +1,84 @@
+//! Single entries of a held folder: opened, looked at, named and removed without ever following a
+//! link. A name here is one component.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, unlinkat};
+use rustix::io::Errno;
+use rustix::path::Arg;
+
+/// Opens a regular file; `mode` is how, say `OFlags::RDWR`. Anything else is an error, and does not
+/// block. A file that is made gets the usual rights, less the umask.
+pub fn open_file(folder: impl AsFd, name: impl Arg, mode: OFlags) -> io::Result<File> {
+    let flags = mode | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(openat(folder, name, flags, Mode::from_raw_mode(0o666))?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ))
+    }
+}
+
+/// Opens a folder, not through a link.
+pub fn open_folder(folder: impl AsFd, name: impl Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(folder, name, flags, Mode::empty())?)
+}
+
+/// What stands under a name, be it a link.
+pub fn metadata(folder: impl AsFd, name: impl Arg) -> io::Result<Metadata> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    File::from(openat(folder, name, flags, Mode::empty())?).metadata()
+}
+
+/// Whether the name still stands for this open file.
+pub fn is_same_file(folder: impl AsFd, name: impl Arg, file: &File) -> io::Result<bool> {
+    let (there, held) = match metadata(folder, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => (there?, file.metadata()?),
+    };
+    Ok((there.dev(), there.ino()) == (held.dev(), held.ino()))
+}
+
+/// Removes a file, link, pipe or empty folder. What is not there is removed already.
+pub fn remove(folder: impl AsFd, name: &str) -> io::Result<()> {
+    let folder = folder.as_fd();
+    match unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) if metadata(folder, name).is_ok_and(|it| it.is_dir()) => {
+            Ok(unlinkat(folder, name, AtFlags::REMOVEDIR)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives an entry another name that must be free: `AlreadyExists` where it is not. Where the file
+/// system has no such renaming there is a moment at which the file has both names.
+pub fn rename_to_free(from: impl AsFd, old: &str, to: impl AsFd, new: &str) -> io::Result<()> {
+    let (from, to) = (from.as_fd(), to.as_fd());
+    match rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
+        Err(unsupported @ (Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)) => {
+            match linkat(from, old, to, new, AtFlags::empty()) {
+                Ok(()) => Ok(unlinkat(from, old, AtFlags::empty())?),
+                Err(error @ (Errno::EXIST | Errno::XDEV | Errno::NOENT)) => Err(error.into()),
+                Err(_) => Err(unsupported.into()),
+            }
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Syncs a folder, so that the names in it survive a power cut. A file system that has nothing to
+/// sync there is content.
+pub fn sync_folder(folder: impl AsFd) -> io::Result<()> {
+    match fsync(folder) {
+        Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+        other => Ok(other?),
+    }
+}
