@@ -10,6 +10,7 @@ pub mod interfaces;
 pub mod partial_watcher;
 pub mod progress;
 pub mod publish;
+pub mod receive_batch;
 pub mod root_lock;
 pub mod serving;
 pub mod share_folder;

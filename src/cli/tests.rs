@@ -1,0 +1,276 @@
+//! A table of command lines and what comes of them.
+
+use super::*;
+
+const SHA1: &str = "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12";
+
+fn run_with(line: &str, variables: &[(&str, &str)]) -> Result<Command, String> {
+    // An underscore stands for a space within a word, two for nothing at all.
+    let words = line.split_whitespace().map(|word| match word {
+        "__" => OsString::new(),
+        "SHA1" => OsString::from(SHA1),
+        word => OsString::from(word.replace('_', " ")),
+    });
+    let variable = |name: &str| {
+        variables
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.into())
+    };
+    let scope_number = |name: &str| (name == "eth0").then_some(3);
+    parse(
+        words,
+        Surroundings {
+            variable: &variable,
+            scope_number: &scope_number,
+        },
+    )
+    .map_err(|refusal| refusal.0)
+}
+
+fn run(line: &str) -> Result<Command, String> {
+    run_with(line, &[])
+}
+
+fn fetch(line: &str) -> (Config, FetchConfig) {
+    match run(line) {
+        Ok(Command::Fetch(config, fetch)) => (config, fetch),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn config(line: &str, variables: &[(&str, &str)]) -> Config {
+    match run_with(line, variables) {
+        Ok(Command::Peer(config) | Command::Fetch(config, _)) => config,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn peer_with_nothing_else() {
+    let config = config("peer", &[]);
+    assert_eq!(config.root, PathBuf::from("."));
+    assert_eq!((config.port, config.bind), (DEFAULT_PORT, None));
+    assert_eq!(
+        (config.peers.len(), config.verbosity),
+        (0, Verbosity::Normal)
+    );
+}
+
+#[test]
+fn a_fetch_is_the_same_with_the_word_and_without() {
+    let with = fetch("fetch SHA1 animals/quick-fox.txt 43 192.0.2.4 192.0.2.7:30000");
+    let without = fetch("SHA1 animals/quick-fox.txt 43 192.0.2.4 192.0.2.7:30000");
+    assert_eq!(with, without);
+    let (_, fetch) = with;
+    assert_eq!(fetch.content.to_string(), SHA1);
+    assert_eq!(fetch.name.as_str(), "animals/quick-fox.txt");
+    assert_eq!((fetch.size, fetch.timeout), (43, None));
+    assert_eq!(
+        fetch.sources,
+        [
+            "192.0.2.4:27183".parse().unwrap(),
+            "192.0.2.7:30000".parse().unwrap()
+        ]
+    );
+}
+
+#[test]
+fn name_and_size_are_taken_raw() {
+    for name in [
+        "--help", "-rf", "-q", "--", "-", "--root", "peer", "fetch", "a b",
+    ] {
+        let line = format!("fetch SHA1 {} 43", name.replace(' ', "_"));
+        assert_eq!(fetch(&line).1.name.as_str(), name, "{line}");
+    }
+    let (config, fetch) = fetch("--quiet fetch --port 5 SHA1 -rf 43 -- 192.0.2.4");
+    assert_eq!((config.verbosity, config.port), (Verbosity::Quiet, 5));
+    assert_eq!(fetch.name.as_str(), "-rf");
+    assert_eq!(fetch.sources, ["192.0.2.4:5".parse().unwrap()]);
+}
+
+#[test]
+fn options_stand_before_the_sha1_and_among_the_addresses() {
+    for line in [
+        "--root /x --port 7 --timeout 1.5 -vv fetch SHA1 n 1 192.0.2.4 192.0.2.5",
+        "fetch --root=/x --port=7 -v -v SHA1 n 1 192.0.2.4 --timeout 1.5 192.0.2.5",
+        "SHA1 n 1 192.0.2.4 --root /x 192.0.2.5 --port 7 -vv --timeout=1.5",
+        "--root /y fetch SHA1 n 1 192.0.2.4 --root /x 192.0.2.5 --port 7 -vv --timeout 1.5",
+    ] {
+        let (config, fetch) = fetch(line);
+        assert_eq!(config.root, PathBuf::from("/x"), "{line}");
+        assert_eq!(
+            (config.port, config.verbosity),
+            (7, Verbosity::Debug),
+            "{line}"
+        );
+        assert_eq!(fetch.timeout, Some(Duration::from_millis(1_500)), "{line}");
+        assert_eq!(fetch.sources.len(), 2, "{line}");
+        assert!(
+            fetch.sources.iter().all(|source| source.port() == 7),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn addresses_in_all_their_forms_each_once() {
+    let (_, fetch) = fetch(
+        "fetch SHA1 n 1 192.0.2.4 192.0.2.4:27183 ::ffff:192.0.2.4 2001:db8::1 \
+         [2001:db8::1]:27183 [2001:db8::1]:9 fe80::1%eth0 [fe80::1%3]:9 [2001:db8::2]",
+    );
+    let shown: Vec<String> = fetch.sources.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "192.0.2.4:27183",
+            "[2001:db8::1]:27183",
+            "[2001:db8::1]:9",
+            "[fe80::1%3]:27183",
+            "[fe80::1%3]:9",
+            "[2001:db8::2]:27183"
+        ]
+    );
+}
+
+#[test]
+fn what_is_refused_says_what_was_wrong() {
+    let many = (1..=65)
+        .map(|last| format!("192.0.2.{last}"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    for (line, part) in [
+        ("", "say what to do"),
+        ("serve", "\"serve\" is no command"),
+        ("peer here", "\"here\""),
+        ("peer --timeout 3", "for fetch"),
+        ("peer --frobnicate", "\"--frobnicate\" is no option"),
+        ("peer --root", "--root needs a value"),
+        ("peer --root --quiet", "--root needs a value"),
+        ("peer --root=", "--root needs a value"),
+        ("peer --port 0", "--port wants"),
+        ("peer --port 65536", "--port wants"),
+        ("peer --port +5", "--port wants"),
+        ("peer -q -v", "contradict"),
+        ("peer --bind 0.0.0.0", "--bind wants"),
+        ("peer --bind 127.0.0.1:9", "--bind wants"),
+        ("peer --peer 1.2.3", "--peer wants"),
+        ("peer --peer a/b", "--peer wants"),
+        ("peer --peer host:0", "--peer wants"),
+        ("fetch", "SHA1 NAME SIZE"),
+        ("SHA1", "SHA1 NAME SIZE"),
+        ("fetch SHA1 n", "SHA1 NAME SIZE"),
+        ("fetch 2fd4 n 1", "40 hexadecimal digits"),
+        ("fetch SHA1 __ 1", "NAME cannot be"),
+        ("fetch SHA1 ../n 1", "NAME cannot be"),
+        ("fetch SHA1 /n 1", "NAME cannot be"),
+        ("fetch SHA1 a//b 1", "NAME cannot be"),
+        ("fetch SHA1 a\u{1b}[2J 1", "NAME cannot be"),
+        ("fetch SHA1 n x", "SIZE wants"),
+        ("fetch SHA1 n -1", "SIZE wants"),
+        ("fetch SHA1 n +1", "SIZE wants"),
+        ("fetch SHA1 n 0x10", "SIZE wants"),
+        ("fetch SHA1 n 1_000", "SIZE wants"),
+        ("fetch SHA1 n __", "SIZE wants"),
+        ("fetch SHA1 n 9007199254740992", "SIZE wants"),
+        ("fetch SHA1 n 99999999999999999999999", "SIZE wants"),
+        ("fetch SHA1 n 1 host", "\"host\" is no IP"),
+        ("fetch SHA1 n 1 __", "is no IP"),
+        ("fetch SHA1 n 1 255.255.255.255", "is no IP"),
+        ("fetch SHA1 n 1 224.0.0.1", "is no IP"),
+        ("fetch SHA1 n 1 0.0.0.0", "is no IP"),
+        ("fetch SHA1 n 1 192.0.2.4:0", "is no IP"),
+        ("fetch SHA1 n 1 fe80::1%none", "is no IP"),
+        ("fetch SHA1 n 1 -rf", "is no option"),
+        ("fetch SHA1 n 1 --timeout soon", "--timeout wants"),
+        ("fetch SHA1 n 1 --timeout -1", "--timeout needs a value"),
+        ("fetch SHA1 n 1 --timeout 1e999", "--timeout wants"),
+        (&format!("fetch SHA1 n 1 {many}"), "more than 64"),
+    ] {
+        let refusal = run(line).expect_err(line);
+        assert!(refusal.contains(part), "{line}: {refusal}");
+        assert!(!refusal.contains(['\n', '\u{1b}']), "{line}: {refusal:?}");
+    }
+}
+
+#[test]
+fn a_name_that_is_not_text_is_refused() {
+    let mut words = vec![OsString::from("fetch"), SHA1.into(), "n".into(), "1".into()];
+    words[2] = OsStr::from_bytes(b"a\xffb").to_owned();
+    let around = Surroundings {
+        variable: &|_| None,
+        scope_number: &|_| None,
+    };
+    let refusal = parse(words, around).unwrap_err();
+    assert!(refusal.0.contains("UTF-8"), "{}", refusal.0);
+}
+
+#[test]
+fn the_largest_size_and_the_empty_one() {
+    assert_eq!(fetch("fetch SHA1 n 9007199254740991").1.size, (1 << 53) - 1);
+    assert_eq!(fetch("fetch SHA1 n 0").1.size, 0);
+    assert_eq!(fetch("fetch SHA1 n 007").1.size, 7);
+}
+
+#[test]
+fn help_and_version() {
+    for (line, help) in [
+        ("--help", HELP),
+        ("-h", HELP),
+        ("peer --help", PEER_HELP),
+        ("--help peer", PEER_HELP),
+        ("fetch -h", FETCH_HELP),
+        ("fetch SHA1 n 1 --help", FETCH_HELP),
+        ("-vh", HELP),
+    ] {
+        assert_eq!(run(line), Ok(Command::Help(help)), "{line}");
+    }
+    assert_eq!(run("--version"), Ok(Command::Version));
+    assert_eq!(run("-V peer"), Ok(Command::Version));
+    for help in [HELP, PEER_HELP, FETCH_HELP] {
+        assert!(help.lines().all(|line| line.chars().count() <= 100));
+    }
+}
+
+#[test]
+fn variables_stand_in_for_options_that_are_not_given() {
+    let variables = [
+        ("SPRAT_ROOT", "/x"),
+        ("SPRAT_BIND", "127.0.0.2"),
+        ("SPRAT_PORT", "9"),
+        ("SPRAT_PEER", "192.0.2.4,host 192.0.2.5:7"),
+        ("SPRAT_VERBOSE", "2"),
+        ("SPRAT_TIMEOUT", "3"),
+    ];
+    let told = config("peer", &variables);
+    assert_eq!(told.root, PathBuf::from("/x"));
+    assert_eq!(told.bind.map(|bind| bind.address), "127.0.0.2".parse().ok());
+    assert_eq!((told.port, told.verbosity), (9, Verbosity::Debug));
+    assert_eq!(
+        told.peers,
+        [
+            PeerHost::Address("192.0.2.4:9".parse().unwrap()),
+            PeerHost::Named {
+                name: "host".into(),
+                port: 9
+            },
+            PeerHost::Address("192.0.2.5:7".parse().unwrap()),
+        ]
+    );
+    let flags = "peer --root /y --port 8 --peer 192.0.2.9 --peer a.b -q";
+    let told = config(flags, &variables);
+    assert_eq!((told.root, told.port), (PathBuf::from("/y"), 8));
+    assert_eq!((told.peers.len(), told.verbosity), (2, Verbosity::Quiet));
+    for (value, verbosity) in [
+        ("", Verbosity::Normal),
+        ("0", Verbosity::Normal),
+        ("1", Verbosity::Quiet),
+    ] {
+        assert_eq!(
+            config("peer", &[("SPRAT_QUIET", value)]).verbosity,
+            verbosity
+        );
+    }
+    let refusal = run_with("peer", &[("SPRAT_PORT", "x")]).unwrap_err();
+    assert!(refusal.contains("--port wants"), "{refusal}");
+}

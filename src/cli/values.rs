@@ -1,0 +1,113 @@
+//! The values of arguments: hosts, ports, sizes, times. Each reader returns what it wanted, for the
+//! sentence that refuses.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::config::{BindHost, PeerHost};
+use crate::content::block_layout::CONTENT_SIZE_MAX;
+use crate::wire::address::{self, HostError};
+
+/// What turns the name of an interface into its number.
+pub(crate) type Scopes<'a> = dyn Fn(&str) -> Option<u32> + 'a;
+
+/// Reads a size in bytes: decimal digits and nothing else.
+pub(crate) fn parse_size(text: &OsStr) -> Result<u64, String> {
+    let wanted = || format!("a number of bytes up to {CONTENT_SIZE_MAX}");
+    let text = text.to_str().ok_or_else(wanted)?;
+    digits(text)
+        .filter(|size| *size <= CONTENT_SIZE_MAX)
+        .ok_or_else(wanted)
+}
+
+/// Reads a port.
+pub(crate) fn parse_port(text: &OsStr) -> Result<u16, String> {
+    text.to_str()
+        .and_then(digits)
+        .and_then(|port| u16::try_from(port).ok())
+        .filter(|port| *port > 0)
+        .ok_or_else(|| "a number from 1 to 65535".to_owned())
+}
+
+/// Reads a number of seconds, parts of a second included.
+pub(crate) fn parse_timeout(text: &OsStr) -> Result<Duration, String> {
+    text.to_str()
+        .filter(|text| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        })
+        .and_then(|text| text.parse::<f64>().ok())
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "a number of seconds".to_owned())
+}
+
+/// Reads an address of this machine.
+pub(crate) fn parse_bind(text: &OsStr, scopes: &Scopes<'_>) -> Result<BindHost, String> {
+    let host = text
+        .to_str()
+        .filter(|text| !names_port(text))
+        .and_then(|text| address::parse_host(text, scopes).ok())
+        .ok_or_else(|| "an address of this machine".to_owned())?;
+    let scope_id = match host {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    Ok(BindHost {
+        address: host.ip(),
+        scope_id,
+    })
+}
+
+/// Reads a host of `--peer`: what [`parse_host`] takes, or a name.
+pub(crate) fn parse_peer(
+    text: &str,
+    default_port: u16,
+    scopes: &Scopes<'_>,
+) -> Result<PeerHost, HostError> {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') => (name, parse_port(OsStr::new(port)).ok()),
+        _ => (text, Some(default_port)),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    // What ends in a number is an address or nothing: no name does.
+    let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or("");
+    let is_name = !name.is_empty()
+        && name.len() <= 253
+        && name.bytes().all(plain)
+        && !last.bytes().all(|byte| byte.is_ascii_digit());
+    match port {
+        Some(port) if is_name => Ok(PeerHost::Named {
+            name: name.to_owned(),
+            port,
+        }),
+        _ => parse_host(text, default_port, scopes).map(PeerHost::Address),
+    }
+}
+
+/// Reads `address`, `address:port`, `[v6]:port` and the like, each IPv6 address with `%scope` where it
+/// is link-local. Refuses what is not one host.
+pub(crate) fn parse_host(
+    text: &str,
+    default_port: u16,
+    scopes: &Scopes<'_>,
+) -> Result<SocketAddr, HostError> {
+    let mut host = address::parse_host(text, scopes)?;
+    if !names_port(text) {
+        host.set_port(default_port);
+    }
+    Ok(host)
+}
+
+/// Whether a text that names a host names its port as well.
+fn names_port(text: &str) -> bool {
+    text.contains("]:") || text.matches(':').count() == 1
+}
+
+/// A number of decimal digits only: no sign, no space, no underscore.
+fn digits(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
