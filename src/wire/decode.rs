@@ -121,6 +121,7 @@ fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let id = reader.array()?;
     let size = reader.u64()?;
     let instance = InstanceId(reader.array()?);
+    let cookie = Cookie(reader.array()?);
     let about = match about {
         field::ABOUT_LISTING => About::Listing,
         field::ABOUT_CONTENT if size > CONTENT_SIZE_MAX => return Err(DecodeError::Size),
@@ -135,6 +136,7 @@ fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
         to_many: flags & field::ASK_TO_MANY != 0,
         nonce,
         instance,
+        cookie,
     }))
 }
 

@@ -77,6 +77,7 @@ fn encode_ask(ask: &Ask) -> Vec<u8> {
     bytes.extend_from_slice(&id);
     bytes.extend_from_slice(&size.to_be_bytes());
     bytes.extend_from_slice(&ask.instance.0);
+    bytes.extend_from_slice(&ask.cookie.0);
     bytes.resize(TALK_LENGTH, 0);
     bytes
 }

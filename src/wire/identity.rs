@@ -34,6 +34,11 @@ pub struct Cookie(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListingDigest(pub [u8; 20]);
 
+impl Cookie {
+    /// What stands where there is none.
+    pub const NONE: Self = Self([0; 16]);
+}
+
 impl ListingDigest {
     /// The digest of a listing's bytes; it takes as long as hashing them takes.
     pub fn of(listing: &[u8]) -> Self {
