@@ -7,84 +7,437 @@
 //! their number is not bounded by that of open files, and a folder emptied under a running fetch is
 //! noticed at once (`DiskFaultKind::Vanished`; open the store again to learn what is left).
 
-use std::path::Path;
+mod attrs;
+pub(in crate::driver) mod fault;
+pub mod names;
+pub mod partial_chain;
+mod scan;
 
-use crate::content::state_chain::Link;
-use crate::content::{ContentId, ShareName};
-use crate::driver::share_folder::ShareFolder;
-use crate::node::input::{DiskFault, StoreOpening};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use log::warn;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use self::attrs::LockedAttrs;
+use self::fault::{fault, own_fault};
+use crate::content::state_chain::{Link, LinkCheck};
+use crate::content::{BlockLayout, ContentId, ShareName};
+use crate::driver::share_folder::{self, ShareFolder, entry};
+use crate::node::input::{DiskFault, DiskFaultKind, Extent, FileSignature, StoreOpening};
 use crate::node::output::FetchEnding;
+
+/// How many bytes of a block are read at once for checking.
+const READ_LENGTH: usize = 64 * 1024;
 
 /// What one fetch has on disk.
 #[derive(Debug)]
-pub struct ChunkStore {}
+pub struct ChunkStore {
+    root: PathBuf,
+    content: ContentId,
+    size: u64,
+    name: ShareName,
+    open: Option<Open>,
+}
+
+/// What is held while the store is ours.
+#[derive(Debug)]
+struct Open {
+    folder: ShareFolder,
+    attrs: LockedAttrs,
+    chunks: BTreeMap<u64, Chunk>,
+}
+
+/// What is remembered of one chunk file.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::driver) struct Chunk {
+    state: FileSignature,
+}
+
+impl Chunk {
+    fn remember(state: FileSignature) -> Self {
+        Self { state }
+    }
+
+    pub(in crate::driver) fn length(&self) -> u64 {
+        self.state.size
+    }
+
+    /// Whether this is the file, as long as it was.
+    fn is(&self, now: &FileSignature) -> bool {
+        let fixed = |state: &FileSignature| (state.device, state.inode, state.size);
+        fixed(&self.state) == fixed(now)
+    }
+}
 
 impl ChunkStore {
     /// The store of a fetch below the folder `root`. Touches nothing yet.
     pub fn new(root: &Path, content: ContentId, size: u64, name: ShareName) -> Self {
-        let _ = (root, content, size, name);
-        todo!()
+        Self {
+            root: root.to_owned(),
+            content,
+            size,
+            name,
+            open: None,
+        }
     }
 
     /// What is fetched.
     pub fn content(&self) -> ContentId {
-        todo!()
+        self.content
     }
 
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
-        todo!()
+        self.size
     }
 
     /// Where it is to appear.
     pub fn name(&self) -> &ShareName {
-        todo!()
+        &self.name
     }
 
     /// For `Output::OpenStore`: makes or opens the attrs, locks them, lists what is there. May be
     /// called again: after `Taken`, and after anything has vanished.
     pub fn open(&mut self) -> StoreOpening {
-        todo!()
+        // A lock on attrs that were removed is worth nothing; on those that stand, it is kept until
+        // it is taken again in the same breath: who waits looks at the name after locking.
+        self.open = None;
+        match self.try_open() {
+            Ok(Some(open)) => {
+                let extents = open.extents();
+                self.open = Some(open);
+                let chain = partial_chain::read(&self.root, self.content, self.size);
+                StoreOpening::Ours { extents, chain }
+            }
+            Ok(None) => StoreOpening::Taken,
+            Err(error) => {
+                let path = self.root.join("chunks").join(names::attrs(self.content));
+                StoreOpening::Failed(fault(&format!("make {}", path.display()), &error))
+            }
+        }
+    }
+
+    fn try_open(&self) -> io::Result<Option<Open>> {
+        let folder = ShareFolder::open_or_make(&self.root.join("chunks"))?;
+        let text = attrs::text(&self.name, self.size);
+        let Some(attrs) = LockedAttrs::take(&folder, self.content, &text)? else {
+            return Ok(None);
+        };
+        let chunks = scan::chunks(&folder, self.content, self.size)?;
+        Ok(Some(Open {
+            folder,
+            attrs,
+            chunks,
+        }))
     }
 
     /// For `Output::CheckStored`: reads one block (a mebibyte at most) and computes. False as well
     /// where it cannot be read.
     pub fn check_stored(&mut self, block: u64, link: &Link) -> bool {
-        let _ = (block, link);
-        todo!()
+        self.try_check(block, link).unwrap_or_else(|error| {
+            warn!(
+                "cannot read block {block} of {} back: {error}",
+                self.content
+            );
+            false
+        })
+    }
+
+    fn try_check(&self, block: u64, link: &Link) -> io::Result<bool> {
+        let range = BlockLayout::new(self.size).block_range(block);
+        let open = self.open.as_ref().ok_or(Errno::NOENT)?;
+        let (start, chunk) = open
+            .chunks
+            .range(..=range.start)
+            .next_back()
+            .ok_or(Errno::NOENT)?;
+        if range.end - start > chunk.length() {
+            return Err(Errno::NOENT.into());
+        }
+        let file = open.chunk_file(self.content, *start, OFlags::RDONLY)?;
+        let mut check = LinkCheck::new(*link);
+        let mut buffer = [0; READ_LENGTH];
+        let mut position = range.start;
+        while position < range.end {
+            let length = (range.end - position).min(READ_LENGTH as u64) as usize;
+            file.read_exact_at(&mut buffer[..length], position - start)?;
+            check.update(&buffer[..length]);
+            position += length as u64;
+        }
+        Ok(check.finish())
     }
 
     /// For `Output::TruncateExtent`: cuts the chunk file that begins at `extent` to `length` bytes,
     /// and removes it where that is zero.
     pub fn truncate_extent(&mut self, extent: u64, length: u64) {
-        let _ = (extent, length);
-        todo!()
+        let content = self.content;
+        let Some(open) = self.open.as_mut() else {
+            return;
+        };
+        let Some(chunk) = open.chunks.get(&extent).copied() else {
+            return;
+        };
+        if length >= chunk.length() {
+            return;
+        }
+        let cut = open
+            .chunk_file(content, extent, OFlags::RDWR)
+            .and_then(|file| {
+                file.set_len(length)?;
+                share_folder::signature(&file)
+            });
+        match cut {
+            Ok(state) if length > 0 => {
+                open.chunks.insert(extent, Chunk::remember(state));
+                return;
+            }
+            Ok(_) => {}
+            Err(error) => warn!("cannot cut {}: {error}", names::chunk(content, extent)),
+        }
+        // Rather no file than one with bytes that are not proven.
+        open.chunks.remove(&extent);
+        if let Err(error) = entry::remove(open.folder.handle(), &names::chunk(content, extent)) {
+            warn!("cannot remove {}: {error}", names::chunk(content, extent));
+        }
     }
 
     /// For `Output::Store`: appends proven bytes to the chunk file that begins at `extent`, which
     /// ends at `position` now; makes the file where both are the same. After an error the file is as
     /// it was before.
     pub fn store(&mut self, extent: u64, position: u64, bytes: &[u8]) -> Result<(), DiskFault> {
-        let _ = (extent, position, bytes);
-        todo!()
+        let content = self.content;
+        let size = self.size;
+        let folder = self.root.join("chunks");
+        let Some(open) = self.open.as_mut().filter(|open| open.is_ours(content)) else {
+            let message = format!("{} was emptied while it was used", folder.display());
+            return Err(own_fault(DiskFaultKind::Vanished, message));
+        };
+        if !open.has_room(extent, position, bytes.len() as u64, size) {
+            let message = format!("{position} is not where the chunk at {extent} goes on");
+            return Err(own_fault(DiskFaultKind::Final, message));
+        }
+        let path = folder.join(names::chunk(content, extent));
+        let failed = |error| fault(&format!("write {}", path.display()), &error);
+        let file = if position == extent {
+            open.make_chunk(content, extent).map_err(failed)?
+        } else {
+            open.chunk_file(content, extent, OFlags::RDWR)
+                .map_err(failed)?
+        };
+        let written = file
+            .write_all_at(bytes, position - extent)
+            .and_then(|()| share_folder::signature(&file));
+        match written {
+            Ok(state) => {
+                open.chunks.insert(extent, Chunk::remember(state));
+                Ok(())
+            }
+            Err(error) => {
+                open.take_back(content, extent, position, &file);
+                Err(failed(error))
+            }
+        }
     }
 
     /// For `Output::SaveChain`.
     pub fn save_chain(&mut self, states: &[u8]) {
-        let _ = states;
-        todo!()
+        if self.open.is_none() {
+            return;
+        }
+        if let Err(error) = partial_chain::write(&self.root, self.content, states) {
+            let folder = partial_chain::folder(&self.root);
+            warn!(
+                "cannot save a chain in {}: {error}; a later run asks for it again",
+                folder.display()
+            );
+        }
     }
 
     /// For `Output::FetchEnded`: removes what is to go, and closes. After `Done` nothing is left in
     /// `chunks/`; after `WrongSize` neither; otherwise all stays for the next run.
-    pub fn end(self, ending: &FetchEnding, share: &ShareFolder) {
-        let _ = (ending, share);
-        todo!()
+    pub fn end(mut self, ending: &FetchEnding, share: &ShareFolder) {
+        if self.open.is_none() {
+            return;
+        }
+        let removable = match ending {
+            FetchEnding::Done(name) => match sync_shared(share, name) {
+                Ok(()) => true,
+                Err(error) => {
+                    warn!("{name} is not safe in share/ ({error}); what was fetched is kept");
+                    false
+                }
+            },
+            FetchEnding::WrongSize { .. } => true,
+            FetchEnding::TimedOut | FetchEnding::Failed(_) => false,
+        };
+        if removable {
+            self.remove_all();
+        }
     }
 
     /// Removes chunk files and attrs: for a fetch that is refused, so that no front end starts it
     /// again for ever. (Reading the arguments should have refused it before there was a store.)
-    pub fn discard(self) {
-        todo!()
+    pub fn discard(mut self) {
+        self.remove_all();
     }
 }
+
+/// Makes sure that a file of `share/` and its name survive a power cut.
+fn sync_shared(share: &ShareFolder, name: &ShareName) -> io::Result<()> {
+    share.open(name)?.sync_all()?;
+    let parent = share.parent_for_writing(name)?;
+    parent.to_sync.iter().try_for_each(entry::sync_folder)
+}
+
+/// For publishing.
+impl ChunkStore {
+    /// The folder `chunks/`, while the store is ours and nobody emptied it.
+    pub(in crate::driver) fn folder(&self) -> io::Result<&ShareFolder> {
+        match &self.open {
+            Some(open) if open.is_ours(self.content) => Ok(&open.folder),
+            _ => Err(Errno::NOENT.into()),
+        }
+    }
+
+    /// What is remembered to be on disk.
+    pub(in crate::driver) fn extents(&self) -> Vec<Extent> {
+        self.open.as_ref().map_or_else(Vec::new, Open::extents)
+    }
+
+    /// Opens a chunk file that is, but for its times, what is remembered of it; and tells whether
+    /// these, too, are as they were, so that nobody else has written to it.
+    pub(in crate::driver) fn open_chunk(&self, start: u64) -> io::Result<(File, bool)> {
+        let open = self.open.as_ref().ok_or(Errno::NOENT)?;
+        let file = open.chunk_file(self.content, start, OFlags::RDWR)?;
+        let chunk = open.chunks.get(&start).ok_or(Errno::NOENT)?;
+        let untouched = share_folder::signature(&file)?.modified_ns == chunk.state.modified_ns;
+        Ok((file, untouched))
+    }
+
+    /// Forgets a chunk file that was renamed.
+    pub(in crate::driver) fn forget_chunk(&mut self, start: u64) {
+        if let Some(open) = self.open.as_mut() {
+            open.chunks.remove(&start);
+        }
+    }
+
+    /// Removes one chunk file, whose bytes are not to be trusted.
+    pub(in crate::driver) fn remove_chunk(&mut self, start: u64) {
+        if let Some(open) = self.open.as_mut() {
+            open.chunks.remove(&start);
+            if let Err(error) =
+                entry::remove(open.folder.handle(), &names::chunk(self.content, start))
+            {
+                warn!(
+                    "cannot remove {}: {error}",
+                    names::chunk(self.content, start)
+                );
+            }
+        }
+    }
+
+    /// Removes all there is of this content: chunk files, chain, and the attrs last. Nothing, if the
+    /// store is not ours.
+    pub(in crate::driver) fn remove_all(&mut self) {
+        let Some(open) = self.open.take().filter(|open| open.is_ours(self.content)) else {
+            return;
+        };
+        partial_chain::remove(&self.root, self.content);
+        match scan::remove_all(&open.folder, self.content) {
+            Ok(()) => {
+                let own = names::attrs(self.content);
+                if let Err(error) = entry::remove(open.folder.handle(), &own) {
+                    warn!("cannot remove chunks/{own}: {error}");
+                }
+            }
+            Err(error) => warn!("chunks of {} are left: {error}", self.content),
+        }
+    }
+}
+
+impl Open {
+    fn extents(&self) -> Vec<Extent> {
+        let extent = |(start, chunk): (&u64, &Chunk)| Extent {
+            start: *start,
+            length: chunk.length(),
+        };
+        self.chunks.iter().map(extent).collect()
+    }
+
+    /// Whether the folder and the attrs in it are still those that we have.
+    fn is_ours(&self, content: ContentId) -> bool {
+        !self.folder.is_replaced() && self.attrs.stand_in(&self.folder, content)
+    }
+
+    /// Whether bytes may be appended there: at the extent's end, short of the next one and the size.
+    fn has_room(&self, extent: u64, position: u64, length: u64, size: u64) -> bool {
+        let end = self
+            .chunks
+            .get(&extent)
+            .map_or(extent, |chunk| extent + chunk.length());
+        let next = self.chunks.range((
+            std::ops::Bound::Excluded(extent),
+            std::ops::Bound::Unbounded,
+        ));
+        let limit = next.map(|(start, _)| *start).next().unwrap_or(size);
+        let before = self.chunks.range(..extent).next_back();
+        let free_from = before.map_or(0, |(start, chunk)| start + chunk.length());
+        position == end
+            && free_from <= extent
+            && position
+                .checked_add(length)
+                .is_some_and(|end| end <= limit.min(size))
+    }
+
+    /// Opens a chunk file, if it is the one that is remembered.
+    fn chunk_file(&self, content: ContentId, start: u64, mode: OFlags) -> io::Result<File> {
+        let chunk = self.chunks.get(&start).ok_or(Errno::NOENT)?;
+        let name = names::chunk(content, start);
+        let file = entry::open_file(self.folder.handle(), name.as_str(), mode)?;
+        if chunk.is(&share_folder::signature(&file)?) && file.metadata()?.nlink() == 1 {
+            Ok(file)
+        } else {
+            let message = format!("{name} is another file than before");
+            Err(io::Error::new(io::ErrorKind::NotFound, message))
+        }
+    }
+
+    /// Makes a chunk file. What stands under its name was put there by somebody else, and goes.
+    fn make_chunk(&self, content: ContentId, start: u64) -> io::Result<File> {
+        let name = names::chunk(content, start);
+        let at = self.folder.handle();
+        let create = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        match entry::open_file(at, name.as_str(), create) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                warn!("chunks/{name} is none of ours; it is removed");
+                entry::remove(at, &name)?;
+                entry::open_file(at, name.as_str(), create)
+            }
+            other => other,
+        }
+    }
+
+    /// Undoes a write that failed half way.
+    fn take_back(&mut self, content: ContentId, extent: u64, position: u64, file: &File) {
+        let cut = file
+            .set_len(position - extent)
+            .and_then(|()| share_folder::signature(file));
+        match cut {
+            Ok(state) if position > extent => {
+                self.chunks.insert(extent, Chunk::remember(state));
+            }
+            _ => {
+                self.chunks.remove(&extent);
+                let _ = entry::remove(self.folder.handle(), &names::chunk(content, extent));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
