@@ -239,6 +239,19 @@ impl UdpSocket {
         std::mem::take(&mut self.segments_wait)
     }
 
+    /// Whether [`send_segments`](Self::send_segments) would find no room. Then the caller is to be
+    /// told when there is, as after a blocked attempt.
+    pub fn is_full_for_segments(&mut self) -> bool {
+        self.segments_wait |= !self.queue.is_empty();
+        self.segments_wait
+    }
+
+    /// As if the last attempt had found no room.
+    #[cfg(test)]
+    pub(super) fn pretend_full(&mut self) {
+        self.segments_wait = true;
+    }
+
     /// Sends `bytes` as datagrams of `segment_length` bytes each but the last. At most
     /// [`PAYLOAD_LENGTH_MAX`] bytes and [`SEGMENTS_MAX`] segments.
     pub fn send_segments(
