@@ -1,5 +1,5 @@
-//! Hosts as text: what `d.json` says and `fetch` takes. Names are not looked up: an address, and a port
-//! where it is not the default one.
+//! Hosts as text: what `d.json` says and `fetch` takes. Names are not looked up: an address, and a
+//! port where it is not the default one.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -32,8 +32,8 @@ impl fmt::Display for HostError {
 
 impl std::error::Error for HostError {}
 
-/// The host as text. `scope_name` turns an interface's number into its name; where it knows none, the
-/// number is written.
+/// The host as text. `scope_name` turns an interface's number into its name; where it knows none,
+/// the number is written.
 pub fn format_host(host: SocketAddr, mut scope_name: impl FnMut(u32) -> Option<String>) -> String {
     let host = canonical(host);
     let mut text = host.ip().to_string();
@@ -54,8 +54,8 @@ pub fn format_host(host: SocketAddr, mut scope_name: impl FnMut(u32) -> Option<S
     text
 }
 
-/// The host that a text names. `scope_number` turns an interface's name into its number; a number is
-/// taken as it is.
+/// The host that a text names. `scope_number` turns an interface's name into its number; a number
+/// is taken as it is.
 ///
 /// # Errors
 /// The text is nothing that [`format_host`] writes, nor such with brackets or port added.
@@ -129,8 +129,8 @@ fn decimal(text: &str) -> Option<u32> {
     }
 }
 
-/// One form for each host, so that equal hosts compare equal: IPv4 never mapped, no flow label, and a
-/// scope only where it says something, which is on link-local addresses.
+/// One form for each host, so that equal hosts compare equal: IPv4 never mapped, no flow label, and
+/// a scope only where it says something, which is on link-local addresses.
 pub fn canonical(host: SocketAddr) -> SocketAddr {
     match host {
         SocketAddr::V4(_) => host,
@@ -145,5 +145,95 @@ pub fn canonical(host: SocketAddr) -> SocketAddr {
                 SocketAddrV6::new(*v6.ip(), v6.port(), 0, scope).into()
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number_of(name: &str) -> Option<u32> {
+        (name == "eth0").then_some(2)
+    }
+
+    fn name_of(number: u32) -> Option<String> {
+        (number == 2).then(|| "eth0".to_owned())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for text in [
+            "192.0.2.4",
+            "192.0.2.4:5000",
+            "127.0.0.1:1",
+            "2001:db8::7",
+            "[2001:db8::7]:65535",
+            "fe80::1%eth0",
+            "[fe80::1%eth0]:5000",
+            "fe80::1%7",
+            "[fe80::1%7]:5000",
+            "fe80::1",
+        ] {
+            let host = parse_host(text, number_of).unwrap();
+            assert_eq!(format_host(host, name_of), text);
+        }
+    }
+
+    #[test]
+    fn other_spellings_become_the_one() {
+        for (text, written) in [
+            ("192.0.2.4:27183", "192.0.2.4"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:DB8:0::7]:27183", "2001:db8::7"),
+            ("::ffff:192.0.2.4", "192.0.2.4"),
+            ("[::ffff:192.0.2.4]:80", "192.0.2.4:80"),
+            ("[fe80::1%2]", "fe80::1%eth0"),
+            ("2001:db8::7%eth0", "2001:db8::7"),
+        ] {
+            let host = parse_host(text, number_of).unwrap();
+            assert_eq!(format_host(host, name_of), written);
+            assert_eq!(parse_host(written, number_of), Ok(host));
+        }
+    }
+
+    #[test]
+    fn a_socket_address_as_the_kernel_gives_it() {
+        let kernel = SocketAddrV6::new("fe80::1".parse().unwrap(), DEFAULT_PORT, 77, 2);
+        assert_eq!(format_host(kernel.into(), name_of), "fe80::1%eth0");
+        assert_eq!(format_host(kernel.into(), |_| None), "fe80::1%2");
+        assert_eq!(
+            parse_host("fe80::1%2", |_| None),
+            Ok(canonical(kernel.into()))
+        );
+    }
+
+    #[test]
+    fn what_is_no_host() {
+        for (text, error) in [
+            ("", HostError::Syntax),
+            ("host.example", HostError::Syntax),
+            ("192.0.2", HostError::Syntax),
+            ("192.0.2.4%eth0", HostError::Syntax),
+            ("[192.0.2.4]:80", HostError::Syntax),
+            ("[2001:db8::7", HostError::Syntax),
+            ("[2001:db8::7]80", HostError::Syntax),
+            ("2001:db8::7]:80", HostError::Syntax),
+            (" 192.0.2.4", HostError::Syntax),
+            ("192.0.2.4:", HostError::Port),
+            ("192.0.2.4:0", HostError::Port),
+            ("192.0.2.4:+80", HostError::Port),
+            ("192.0.2.4:65536", HostError::Port),
+            ("[2001:db8::7]:99999999999", HostError::Port),
+            ("fe80::1%", HostError::Scope),
+            ("fe80::1%0", HostError::Scope),
+            ("fe80::1%wlan9", HostError::Scope),
+            ("0.0.0.0", HostError::NotAHost),
+            ("::", HostError::NotAHost),
+            ("255.255.255.255", HostError::NotAHost),
+            ("239.192.27.183", HostError::NotAHost),
+            ("ff12::5370:7261", HostError::NotAHost),
+        ] {
+            assert_eq!(parse_host(text, number_of), Err(error), "{text:?}");
+        }
     }
 }

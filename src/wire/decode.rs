@@ -1,5 +1,5 @@
-//! Datagrams to values. Every datagram comes from a stranger: each ends as a message within all limits or
-//! as a reason, after work bounded by its length.
+//! Datagrams to values. Every datagram comes from a stranger: each ends as a message within all
+//! limits or as a reason, after work bounded by its length.
 
 use super::error::DecodeError;
 use super::identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
@@ -221,3 +221,6 @@ fn decode_refuse(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let reason = RefuseReason::from_code(reason).ok_or(DecodeError::Reason)?;
     Ok(Message::Refuse(Refuse { reason, nonce }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! The opaque values by which hosts know each other, listings and proven addresses. What makes a cookie
-//! genuine is the serving node's affair.
+//! The opaque values by which hosts know each other, listings and proven addresses. What makes a
+//! cookie genuine is the serving node's affair.
 
 use std::fmt;
 

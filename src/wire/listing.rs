@@ -1,9 +1,9 @@
-//! The listing: what a host offers, as bytes. It is built and read a piece at a time, so that 100,000
-//! names never hold up the loop. Names that a stranger should not have sent are skipped here and get
-//! no further.
+//! The listing: what a host offers, as bytes. It is built and read a piece at a time, so that
+//! 100,000 names never hold up the loop. Names that a stranger should not have sent are skipped
+//! here and get no further.
 //!
-//! A listing is its entries, nothing before, between or after them, strictly ascending by the bytes of
-//! their names. Each entry is
+//! A listing is its entries, nothing before, between or after them, strictly ascending by the bytes
+//! of their names. Each entry is
 //!
 //! | bytes | meaning |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | 1 to 2 | how many bytes follow, varint |
 //! | as said | the rest of the name |
 //!
-//! A varint is unsigned LEB128: seven bits a byte, lowest first, the high bit set on all but the last;
-//! always the shortest form, so that equal listings have equal digests.
+//! A varint is unsigned LEB128: seven bits a byte, lowest first, the high bit set on all but the
+//! last; always the shortest form, so that equal listings have equal digests.
 
 use std::fmt;
 
@@ -39,8 +39,8 @@ pub struct ListingEntry {
 pub struct ListingLimits {
     /// Entries, the refused ones included.
     pub files: u32,
-    /// Bytes of the listing, and also bytes of all names written out in full: shared beginnings must
-    /// not make a small listing a large one.
+    /// Bytes of the listing, and also bytes of all names written out in full: shared beginnings
+    /// must not make a small listing a large one.
     pub bytes: u64,
 }
 
@@ -111,8 +111,8 @@ impl ListingWriter {
         Self::default()
     }
 
-    /// Adds a file; names come strictly ascending. What breaks a limit, or comes out of order, is left
-    /// out and counted.
+    /// Adds a file; names come strictly ascending. What breaks a limit, or comes out of order, is
+    /// left out and counted.
     pub fn push(&mut self, name: &ShareName, content: ContentId, size: u64) {
         let name = name.as_str();
         let in_order = self.files == 0 || self.previous.as_str() < name;
@@ -338,3 +338,6 @@ fn shared_length(one: &[u8], other: &[u8]) -> usize {
         .take_while(|(one, other)| one == other)
         .count()
 }
+
+#[cfg(test)]
+mod tests;

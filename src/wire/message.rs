@@ -1,5 +1,5 @@
-//! The messages as values, one struct each; the layouts are in `encode` and `decode`. What a message means
-//! for a node is the node's affair.
+//! The messages as values, one struct each; the layouts are in `encode` and `decode`. What a
+//! message means for a node is the node's affair.
 
 use std::fmt;
 
@@ -9,6 +9,10 @@ use super::object::{Object, Ranges};
 use crate::content::{ChainId, ContentId};
 
 /// One datagram's worth of meaning.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message lives on the stack for one turn; a box would cost an allocation a grant"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// A host is there.
@@ -159,7 +163,8 @@ pub struct DataHeader {
     pub offset: u64,
 }
 
-/// Types 6 and 7 differ only in what they carry, so that recordings can leave the bytes of files out.
+/// Types 6 and 7 differ only in what they carry, so that recordings can leave the bytes of files
+/// out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataKind {
     /// DATA: bytes of a file.
@@ -345,5 +350,80 @@ impl fmt::Display for RefuseReason {
             Self::Busy => "busy",
             Self::TooLong => "datagrams of this length do not get through",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{ObjectRange, decode};
+
+    #[test]
+    fn a_log_line_is_one_line_and_tells_no_secret() {
+        let ranges = [
+            ObjectRange {
+                offset: 0,
+                length: 4_096,
+            },
+            ObjectRange {
+                offset: 9,
+                length: 1,
+            },
+        ];
+        let grant = Grant {
+            nonce: 0xfeed,
+            cookie: Cookie([0xcc; 16]),
+            object: Object::File(ContentId::EMPTY),
+            ranges: Ranges::new(&ranges, 1_408).unwrap(),
+        };
+        assert_eq!(
+            Message::Grant(grant).to_string(),
+            "GRANT 000000000000feed file da39a3ee5e6b4b0d3255bfef95601890afd80709 by 1408: \
+             0+4096 9+1"
+        );
+        let secret = FarewellSecret([0xcc; 16]);
+        for message in [
+            Message::Grant(grant),
+            Message::Farewell(Farewell { secret }),
+        ] {
+            let shown = format!("{message} {message:?}");
+            assert!(!shown.contains('\n') && !shown.contains("cccc") && !shown.contains("204"));
+        }
+    }
+
+    #[test]
+    fn a_log_line_leaves_the_payload_out() {
+        let header = DataHeader {
+            kind: DataKind::Meta,
+            nonce: 1,
+            offset: 2_048,
+        };
+        let data = Message::Data(Data {
+            header,
+            payload: b"private",
+        });
+        assert_eq!(data.to_string(), "META 0000000000000001 2048+7");
+        assert!(format!("{data:?}").contains("7 bytes"));
+        assert!(
+            !format!("{data:?}").contains("112"),
+            "a byte of the payload"
+        );
+    }
+
+    #[test]
+    fn codes_and_reasons_agree() {
+        for code in 0..=u8::MAX {
+            let reason = RefuseReason::from_code(code);
+            assert_eq!(reason.is_some(), (1..=6).contains(&code), "{code}");
+            assert!(reason.is_none_or(|reason| reason.code() == code));
+        }
+        let refuse = Refuse {
+            reason: RefuseReason::TooLong,
+            nonce: 3,
+        };
+        assert_eq!(
+            decode(&Message::Refuse(refuse).encode()),
+            Ok(Message::Refuse(refuse))
+        );
     }
 }

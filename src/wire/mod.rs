@@ -1,20 +1,23 @@
-//! Datagrams to values and back: protocol version 1, complete, with every limit. Holds no state, knows
-//! no time and decides nothing; `docs/protocol.md` is the same for implementers of other programs.
+//! Datagrams to values and back: protocol version 1, complete, with every limit. Holds no state,
+//! knows no time and decides nothing; `docs/protocol.md` is the same for implementers of other
+//! programs.
 //!
-//! All numbers are big-endian. Every datagram opens with `0x53 0x70` ("Sp"), the version `1` and its type:
+//! All numbers are big-endian. Every datagram opens with `0x53 0x70` ("Sp"), the version `1` and
+//! its type:
 //!
 //! | type | message | bytes | sent by | may cause |
 //! |---|---|---|---|---|
-//! | 1 | [`Announce`] | 80 | a host, to many or to one: here I am, this is my listing's digest | `Ask` |
+//! | 1 | [`Announce`] | 80 | a host, to many or one: here I am, with this listing | `Ask` |
 //! | 2 | [`Farewell`] | 20 | a host that leaves | nothing |
 //! | 3 | [`Ask`] | 80 | a receiver: tell of your listing, or of a content | `Tell` |
 //! | 4 | [`Tell`] | 80 | a host: what it has, and the cookie that grants need | `Grant` |
 //! | 5 | [`Grant`] | 52 + 12 a range | a receiver: send me these ranges now | `Data`, `Refuse` |
-//! | 6, 7 | [`Data`] | 20 + payload | a host: bytes of a file (6) or of anything else (7) | `Grant` |
+//! | 6, 7 | [`Data`] | 20 + payload | a host: bytes of a file (6) or of others (7) | `Grant` |
 //! | 8 | [`Refuse`] | 16 | a host: why a grant is not served | nothing |
 //!
-//! Everything that moves is an *object* ([`Object`]): a file's bytes, its chain of states, the bitmap of the
-//! blocks that a host has, a host's [listing]. The receiver alone decides what moves and when.
+//! Everything that moves is an *object* ([`Object`]): a file's bytes, its chain of states, the
+//! bitmap of the blocks that a host has, a host's [listing]. The receiver alone decides what moves
+//! and when.
 //!
 //! **Forward compatibility, one rule.** What version 1 does not know is ignored where it can be
 //! (flags, reserved bytes, bytes after the layout of every type but 6 and 7, in datagrams of up to
@@ -82,12 +85,13 @@ pub const GRANT_PACKETS_MAX: u32 = 64;
 
 /// The shortest payload length that a grant may ask for, in bytes.
 pub const PAYLOAD_LENGTH_MIN: u16 = 512;
-/// The longest payload length that a grant may ask for, in bytes: what a UDP datagram over IPv4 holds.
+/// The longest payload length that a grant may ask for, in bytes: what a UDP datagram over IPv4
+/// holds.
 pub const PAYLOAD_LENGTH_MAX: u16 = 65_408;
 /// Payload lengths are multiples of this: SHA-1's own block, so that hashing needs no staging copy.
 pub const PAYLOAD_LENGTH_STEP: u16 = 64;
-/// The payload lengths that receivers try, shortest first. With 20 bytes of ours and 48 of IPv6 and UDP
-/// they fit IPv6's minimum of 1,280, Ethernet's 1,500 and jumbo frames' 9,000 bytes.
+/// The payload lengths that receivers try, shortest first. With 20 bytes of ours and 48 of IPv6 and
+/// UDP they fit IPv6's minimum of 1,280, Ethernet's 1,500 and jumbo frames' 9,000 bytes.
 pub const PAYLOAD_LENGTHS: [u16; 3] = [1_152, 1_408, 8_896];
 
 /// The highest position in an object at which a range may end.

@@ -129,7 +129,8 @@ impl Ranges {
     /// These ranges in payloads of this length, if they are within the limits.
     ///
     /// # Errors
-    /// `PayloadLength`, `Count`, `Range` or `Demand`, whichever limit is broken first in this order.
+    /// `PayloadLength`, `Count`, `Range` or `Demand`, whichever limit is broken first in this
+    /// order.
     pub fn new(ranges: &[ObjectRange], payload_length: u16) -> Result<Self, DecodeError> {
         if !(PAYLOAD_LENGTH_MIN..=PAYLOAD_LENGTH_MAX).contains(&payload_length)
             || payload_length % PAYLOAD_LENGTH_STEP != 0
@@ -197,5 +198,121 @@ impl Eq for Ranges {}
 impl fmt::Debug for Ranges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} by {}", &**self, self.payload_length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(offset: u64, length: u32) -> ObjectRange {
+        ObjectRange { offset, length }
+    }
+
+    fn check(ranges: &[ObjectRange], payload_length: u16) -> Result<(), DecodeError> {
+        Ranges::new(ranges, payload_length).map(|_| ())
+    }
+
+    #[test]
+    fn payload_lengths_below_at_and_above() {
+        let one = [range(0, 1)];
+        for good in [512, 576, 1_152, 1_408, 8_896, 65_408] {
+            assert_eq!(check(&one, good), Ok(()), "{good}");
+        }
+        for bad in [
+            0,
+            1,
+            64,
+            448,
+            511,
+            513,
+            1_400,
+            65_407,
+            65_409,
+            65_472,
+            u16::MAX,
+        ] {
+            assert_eq!(check(&one, bad), Err(DecodeError::PayloadLength), "{bad}");
+        }
+    }
+
+    #[test]
+    fn counts_below_at_and_above() {
+        assert_eq!(check(&[], 1_408), Err(DecodeError::Count));
+        assert_eq!(check(&[range(0, 1); 15], 1_408), Ok(()));
+        assert_eq!(check(&[range(0, 1); 16], 1_408), Ok(()));
+        assert_eq!(check(&[range(0, 1); 17], 1_408), Err(DecodeError::Count));
+    }
+
+    #[test]
+    fn ends_below_at_and_above() {
+        assert_eq!(check(&[range(OBJECT_END_MAX - 2, 1)], 512), Ok(()));
+        assert_eq!(check(&[range(OBJECT_END_MAX - 1, 1)], 512), Ok(()));
+        assert_eq!(
+            check(&[range(OBJECT_END_MAX, 1)], 512),
+            Err(DecodeError::Range)
+        );
+        assert_eq!(check(&[range(u64::MAX, 1)], 512), Err(DecodeError::Range));
+        assert_eq!(check(&[range(5, 0)], 512), Err(DecodeError::Range));
+    }
+
+    #[test]
+    fn bytes_below_at_and_above() {
+        assert_eq!(check(&[range(0, 65_535)], 8_896), Ok(()));
+        assert_eq!(check(&[range(0, 65_536)], 8_896), Ok(()));
+        assert_eq!(check(&[range(0, 65_537)], 8_896), Err(DecodeError::Demand));
+        assert_eq!(check(&[range(0, 32_768); 2], 8_896), Ok(()));
+        assert_eq!(
+            check(&[range(0, 32_768), range(0, 32_769)], 8_896),
+            Err(DecodeError::Demand)
+        );
+        assert_eq!(
+            check(&[range(0, u32::MAX); 16], 65_408),
+            Err(DecodeError::Demand)
+        );
+    }
+
+    #[test]
+    fn packets_below_at_and_above() {
+        assert_eq!(check(&[range(0, 63 * 512)], 512), Ok(()));
+        assert_eq!(check(&[range(0, 64 * 512)], 512), Ok(()));
+        assert_eq!(
+            check(&[range(0, 64 * 512 + 1)], 512),
+            Err(DecodeError::Demand)
+        );
+        // Each range is cut by itself: two of 33 packets, though one of their length would have 65.
+        assert_eq!(
+            check(&[range(0, 32 * 512 + 1); 2], 512),
+            Err(DecodeError::Demand)
+        );
+        assert_eq!(
+            Ranges::new(&[range(0, 513), range(7, 1)], 512)
+                .unwrap()
+                .packets(),
+            3
+        );
+    }
+
+    #[test]
+    fn a_whole_block_is_one_grant_at_every_length_that_receivers_try() {
+        for payload_length in crate::wire::PAYLOAD_LENGTHS {
+            let ranges = Ranges::new(&[range(1 << 40, 65_536)], payload_length).unwrap();
+            assert_eq!(ranges.bytes(), 65_536);
+            assert!(ranges.packets() <= GRANT_PACKETS_MAX);
+        }
+    }
+
+    #[test]
+    fn kinds_and_codes_agree() {
+        for code in 0..=u8::MAX {
+            let kind = ObjectKind::from_code(code);
+            assert_eq!(kind.is_some(), code <= 3, "{code}");
+            let Some(kind) = kind else { continue };
+            let object = Object::new(kind, [code; 20]);
+            assert_eq!(
+                (object.kind(), object.kind().code(), object.id()),
+                (kind, code, [code; 20])
+            );
+        }
     }
 }

@@ -1,0 +1,336 @@
+//! Every message, byte by byte. These bytes are the protocol: other programs send and read them. Where a
+//! change makes one of these tests fail, it is the version that has to change, not the test.
+
+use sprat::content::{ChainId, ContentId, ShareName};
+use sprat::wire::listing::{ListingLimits, decode_listing, encode_listing};
+use sprat::wire::{
+    About, Announce, Answer, Ask, Cookie, Data, DataHeader, DataKind, Farewell, FarewellSecret,
+    Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message, Object, ObjectRange,
+    Ranges, Refuse, RefuseReason, Tell, decode,
+};
+
+const NONCE: u64 = 0x0102_0304_0506_0708;
+const COOKIE: Cookie = Cookie([0xc0; 16]);
+const INSTANCE: InstanceId = InstanceId([0x1d; 16]);
+const CONTENT: ContentId = ContentId([0xab; 20]);
+const CHAIN: ChainId = ChainId([0xcd; 20]);
+const SUMMARY: ListingSummary = ListingSummary {
+    digest: ListingDigest([0xd1; 20]),
+    length: 0x12_3456,
+    files: 1_000,
+};
+
+/// The bytes that hexadecimal digits stand for; blanks and what follows a `;` are for the reader.
+fn bytes(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text
+        .lines()
+        .flat_map(|line| line.split(';').next().unwrap().chars())
+        .filter(|character| !character.is_whitespace())
+        .map(|character| character.to_digit(16).unwrap())
+        .collect();
+    digits
+        .chunks(2)
+        .map(|pair| (pair[0] * 16 + pair[1]) as u8)
+        .collect()
+}
+
+/// The message is these bytes, and these bytes are the message.
+#[track_caller]
+fn check(message: Message<'_>, text: &str) {
+    let expected = bytes(text);
+    assert_eq!(message.encode(), expected, "{message} is encoded otherwise");
+    assert_eq!(
+        decode(&expected),
+        Ok(message),
+        "these bytes are decoded otherwise"
+    );
+}
+
+#[test]
+fn announce() {
+    check(
+        Message::Announce(Announce {
+            instance: INSTANCE,
+            listing: SUMMARY,
+        }),
+        "53 70 01 01                                   ; Sp, version 1, ANNOUNCE
+         00                                            ; flags
+         00 00 00                                      ; reserved
+         1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
+         d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1  ; listing digest
+         00000000 00123456                             ; listing length
+         000003e8                                      ; files
+         00000000 00000000 00000000 00000000 00000000 00000000",
+    );
+}
+
+#[test]
+fn farewell() {
+    let secret = FarewellSecret(*b"abcdefghijklmnop");
+    check(
+        Message::Farewell(Farewell { secret }),
+        "53 70 01 02                                   ; Sp, version 1, FAREWELL
+         61626364 65666768 696a6b6c 6d6e6f70           ; secret",
+    );
+    // SHA-1 of abcdefghijklmnop is 14f39952 88acd189 e6e50a7a f47ee709 9aa682b9.
+    assert_eq!(
+        InstanceId::of(&secret).0.to_vec(),
+        bytes("14f39952 88acd189 e6e50a7a f47ee709")
+    );
+}
+
+#[test]
+fn ask_about_the_listing() {
+    check(
+        Message::Ask(Ask {
+            about: About::Listing,
+            to_many: false,
+            nonce: NONCE,
+            instance: INSTANCE,
+        }),
+        "53 70 01 03                                   ; Sp, version 1, ASK
+         00                                            ; about the listing
+         00                                            ; flags
+         00 00                                         ; reserved
+         01020304 05060708                             ; nonce
+         00000000 00000000 00000000 00000000 00000000  ; id: none
+         00000000 00000000                             ; size: none
+         1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
+         00000000 00000000 00000000 00000000 00000000",
+    );
+}
+
+#[test]
+fn ask_about_a_content_to_many() {
+    check(
+        Message::Ask(Ask {
+            about: About::Content {
+                content: CONTENT,
+                size: 967_632_312,
+            },
+            to_many: true,
+            nonce: NONCE,
+            instance: InstanceId::NONE,
+        }),
+        "53 70 01 03                                   ; Sp, version 1, ASK
+         01                                            ; about a content
+         01                                            ; flags: to many
+         00 00                                         ; reserved
+         01020304 05060708                             ; nonce
+         abababab abababab abababab abababab abababab  ; content
+         00000000 39ace5b8                             ; size
+         00000000 00000000 00000000 00000000           ; instance: none
+         00000000 00000000 00000000 00000000 00000000",
+    );
+}
+
+#[test]
+fn tell_of_the_listing() {
+    check(
+        Message::Tell(Tell {
+            nonce: NONCE,
+            cookie: COOKIE,
+            instance: INSTANCE,
+            answer: Answer::Listing(SUMMARY),
+        }),
+        "53 70 01 04                                   ; Sp, version 1, TELL
+         00                                            ; about the listing
+         01                                            ; flags: whole
+         00 00                                         ; reserved
+         01020304 05060708                             ; nonce
+         c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+         1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
+         d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1  ; listing digest
+         00000000 00123456                             ; listing length
+         000003e8                                      ; files",
+    );
+}
+
+#[test]
+fn tell_of_a_content() {
+    let holdings = [
+        (Holding::Nothing, "00"),
+        (Holding::Whole, "01"),
+        (Holding::Part, "02"),
+    ];
+    for (holding, flags) in holdings {
+        let answer = Answer::Content {
+            holding,
+            chain: CHAIN,
+            size: 967_632_312,
+            blocks_held: 14_765,
+        };
+        check(
+            Message::Tell(Tell {
+                nonce: NONCE,
+                cookie: COOKIE,
+                instance: INSTANCE,
+                answer,
+            }),
+            &format!(
+                "53 70 01 04                                   ; Sp, version 1, TELL
+                 01                                            ; about a content
+                 {flags}                                       ; flags
+                 00 00                                         ; reserved
+                 01020304 05060708                             ; nonce
+                 c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+                 1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
+                 cdcdcdcd cdcdcdcd cdcdcdcd cdcdcdcd cdcdcdcd  ; chain
+                 00000000 39ace5b8                             ; size
+                 000039ad                                      ; blocks held"
+            ),
+        );
+    }
+}
+
+#[test]
+fn grant_of_two_ranges() {
+    let ranges = [
+        ObjectRange {
+            offset: 0x1_0000,
+            length: 0x1000,
+        },
+        ObjectRange {
+            offset: (1 << 53) - 1,
+            length: 1,
+        },
+    ];
+    check(
+        Message::Grant(Grant {
+            nonce: NONCE,
+            cookie: COOKIE,
+            object: Object::File(CONTENT),
+            ranges: Ranges::new(&ranges, 1_408).unwrap(),
+        }),
+        "53 70 01 05                                   ; Sp, version 1, GRANT
+         00                                            ; kind: file
+         02                                            ; ranges
+         0580                                          ; payload length
+         01020304 05060708                             ; nonce
+         c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+         abababab abababab abababab abababab abababab  ; content
+         00000000 00010000  00001000                   ; offset, length
+         001fffff ffffffff  00000001                   ; offset, length",
+    );
+}
+
+#[test]
+fn grants_of_every_other_kind() {
+    let objects = [
+        (Object::Chain(CONTENT), "01"),
+        (Object::Have(CONTENT), "02"),
+        (Object::Listing(ListingDigest(CONTENT.0)), "03"),
+    ];
+    for (object, kind) in objects {
+        let ranges = Ranges::new(
+            &[ObjectRange {
+                offset: 0,
+                length: 20,
+            }],
+            512,
+        )
+        .unwrap();
+        check(
+            Message::Grant(Grant {
+                nonce: NONCE,
+                cookie: COOKIE,
+                object,
+                ranges,
+            }),
+            &format!(
+                "53 70 01 05                                   ; Sp, version 1, GRANT
+                 {kind}                                        ; kind
+                 01                                            ; ranges
+                 0200                                          ; payload length
+                 01020304 05060708                             ; nonce
+                 c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+                 abababab abababab abababab abababab abababab  ; content or listing digest
+                 00000000 00000000  00000014                   ; offset, length"
+            ),
+        );
+    }
+}
+
+#[test]
+fn data_and_meta() {
+    for (kind, code) in [(DataKind::Data, "06"), (DataKind::Meta, "07")] {
+        let header = DataHeader {
+            kind,
+            nonce: NONCE,
+            offset: 0x0a_0b0c_0d0e,
+        };
+        check(
+            Message::Data(Data {
+                header,
+                payload: b"sprat",
+            }),
+            &format!(
+                "53 70 01 {code}      ; Sp, version 1, DATA or META
+                 01020304 05060708    ; nonce
+                 0000000a 0b0c0d0e    ; offset
+                 73 70 72 61 74       ; payload"
+            ),
+        );
+    }
+}
+
+#[test]
+fn refuse_for_every_reason() {
+    let reasons = [
+        (RefuseReason::StaleCookie, "01"),
+        (RefuseReason::UnknownObject, "02"),
+        (RefuseReason::BadRange, "03"),
+        (RefuseReason::Changed, "04"),
+        (RefuseReason::Busy, "05"),
+        (RefuseReason::TooLong, "06"),
+    ];
+    for (reason, code) in reasons {
+        check(
+            Message::Refuse(Refuse {
+                reason,
+                nonce: NONCE,
+            }),
+            &format!(
+                "53 70 01 08          ; Sp, version 1, REFUSE
+                 {code}               ; reason
+                 00 00 00             ; reserved
+                 01020304 05060708    ; nonce"
+            ),
+        );
+    }
+}
+
+#[test]
+fn listing() {
+    let names = ["animals/cat.txt", "animals/dog.txt", "zoo"];
+    let names = names.map(|name| ShareName::parse(name).unwrap());
+    let [cat, dog, zoo] = &names;
+    let files = [
+        (cat, ContentId([0x01; 20]), 300),
+        (dog, ContentId([0x02; 20]), 0),
+        (zoo, ContentId([0x03; 20]), (1 << 53) - 1),
+    ];
+    let expected = bytes(
+        "01010101 01010101 01010101 01010101 01010101  ; content
+         ac 02                                         ; size 300
+         00                                            ; shares nothing
+         0f  616e696d616c732f6361742e747874            ; 15 bytes: animals/cat.txt
+         02020202 02020202 02020202 02020202 02020202  ; content
+         00                                            ; size 0
+         08                                            ; shares 'animals/'
+         07  646f672e747874                            ; 7 bytes: dog.txt
+         03030303 03030303 03030303 03030303 03030303  ; content
+         ff ff ff ff ff ff ff 0f                       ; size 2^53 - 1
+         00                                            ; shares nothing
+         03  7a6f6f                                    ; 3 bytes: zoo",
+    );
+    assert_eq!(encode_listing(files).bytes, expected);
+    let (entries, refused) = decode_listing(&expected, ListingLimits::default()).unwrap();
+    assert_eq!(refused, 0);
+    assert!(
+        entries
+            .iter()
+            .map(|e| (&e.name, e.content, e.size))
+            .eq(files)
+    );
+}
