@@ -24,9 +24,9 @@ const SUMMARY: ListingSummary = ListingSummary {
 fn bytes(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
         .lines()
-        .flat_map(|line| line.split(';').next().unwrap().chars())
+        .flat_map(|line| line.split(';').next().expect("a line has a part").chars())
         .filter(|character| !character.is_whitespace())
-        .map(|character| character.to_digit(16).unwrap())
+        .map(|character| character.to_digit(16).expect("a digit"))
         .collect();
     digits
         .chunks(2)
