@@ -1,5 +1,6 @@
-//! Every message, byte by byte. These bytes are the protocol: other programs send and read them. Where a
-//! change makes one of these tests fail, it is the version that has to change, not the test.
+//! Every message, byte by byte. These bytes are the protocol: other programs send and read them.
+//! Where a change makes one of these tests fail, it is the version that has to change, not the
+//! test.
 
 use sprat::content::{ChainId, ContentId, ShareName};
 use sprat::wire::listing::{ListingLimits, decode_listing, encode_listing};
@@ -87,6 +88,7 @@ fn ask_about_the_listing() {
             to_many: false,
             nonce: NONCE,
             instance: INSTANCE,
+            cookie: COOKIE,
         }),
         "53 70 01 03                                   ; Sp, version 1, ASK
          00                                            ; about the listing
@@ -96,7 +98,8 @@ fn ask_about_the_listing() {
          00000000 00000000 00000000 00000000 00000000  ; id: none
          00000000 00000000                             ; size: none
          1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
-         00000000 00000000 00000000 00000000 00000000",
+         c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+         00000000",
     );
 }
 
@@ -111,6 +114,7 @@ fn ask_about_a_content_to_many() {
             to_many: true,
             nonce: NONCE,
             instance: InstanceId::NONE,
+            cookie: Cookie::NONE,
         }),
         "53 70 01 03                                   ; Sp, version 1, ASK
          01                                            ; about a content
@@ -120,7 +124,8 @@ fn ask_about_a_content_to_many() {
          abababab abababab abababab abababab abababab  ; content
          00000000 39ace5b8                             ; size
          00000000 00000000 00000000 00000000           ; instance: none
-         00000000 00000000 00000000 00000000 00000000",
+         00000000 00000000 00000000 00000000           ; cookie: none
+         00000000",
     );
 }
 

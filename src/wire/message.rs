@@ -69,8 +69,8 @@ pub struct Ask {
     pub nonce: u64,
     /// Who asks, if it is a host that offers files; else [`InstanceId::NONE`].
     pub instance: InstanceId,
-    /// The asked host's own, from an earlier [`Tell`], by which the asker proves that it receives where
-    /// it asks from; [`Cookie::NONE`] where it has none yet.
+    /// The asked host's own, from an earlier [`Tell`], by which the asker proves that it receives
+    /// where it asks from; [`Cookie::NONE`] where it has none yet.
     pub cookie: Cookie,
 }
 

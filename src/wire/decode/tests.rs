@@ -69,6 +69,7 @@ impl Random {
             }),
             2 => {
                 let content = ContentId(self.bytes());
+                let cookie = Cookie(self.bytes());
                 let about = if coin {
                     About::Listing
                 } else {
@@ -79,6 +80,7 @@ impl Random {
                     to_many: self.below(2) == 0,
                     nonce,
                     instance,
+                    cookie,
                 })
             }
             3 => {
@@ -238,11 +240,12 @@ fn unknown_flags_and_reserved_bytes_are_ignored() {
         to_many: false,
         nonce: 1,
         instance: InstanceId::NONE,
+        cookie: Cookie::NONE,
     });
     let mut datagram = ask.encode();
     datagram[5] |= 0xfe;
     datagram[6..8].fill(0xff);
-    datagram[60..80].fill(0xff);
+    datagram[76..80].fill(0xff);
     assert_eq!(decode(&datagram), Ok(ask));
     let refuse = Message::Refuse(Refuse {
         reason: RefuseReason::Busy,
