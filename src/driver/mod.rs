@@ -4,6 +4,7 @@ pub mod chunk_store;
 pub mod clock;
 pub mod directory_file;
 pub mod event_loop;
+pub mod folder_events;
 pub mod hash_cache;
 pub mod hash_jobs;
 pub mod interfaces;

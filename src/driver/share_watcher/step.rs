@@ -1,0 +1,116 @@
+//! What one step of the watcher works with, and what the system says of an entry.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{Mode, OFlags, Stat, openat};
+use rustix::io::Errno;
+
+use super::known::Path;
+use crate::content::ShareName;
+use crate::driver::share_folder::ShareFolder;
+use crate::node::input::FileSignature;
+use crate::node::{Input, Instant};
+
+/// What a step works with.
+pub(super) struct Step<'a> {
+    pub(super) now: Instant,
+    wall: SystemTime,
+    pub(super) share: &'a ShareFolder,
+    inputs: &'a mut VecDeque<Input<'static>>,
+    /// The folder that was opened last: entries come in order, so it mostly is the next one's too.
+    opened: Option<(Path, OwnedFd)>,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(
+        now: Instant,
+        wall: SystemTime,
+        share: &'a ShareFolder,
+        inputs: &'a mut VecDeque<Input<'static>>,
+    ) -> Self {
+        Self {
+            now,
+            wall,
+            share,
+            inputs,
+            opened: None,
+        }
+    }
+
+    pub(super) fn open(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut folder = openat(self.share.handle(), ".", flags, Mode::empty())?;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            folder = openat(&folder, name, flags, Mode::empty())?;
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn open_cached(&mut self, path: &str) -> rustix::io::Result<BorrowedFd<'_>> {
+        if self
+            .opened
+            .as_ref()
+            .is_none_or(|(opened, _)| &**opened != path)
+        {
+            self.opened = Some((path.into(), self.open(path)?));
+        }
+        self.opened
+            .as_ref()
+            .map(|(_, folder)| folder.as_fd())
+            .ok_or(Errno::NOENT)
+    }
+
+    pub(super) fn seen(&mut self, name: ShareName, signature: FileSignature) {
+        let changed = signature.modified_ns.max(signature.changed_ns);
+        let unchanged_for = u64::try_from(changed)
+            .ok()
+            .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(since)))
+            .and_then(|changed| self.wall.duration_since(changed).ok())
+            .unwrap_or_default();
+        self.inputs.push_back(Input::FileSeen {
+            name,
+            signature,
+            unchanged_for,
+        });
+    }
+
+    pub(super) fn gone(&mut self, path: &str) {
+        // Only what is a name was told.
+        if let Ok(name) = ShareName::parse(path) {
+            self.inputs.push_back(Input::FileGone { name });
+        }
+    }
+}
+
+/// Whether this error means that there is nothing for us, rather than that something went wrong.
+pub(super) fn is_absent(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::NAMETOOLONG
+    )
+}
+
+pub(super) fn identity(stat: &Stat) -> (u64, u64) {
+    let signature = signature(stat);
+    (signature.device, signature.inode)
+}
+
+/// The same as [`share_folder::signature`](crate::driver::share_folder::signature), of a file that is
+/// not open.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the widths differ between architectures"
+)]
+pub(super) fn signature(stat: &Stat) -> FileSignature {
+    let nanoseconds =
+        |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    FileSignature {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        size: stat.st_size as u64,
+        modified_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        changed_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+    }
+}
