@@ -77,7 +77,7 @@ pub fn parse(
     if options.flag("--version", "-V") {
         return Ok(Command::Version);
     }
-    let (config, timeout) = options.finish()?;
+    let (config, timeout) = options.finish(words.verb)?;
     match words.verb {
         None => Err(refuse(
             "say what to do: sprat peer, or sprat fetch SHA1 NAME SIZE [IP ...]",
@@ -294,7 +294,7 @@ impl Options<'_> {
         }
     }
 
-    fn finish(mut self) -> Result<(Config, Timeout), Refusal> {
+    fn finish(mut self, verb: Option<Verb>) -> Result<(Config, Timeout), Refusal> {
         let verbosity = self.verbosity()?;
         let scopes = self.around.scope_number;
         let (root, _) = self.value("--root", |value| Ok(PathBuf::from(value)))?;
@@ -302,7 +302,13 @@ impl Options<'_> {
         let (port, _) = self.value("--port", values::parse_port)?;
         let port = port.unwrap_or(DEFAULT_PORT);
         let (timeout, given) = self.value("--timeout", values::parse_timeout)?;
-        let peers = self.peers(port)?;
+        // A peer's own port says nothing about where others listen.
+        let others = if verb == Some(Verb::Fetch) {
+            port
+        } else {
+            DEFAULT_PORT
+        };
+        let peers = self.peers(others)?;
         if let Some(unknown) = self.given.finish().first() {
             let unknown = shown(unknown);
             return Err(refuse(format!(

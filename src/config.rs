@@ -21,7 +21,7 @@ pub struct Config {
     pub root: PathBuf,
     /// The one address of this machine to speak from; all of them where there is none.
     pub bind: Option<BindHost>,
-    /// The port of a peer, our own one and that of others who are named without one.
+    /// A peer's own port; in a fetch, the port of hosts that are named without one.
     pub port: u16,
     /// Hosts to speak to beside those that are found.
     pub peers: Vec<PeerHost>,

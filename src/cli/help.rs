@@ -14,7 +14,7 @@ Sprat shares files between the machines of a network.
 Options (each may stand in the environment instead, as SPRAT_ROOT, SPRAT_PORT and so on):
   --root DIR           the folder with share/, chunks/ and d.json (where you are)
   --bind ADDRESS       speak from this address of this machine only (all)
-  --port N             the UDP port of peers (27183)
+  --port N             peer: its own UDP port; fetch: the one where peers listen (27183)
   --peer HOST[:PORT]   speak to this host as well, where broadcast does not reach; repeatable
   --timeout SECONDS    fetch: give up after this long, with exit 75 (never)
   -q, --quiet          say nothing but errors

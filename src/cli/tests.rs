@@ -249,7 +249,7 @@ fn variables_stand_in_for_options_that_are_not_given() {
     assert_eq!(
         told.peers,
         [
-            PeerHost::Address("192.0.2.4:9".parse().unwrap()),
+            PeerHost::Address("192.0.2.4:27183".parse().unwrap()),
             PeerHost::Named {
                 name: "host".into(),
                 port: 9

@@ -1,13 +1,20 @@
 //! The only code that meets the operating system: every system call, no decision.
 
+pub mod background;
+pub mod block_buffers;
 pub mod chunk_store;
 pub mod clock;
 pub mod directory_file;
 pub mod event_loop;
+<<<<<<< Updated upstream
 pub mod folder_events;
+=======
+pub mod executor;
+>>>>>>> Stashed changes
 pub mod hash_cache;
 pub mod hash_jobs;
 pub mod interfaces;
+pub mod lines;
 pub mod partial_watcher;
 pub mod progress;
 pub mod publish;
@@ -17,4 +24,5 @@ pub mod serving;
 pub mod share_folder;
 pub mod share_search;
 pub mod share_watcher;
+pub mod signals;
 pub mod udp_socket;

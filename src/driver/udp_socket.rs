@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::{Interest, Registry, Token};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
@@ -367,6 +368,12 @@ impl UdpSocket {
             (SocketAddr::V4(_), SocketAddr::V6(_)) => None,
             _ => Some(to),
         }
+    }
+}
+
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
     }
 }
 

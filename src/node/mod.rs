@@ -9,3 +9,5 @@ pub use ids::{BufferId, FetchId, JobId};
 pub use input::Input;
 pub use output::Output;
 pub use time::Instant;
+pub mod stub;
+pub use stub::{Deadline, FetchProgress, Node, NodeConfig};

@@ -1,0 +1,332 @@
+//! Carries out what the core asks for. One function answers each [`Output`]; what came of it is an
+//! [`Input`] in the inbox, which the loop hands in once the core has said all it had to say.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::block_buffers::BlockBuffers;
+use super::chunk_store::ChunkStore;
+use super::clock;
+use super::directory_file::DirectoryFile;
+use super::hash_cache::HashCache;
+use super::hash_jobs::HashJobs;
+use super::lines::Lines;
+use super::partial_watcher::PartialWatcher;
+use super::publish::PublishJob;
+use super::serving::{ServeOrder, Serving, Shelves};
+use super::share_folder::ShareFolder;
+use super::share_search::SearchJob;
+use super::share_watcher::ShareWatcher;
+use super::udp_socket::UdpSocket;
+use crate::content::terminal_text::printable;
+use crate::node::input::{DiskFault, DiskFaultKind, Publishing, ShareSearch};
+use crate::node::output::FetchEnding;
+use crate::node::{BufferId, FetchId, Input, Instant, Output};
+use crate::wire::DATA_HEADER_LENGTH;
+
+/// What only a peer has.
+#[derive(Debug)]
+pub struct PeerWork {
+    /// `d.json`.
+    pub directory: DirectoryFile,
+    /// `share/`.
+    pub watcher: ShareWatcher,
+    /// `chunks/`.
+    pub partials: PartialWatcher,
+    /// Reading and computing.
+    pub jobs: HashJobs,
+    /// What was computed before.
+    pub cache: HashCache,
+    /// What is discovered, for people.
+    pub discoveries: Lines<std::io::Stdout>,
+}
+
+impl PeerWork {
+    /// The work of a peer in the folder `root`, whose lock is held.
+    pub fn new(root: &Path, directory: DirectoryFile) -> Self {
+        Self {
+            directory,
+            watcher: ShareWatcher::new(),
+            partials: PartialWatcher::new(root),
+            jobs: HashJobs::new(),
+            cache: HashCache::open(root),
+            discoveries: Lines::new(std::io::stdout()),
+        }
+    }
+}
+
+/// What one fetch is about to do on the disk.
+#[derive(Debug)]
+pub(super) struct FetchWork {
+    pub(super) store: ChunkStore,
+    pub(super) search: Option<SearchJob>,
+    pub(super) publish: Option<PublishJob>,
+}
+
+/// Everything that carries out.
+#[derive(Debug)]
+pub struct Executor {
+    /// Answers that the core has not been told yet.
+    pub inbox: VecDeque<Input<'static>>,
+    /// The one socket.
+    pub socket: UdpSocket,
+    /// Blocks that are put together and proven.
+    pub buffers: BlockBuffers,
+    /// There in a peer.
+    pub peer: Option<PeerWork>,
+    /// How the fetches ended, in order.
+    pub endings: Vec<(FetchId, FetchEnding)>,
+    /// The core has stopped.
+    pub stopped: bool,
+    pub(super) root: PathBuf,
+    pub(super) share: ShareFolder,
+    pub(super) serving: Serving,
+    pub(super) fetches: BTreeMap<FetchId, FetchWork>,
+    /// Read when a search asks for it, in a fetch.
+    pub(super) search_cache: Option<HashCache>,
+    pub(super) next_task: usize,
+    pub(super) task_has_more: [bool; Task::ALL.len()],
+}
+
+/// Work that is done in slices between the turns of the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    ScanShare,
+    LookAtPartials,
+    Hash,
+    WriteCache,
+    WorkForFetches,
+}
+
+impl Task {
+    pub(super) const ALL: [Self; 5] = [
+        Self::ScanShare,
+        Self::LookAtPartials,
+        Self::Hash,
+        Self::WriteCache,
+        Self::WorkForFetches,
+    ];
+}
+
+impl Executor {
+    /// Nothing asked for yet.
+    pub fn new(root: &Path, share: ShareFolder, socket: UdpSocket, peer: Option<PeerWork>) -> Self {
+        Self {
+            inbox: VecDeque::new(),
+            socket,
+            buffers: BlockBuffers::default(),
+            peer,
+            endings: Vec::new(),
+            stopped: false,
+            root: root.to_path_buf(),
+            share,
+            serving: Serving::new(),
+            fetches: BTreeMap::new(),
+            search_cache: None,
+            next_task: 0,
+            task_has_more: [false; Task::ALL.len()],
+        }
+    }
+
+    /// Carries one output out. `in_hand` is the datagram that the core was told last, if it was one.
+    pub fn execute(&mut self, now: Instant, output: Output, in_hand: Option<&[u8]>) {
+        match output {
+            Output::Transmit { to, via, bytes } => self.transmit(to, via, bytes),
+            Output::Serve {
+                job,
+                to,
+                nonce,
+                source,
+                offset,
+                length,
+                payload_length,
+            } => {
+                let order = ServeOrder {
+                    to,
+                    nonce,
+                    source,
+                    offset,
+                    length,
+                    payload_length,
+                };
+                let (partials, cache) = match &mut self.peer {
+                    Some(peer) => (Some(&peer.partials), Some(&mut peer.cache)),
+                    None => (None, None),
+                };
+                let shelves = Shelves {
+                    share: &self.share,
+                    partials,
+                    cache,
+                };
+                let outcome = self.serving.serve(now, &order, shelves, &mut self.socket);
+                self.inbox.push_back(Input::Served { job, outcome });
+            }
+            Output::Hash { .. } | Output::CheckPartial { .. } => self.ask_hash_jobs(output),
+            Output::Reserve { buffer, length } => self.buffers.reserve(buffer, length),
+            Output::Keep { buffer, offset } => self.keep(buffer, offset, in_hand),
+            Output::Verify {
+                fetch,
+                buffer,
+                link,
+            } => self.buffers.claim(fetch, buffer, link),
+            Output::Release { buffer } => self.buffers.release(buffer),
+            Output::Directory { discovered_files } => {
+                if let Some(peer) = &mut self.peer {
+                    peer.directory.write(&discovered_files, clock::wall_now());
+                }
+            }
+            Output::Discovered {
+                appeared,
+                host,
+                content,
+                size,
+                name,
+            } => {
+                if let Some(peer) = &mut self.peer {
+                    let sign = if appeared { '+' } else { '-' };
+                    let (host, name) = (printable(&host), printable(name.as_str()));
+                    peer.discoveries
+                        .line(&format!("{sign} {host} {content} {size} B {name}"));
+                }
+            }
+            Output::Stopped => self.stopped = true,
+            of_a_store => self.execute_store(of_a_store),
+        }
+    }
+
+    /// Those outputs that speak of a fetch's store.
+    fn execute_store(&mut self, output: Output) {
+        match output {
+            Output::OpenStore {
+                fetch,
+                content,
+                size,
+                name,
+            } => {
+                let work = self.fetches.entry(fetch).or_insert_with(|| FetchWork {
+                    store: ChunkStore::new(&self.root, content, size, name),
+                    search: None,
+                    publish: None,
+                });
+                let outcome = work.store.open();
+                self.inbox.push_back(Input::StoreOpened { fetch, outcome });
+            }
+            Output::SearchShare { fetch } => match self.fetches.get_mut(&fetch) {
+                Some(work) => {
+                    let store = &work.store;
+                    let name = store.name().clone();
+                    work.search = Some(SearchJob::new(store.content(), store.size(), name));
+                    self.note_work(Task::WorkForFetches);
+                }
+                None => {
+                    let outcome = ShareSearch::Absent;
+                    self.inbox
+                        .push_back(Input::ShareSearched { fetch, outcome });
+                }
+            },
+            Output::Publish { fetch } => self.publish(fetch, PublishJob::publish()),
+            Output::PublishCopy { fetch, from } => self.publish(fetch, PublishJob::copy(from)),
+            Output::CheckStored { fetch, block, link } => {
+                let work = self.fetches.get_mut(&fetch);
+                let genuine = work.is_some_and(|work| work.store.check_stored(block, &link));
+                self.inbox.push_back(Input::StoredChecked {
+                    fetch,
+                    block,
+                    genuine,
+                });
+            }
+            Output::TruncateExtent {
+                fetch,
+                extent,
+                length,
+            } => {
+                if let Some(work) = self.fetches.get_mut(&fetch) {
+                    work.store.truncate_extent(extent, length);
+                }
+            }
+            Output::Store {
+                fetch,
+                buffer,
+                extent,
+                position,
+            } => {
+                let bytes = self.buffers.get(buffer);
+                let outcome = match (self.fetches.get_mut(&fetch), bytes) {
+                    (Some(work), Some(bytes)) => work.store.store(extent, position, bytes),
+                    _ => Err(no_store()),
+                };
+                self.inbox.push_back(Input::Stored {
+                    fetch,
+                    buffer,
+                    outcome,
+                });
+            }
+            Output::SaveChain { fetch, states } => {
+                if let Some(work) = self.fetches.get_mut(&fetch) {
+                    work.store.save_chain(&states);
+                }
+            }
+            Output::FetchEnded { fetch, ending } => {
+                if let Some(work) = self.fetches.remove(&fetch) {
+                    work.store.end(&ending, &self.share);
+                }
+                self.endings.push((fetch, ending));
+            }
+            other => debug_assert!(false, "nobody carries out {other:?}"),
+        }
+    }
+
+    fn transmit(&mut self, to: SocketAddr, via: Option<Ipv4Addr>, bytes: Vec<u8>) {
+        log::trace!("to {to}: {} bytes", bytes.len());
+        self.socket.send(to, via, bytes);
+    }
+
+    fn keep(&mut self, buffer: BufferId, offset: u32, in_hand: Option<&[u8]>) {
+        let payload = in_hand.and_then(|datagram| datagram.get(DATA_HEADER_LENGTH..));
+        match payload {
+            Some(payload) => self.buffers.keep(buffer, offset, payload),
+            None => debug_assert!(false, "there is no datagram in hand"),
+        }
+    }
+
+    fn ask_hash_jobs(&mut self, output: Output) {
+        let Some(peer) = &mut self.peer else {
+            debug_assert!(false, "only a peer hashes");
+            return;
+        };
+        match output {
+            Output::Hash { name, signature } => peer.jobs.hash(name, signature),
+            Output::CheckPartial {
+                content,
+                block,
+                link,
+            } => {
+                peer.jobs.check_partial(content, block, link);
+            }
+            _ => return,
+        }
+        self.note_work(Task::Hash);
+    }
+
+    fn publish(&mut self, fetch: FetchId, job: PublishJob) {
+        match self.fetches.get_mut(&fetch) {
+            Some(work) => {
+                work.publish = Some(job);
+                self.note_work(Task::WorkForFetches);
+            }
+            None => {
+                let outcome = Publishing::Failed(no_store());
+                self.inbox.push_back(Input::Published { fetch, outcome });
+            }
+        }
+    }
+}
+
+fn no_store() -> DiskFault {
+    debug_assert!(false, "a fetch without a store");
+    DiskFault {
+        kind: DiskFaultKind::Final,
+        message: "the download's store is closed".into(),
+    }
+}

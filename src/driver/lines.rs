@@ -1,0 +1,109 @@
+//! Lines for people on standard output and standard error. A reader that is gone, or that has stopped
+//! reading, never stops the loop: what it does not take is dropped.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Longer lines are cut into pieces: a pipe that is ready takes at least so many bytes at once.
+const PIECE_LENGTH_MAX: usize = 4096;
+
+/// A standard stream that is written only while it takes what is written.
+#[derive(Debug)]
+pub struct Lines<W> {
+    stream: W,
+    broken: bool,
+    /// Pieces that were dropped.
+    dropped: u64,
+}
+
+impl<W: Write + AsFd> Lines<W> {
+    /// Lines to this stream.
+    pub fn new(stream: W) -> Self {
+        Self {
+            stream,
+            broken: false,
+            dropped: 0,
+        }
+    }
+
+    /// Writes one line.
+    pub fn line(&mut self, text: &str) {
+        // Written whole or not at all, as far as the stream does so.
+        let _ = self.write_all(format!("{text}\n").as_bytes());
+        let _ = self.flush();
+    }
+}
+
+impl<W: Write + AsFd> Write for Lines<W> {
+    /// Never fails, and takes all: what the stream does not take is dropped.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.chunks(PIECE_LENGTH_MAX) {
+            if self.broken || !takes(self.stream.as_fd()) {
+                self.dropped += 1;
+            } else if self
+                .stream
+                .write_all(piece)
+                .and_then(|()| self.stream.flush())
+                .is_err()
+            {
+                // The reader is gone: it does not come back.
+                self.broken = true;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Tells on standard error why a run ends as it does.
+pub fn complain(sentence: &str) {
+    // If nobody listens, the exit code still says it.
+    let _ = writeln!(io::stderr(), "sprat: {sentence}");
+}
+
+/// Whether a stream takes something without making us wait. A broken pipe does: with an error.
+fn takes(stream: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(stream, PollFlags::OUT)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    matches!(poll(&mut polled, Some(&at_once)), Ok(1..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_reader_that_does_not_read_stops_nobody() {
+        let (writer, mut reader) = UnixStream::pair().unwrap();
+        let mut lines = Lines::new(writer);
+        for number in 0..20_000 {
+            lines.line(&format!("line {number}"));
+        }
+        assert!(lines.dropped > 0 && !lines.broken);
+        drop(lines);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("line 0\nline 1\n") && text.ends_with('\n'));
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_is_no_panic() {
+        let (writer, reader) = UnixStream::pair().unwrap();
+        drop(reader);
+        let mut lines = Lines::new(writer);
+        lines.line("to nobody");
+        lines.line("to nobody");
+        assert!(lines.broken);
+        assert_eq!(lines.dropped, 1);
+    }
+}

@@ -1,0 +1,46 @@
+//! Signals that end a run, as events of the loop.
+
+use std::io;
+
+use mio::{Interest, Registry, Token};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+/// The signals that ask a run to end: someone's Ctrl-C, the system's stop, a front end or terminal
+/// that goes away.
+pub struct EndSignals {
+    signals: Signals,
+}
+
+impl EndSignals {
+    /// Catches them from now on. A hang-up that was being ignored (`nohup`) stays ignored.
+    pub fn catch(registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut caught = vec![SIGINT, SIGTERM];
+        if !is_ignored(SIGHUP) {
+            caught.push(SIGHUP);
+        }
+        let mut signals = Signals::new(caught)?;
+        registry.register(&mut signals, token, Interest::READABLE)?;
+        Ok(Self { signals })
+    }
+
+    /// Those that came since the last look.
+    pub fn pending(&mut self) -> Vec<i32> {
+        self.signals.pending().collect()
+    }
+}
+
+/// Ends the process as one ended by this signal, which is what shells and supervisors look at.
+pub fn end_as_if_by(signal: i32) {
+    if let Err(error) = signal_hook::low_level::emulate_default_handler(signal) {
+        log::error!("ending by signal {signal}: {error}");
+    }
+}
+
+/// Whether the process was started with this signal ignored. Linux tells in `/proc`; elsewhere, no.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
