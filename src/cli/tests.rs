@@ -252,7 +252,7 @@ fn variables_stand_in_for_options_that_are_not_given() {
             PeerHost::Address("192.0.2.4:27183".parse().unwrap()),
             PeerHost::Named {
                 name: "host".into(),
-                port: 9
+                port: DEFAULT_PORT
             },
             PeerHost::Address("192.0.2.5:7".parse().unwrap()),
         ]

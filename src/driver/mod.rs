@@ -6,11 +6,8 @@ pub mod chunk_store;
 pub mod clock;
 pub mod directory_file;
 pub mod event_loop;
-<<<<<<< Updated upstream
 pub mod folder_events;
-=======
 pub mod executor;
->>>>>>> Stashed changes
 pub mod hash_cache;
 pub mod hash_jobs;
 pub mod interfaces;

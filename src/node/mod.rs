@@ -9,5 +9,3 @@ pub use ids::{BufferId, FetchId, JobId};
 pub use input::Input;
 pub use output::Output;
 pub use time::Instant;
-pub mod stub;
-pub use stub::{Deadline, FetchProgress, Node, NodeConfig};
