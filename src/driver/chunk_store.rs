@@ -42,6 +42,7 @@ pub struct ChunkStore {
     size: u64,
     name: ShareName,
     open: Option<Open>,
+    suspect: bool,
 }
 
 /// What is held while the store is ours.
@@ -83,6 +84,7 @@ impl ChunkStore {
             size,
             name,
             open: None,
+            suspect: false,
         }
     }
 
@@ -309,14 +311,35 @@ impl ChunkStore {
         self.open.as_ref().map_or_else(Vec::new, Open::extents)
     }
 
-    /// Opens a chunk file that is, but for its times, what is remembered of it; and tells whether
-    /// these, too, are as they were, so that nobody else has written to it.
-    pub(in crate::driver) fn open_chunk(&self, start: u64) -> io::Result<(File, bool)> {
+    /// Opens a chunk file that is, but for its times, what is remembered of it. If these differ too,
+    /// somebody else has written to it, and the store is suspect from then on.
+    pub(in crate::driver) fn open_chunk(&mut self, start: u64) -> io::Result<File> {
         let open = self.open.as_ref().ok_or(Errno::NOENT)?;
         let file = open.chunk_file(self.content, start, OFlags::RDWR)?;
         let chunk = open.chunks.get(&start).ok_or(Errno::NOENT)?;
-        let untouched = share_folder::signature(&file)?.modified_ns == chunk.state.modified_ns;
-        Ok((file, untouched))
+        self.suspect |= share_folder::signature(&file)?.modified_ns != chunk.state.modified_ns;
+        Ok(file)
+    }
+
+    /// Whether what was proven before it was stored may have been written to since.
+    pub(in crate::driver) fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// Looks again at what is on disk, undoing a join that was begun. Where the folder or the attrs
+    /// are gone they are made again.
+    pub(in crate::driver) fn look_again(&mut self) -> StoreOpening {
+        let (content, size) = (self.content, self.size);
+        if let Some(open) = self.open.as_mut().filter(|open| open.is_ours(content)) {
+            if let Ok(chunks) = scan::chunks(&open.folder, content, size) {
+                open.chunks = chunks;
+                return StoreOpening::Ours {
+                    extents: open.extents(),
+                    chain: None,
+                };
+            }
+        }
+        self.open()
     }
 
     /// Forgets a chunk file that was renamed.

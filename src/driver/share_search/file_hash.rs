@@ -1,7 +1,8 @@
 //! Hashing one open file, a slice at a time.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::fs::FileExt;
 
 use crate::content::ContentId;
 use crate::content::state_chain::ChainHasher;
@@ -32,7 +33,7 @@ pub(in crate::driver) enum Hashing {
 }
 
 impl FileHash {
-    /// Will hash the file from where it stands, which is to be its beginning.
+    /// Will hash the file from its beginning.
     pub(in crate::driver) fn new(file: File) -> io::Result<Self> {
         let state = share_folder::signature(&file)?;
         Ok(Self {
@@ -43,8 +44,8 @@ impl FileHash {
     }
 
     /// The file.
-    pub(in crate::driver) fn file(&self) -> &File {
-        &self.file
+    pub(in crate::driver) fn into_file(self) -> File {
+        self.file
     }
 
     /// Hashes the next slice. Not to be called again once it came to anything but `More`.
@@ -56,7 +57,7 @@ impl FileHash {
             .saturating_add(STEP_LENGTH)
             .min(self.state.size);
         while self.hasher.taken() < stop {
-            match self.file.read(&mut buffer) {
+            match self.file.read_at(&mut buffer, self.hasher.taken()) {
                 Ok(0) => return Ok(Hashing::Changed),
                 Ok(length) => {
                     let taken = self.hasher.taken();

@@ -1,0 +1,271 @@
+//! What is gone, changed, in the way or full.
+
+use super::*;
+
+#[test]
+fn a_name_that_is_taken_in_the_last_moment_is_not_overwritten() {
+    for size in [0, 1000] {
+        let it = Fixture::new(size);
+        let mut store = it.store();
+        it.fill(&mut store, &[0, size][..if size == 0 { 1 } else { 2 }]);
+        let share = it.share();
+        let mut job = PublishJob::publish();
+        while !matches!(job.stage, Stage::GiveName) {
+            assert_eq!(job.step(&mut store, &share), None);
+        }
+        it.put(NAME, b"a person's");
+        it.assert_done(&it.run(job, &mut store), &[(NAME, b"a person's")]);
+    }
+}
+
+#[test]
+fn what_vanished_is_told() {
+    let it = Fixture::new(300_000);
+    let mut store = it.store();
+    let extent = |start, length| Extent { start, length };
+    assert_eq!(
+        it.publish(&mut store),
+        Publishing::Incomplete { extents: vec![] }
+    );
+    it.fill(&mut store, &[0, 100_000, 200_000]);
+    let two = vec![extent(0, 100_000), extent(100_000, 100_000)];
+    assert_eq!(
+        it.publish(&mut store),
+        Publishing::Incomplete { extents: two }
+    );
+    it.complete(&mut store);
+    let chunk = |start| {
+        it.root
+            .path()
+            .join("chunks")
+            .join(names::chunk(id(&it.bytes), start))
+    };
+    fs::remove_file(chunk(100_000)).unwrap();
+    let gap = vec![extent(0, 100_000), extent(200_000, 100_000)];
+    assert_eq!(
+        it.publish(&mut store),
+        Publishing::Incomplete { extents: gap }
+    );
+    it.complete(&mut store);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(chunk(200_000))
+        .unwrap()
+        .set_len(5)
+        .unwrap();
+    let short = vec![
+        extent(0, 100_000),
+        extent(100_000, 100_000),
+        extent(200_000, 5),
+    ];
+    assert_eq!(
+        it.publish(&mut store),
+        Publishing::Incomplete { extents: short }
+    );
+    assert!(it.shared().is_empty());
+
+    // The whole folder, at every step before the file has its name.
+    for steps in 0.. {
+        let share = it.share();
+        it.complete(&mut store);
+        let mut job = PublishJob::publish();
+        if (0..steps).any(|_| job.step(&mut store, &share).is_some() || !it.shared().is_empty()) {
+            break;
+        }
+        fs::remove_dir_all(it.root.path().join("chunks")).unwrap();
+        let answer = it.run(job, &mut store);
+        assert_eq!(
+            answer,
+            Publishing::Incomplete { extents: vec![] },
+            "after {steps} steps"
+        );
+        assert!(it.shared().is_empty());
+    }
+    assert_eq!(it.shared().len(), 1);
+}
+
+#[test]
+fn chunk_files_that_somebody_wrote_to_are_proven_again() {
+    for spoilt in [false, true] {
+        let it = Fixture::new(200_000);
+        let mut store = it.store();
+        it.fill(&mut store, &[0, 100_000, 200_000]);
+        let path = it
+            .root
+            .path()
+            .join("chunks")
+            .join(names::chunk(id(&it.bytes), 100_000));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[500] ^= u8::from(spoilt);
+        fs::write(&path, &bytes).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let answer = it.publish(&mut store);
+        if spoilt {
+            assert_eq!(answer, Publishing::Incomplete { extents: vec![] });
+            assert!(it.shared().is_empty());
+            it.complete(&mut store);
+            it.assert_done(&it.publish(&mut store), &[]);
+        } else {
+            it.assert_done(&answer, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_copy_of_what_is_not_the_content_is_not_published() {
+    let it = Fixture::new(1_000_000);
+    let job = || PublishJob::copy(ShareName::parse("other").unwrap());
+    let mut store = it.store();
+    assert_eq!(it.run(job(), &mut store), Publishing::Changed, "not there");
+    let mut bytes = it.bytes.clone();
+    bytes[999_999] ^= 1;
+    let path = it.put("other", &bytes);
+    assert_eq!(
+        it.run(job(), &mut store),
+        Publishing::Changed,
+        "other content"
+    );
+    it.put("other", &bytes[..999_999]);
+    assert_eq!(
+        it.run(job(), &mut store),
+        Publishing::Changed,
+        "another size"
+    );
+    it.put("other", &it.bytes);
+    let share = it.share();
+    let mut first = job();
+    while !matches!(first.stage, Stage::Fill(_)) {
+        assert_eq!(first.step(&mut store, &share), None);
+    }
+    assert_eq!(first.step(&mut store, &share), None);
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(
+        it.run(first, &mut store),
+        Publishing::Changed,
+        "touched while it was read"
+    );
+    assert_eq!(it.shared().len(), 1);
+    it.assert_done(&it.run(job(), &mut store), &[("other", &it.bytes)]);
+}
+
+#[test]
+fn links_and_files_where_folders_must_be_are_refused() {
+    let it = Fixture::new(1000);
+    let outside = tempfile::tempdir().unwrap();
+    let mut store = it.store();
+    it.fill(&mut store, &[0, 1000]);
+    let folder = it.share().path().join("animals");
+    symlink(outside.path(), &folder).unwrap();
+    let Publishing::Failed(told) = it.publish(&mut store) else {
+        panic!("it went through a link")
+    };
+    assert_eq!(told.kind, DiskFaultKind::Final);
+    assert!(told.message.contains("animals"), "{}", told.message);
+    assert_eq!(names_in(outside.path()), [""; 0]);
+    fs::remove_file(&folder).unwrap();
+    fs::write(&folder, "a file").unwrap();
+    assert!(matches!(it.publish(&mut store), Publishing::Failed(_)));
+    fs::remove_file(&folder).unwrap();
+    it.assert_done(&it.publish(&mut store), &[]);
+}
+
+#[test]
+fn a_share_folder_that_was_replaced_is_found_again() {
+    let it = Fixture::new(1000);
+    let mut store = it.store();
+    it.fill(&mut store, &[0, 1000]);
+    let share = it.share();
+    fs::remove_dir_all(share.path()).unwrap();
+    let mut job = PublishJob::publish();
+    let answer = loop {
+        if let Some(answer) = job.step(&mut store, &share) {
+            break answer;
+        }
+        if matches!(job.stage, Stage::GiveName) && job.restarts < 2 {
+            fs::remove_dir_all(share.path()).unwrap();
+        }
+    };
+    assert_eq!(job.restarts, 2);
+    it.assert_done(&answer, &[]);
+}
+
+/// A small file system of its own, for as long as it lives.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn of(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().ok()?;
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path());
+        mount
+            .output()
+            .is_ok_and(|output| output.status.success())
+            .then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_everything_to_go_on_from() {
+    let Some(disk) = SmallDisk::of("1m") else {
+        println!("SKIPPED: only root can mount a small file system to fill");
+        return;
+    };
+    let mut it = Fixture::new(700_000);
+    it.root = tempfile::tempdir_in(disk.0.path()).unwrap();
+    let mut store = it.store();
+    it.fill(&mut store, &[0, 100_000, 700_000]);
+    let ballast = disk.0.path().join("ballast");
+    fs::write(&ballast, vec![0; 200_000]).unwrap();
+    let extents = store.extents();
+    let fault = match it.publish(&mut store) {
+        Publishing::Failed(fault) => fault,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(fault.kind, DiskFaultKind::NoRoom, "{}", fault.message);
+    assert_eq!(store.extents(), extents);
+    it.assert_chunks_are_true();
+
+    store.truncate_extent(0, 50_000);
+    fs::write(&ballast, vec![0; 300_000]).unwrap();
+    while let Ok(mut file) = fs::OpenOptions::new().append(true).open(&ballast) {
+        if io::Write::write_all(&mut file, &[0; 4096]).is_err() {
+            break;
+        }
+    }
+    let full = store
+        .store(0, 50_000, &it.bytes[50_000..100_000])
+        .unwrap_err();
+    assert_eq!(full.kind, DiskFaultKind::NoRoom);
+    assert_eq!(
+        store.extents()[0],
+        Extent {
+            start: 0,
+            length: 50_000
+        }
+    );
+    it.assert_chunks_are_true();
+    fs::remove_file(&ballast).unwrap();
+    it.complete(&mut store);
+    // Joining needs room for the extent that is joined.
+    let first = it.publish(&mut store);
+    assert!(matches!(&first, Publishing::Failed(fault) if fault.kind == DiskFaultKind::NoRoom));
+    let remounted = std::process::Command::new("mount")
+        .args(["-o", "remount,size=4m"])
+        .arg(disk.0.path())
+        .status()
+        .unwrap();
+    assert!(remounted.success());
+    it.assert_done(&it.publish(&mut store), &[]);
+}
