@@ -1,20 +1,13 @@
-//! Whether links hold.
+//! Whether one link holds.
 
-use super::compress::Compressor;
-use super::{Link, LinkEnd};
+use super::compress::{Compressor, close};
+use super::{ChainState, Link, LinkEnd};
 
 /// Whether the bytes lead from the link's start to its end. Bytes of another length do not.
 pub fn verify(link: &Link, bytes: &[u8]) -> bool {
     let mut check = LinkCheck::new(*link);
     check.update(bytes);
     check.finish()
-}
-
-/// [`verify`] for many at once, each answer in its link's place.
-pub fn verify_many(jobs: &[(Link, &[u8])]) -> Vec<bool> {
-    jobs.iter()
-        .map(|(link, bytes)| verify(link, bytes))
-        .collect()
 }
 
 /// The check of one link whose bytes come in slices.
@@ -46,15 +39,19 @@ impl LinkCheck {
 
     /// Whether all bytes together lead from the link's start to its end.
     pub fn finish(&self) -> bool {
-        if self.taken != u64::from(self.link.length) {
-            return false;
-        }
-        match self.link.to {
-            LinkEnd::State(state) => self.compressor.state() == Some(state),
-            // The last block is no longer than the content.
-            LinkEnd::Name { content, size } => {
-                size >= self.taken && self.compressor.close(size) == Some(content)
-            }
+        let (state, tail) = self.compressor.state_and_tail();
+        self.taken == u64::from(self.link.length) && ends_right(&self.link, state, tail)
+    }
+}
+
+/// Whether a state that all whole pieces of a block have led to, and the bytes behind these, lead to
+/// the link's end. The block's length has been found right.
+pub(super) fn ends_right(link: &Link, state: ChainState, tail: &[u8]) -> bool {
+    match link.to {
+        LinkEnd::State(end) => tail.is_empty() && state == end,
+        // The last block is no longer than the content.
+        LinkEnd::Name { content, size } => {
+            size >= u64::from(link.length) && close(state, tail, size) == Some(content)
         }
     }
 }

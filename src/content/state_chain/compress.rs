@@ -19,8 +19,12 @@ pub(super) fn absorb_pieces<'a>(state: &mut ChainState, bytes: &'a [u8]) -> &'a 
 }
 
 /// The name of a content of `size` bytes: the state before its last `tail.len()` bytes, these, and the
-/// padding. The tail is shorter than a piece.
-pub(super) fn close(mut state: ChainState, tail: &[u8], size: u64) -> ContentId {
+/// padding. None where the padding of that size does not belong behind a tail of this length, or the
+/// size is no content's.
+pub(super) fn close(mut state: ChainState, tail: &[u8], size: u64) -> Option<ContentId> {
+    if size > CONTENT_SIZE_MAX || size % PIECE_LENGTH as u64 != tail.len() as u64 {
+        return None;
+    }
     let mut padded = [0; 2 * PIECE_LENGTH];
     padded[..tail.len()].copy_from_slice(tail);
     padded[tail.len()] = 0x80;
@@ -32,7 +36,7 @@ pub(super) fn close(mut state: ChainState, tail: &[u8], size: u64) -> ContentId 
     };
     padded[end - 8..end].copy_from_slice(&(size * 8).to_be_bytes());
     absorb_pieces(&mut state, &padded[..end]);
-    ContentId(state.to_bytes())
+    Some(ContentId(state.to_bytes()))
 }
 
 /// A state that takes bytes in runs of any length.
@@ -70,17 +74,9 @@ impl Compressor {
         self.kept_length = rest.len();
     }
 
-    /// The state, if the bytes so far fill whole pieces.
-    pub(super) fn state(&self) -> Option<ChainState> {
-        (self.kept_length == 0).then_some(self.state)
-    }
-
-    /// The name, if what was taken is the end of a content of `size` bytes; none where the
-    /// padding of that size does not fit behind these bytes, or the size is no content's.
-    pub(super) fn close(&self, size: u64) -> Option<ContentId> {
-        let fits =
-            size <= CONTENT_SIZE_MAX && size % PIECE_LENGTH as u64 == self.kept_length as u64;
-        fits.then(|| close(self.state, &self.kept[..self.kept_length], size))
+    /// The state after all whole pieces, and the bytes behind them.
+    pub(super) fn state_and_tail(&self) -> (ChainState, &[u8]) {
+        (self.state, &self.kept[..self.kept_length])
     }
 }
 
@@ -99,22 +95,22 @@ mod tests {
                 content[..size]
                     .chunks(slice)
                     .for_each(|bytes| compressor.update(bytes));
+                let (state, tail) = compressor.state_and_tail();
+                let size = size as u64;
                 assert_eq!(
-                    compressor.close(size as u64),
+                    close(state, tail, size),
                     Some(expected),
                     "{size} by {slice}"
                 );
-                assert_eq!(compressor.close(size as u64 + 1), None);
-                assert_eq!(compressor.state().is_some(), size % 64 == 0);
+                assert_eq!(close(state, tail, size + 1), None);
             }
         }
     }
 
     #[test]
     fn a_size_that_is_no_contents_closes_nothing() {
-        let compressor = Compressor::new(ChainState::INITIAL);
-        assert_eq!(compressor.close(0), Some(ContentId::EMPTY));
-        assert_eq!(compressor.close(u64::MAX - 63), None);
-        assert_eq!(compressor.close(1 << 61), None);
+        assert_eq!(close(ChainState::INITIAL, &[], 0), Some(ContentId::EMPTY));
+        assert_eq!(close(ChainState::INITIAL, &[], u64::MAX - 63), None);
+        assert_eq!(close(ChainState::INITIAL, &[], 1 << 61), None);
     }
 }

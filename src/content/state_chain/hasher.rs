@@ -1,6 +1,6 @@
 //! The chain of a content, learned while the content is hashed once.
 
-use super::compress::Compressor;
+use super::compress::{Compressor, close};
 use super::{ChainState, STATE_LENGTH};
 use crate::content::{BlockLayout, ContentId};
 
@@ -48,8 +48,8 @@ impl ChainHasher {
             self.taken += take as u64;
             bytes = rest;
             if self.taken == block.end && self.taken < self.layout.size() {
-                let state = self.compressor.state();
-                let state = state.expect("a block that is not the last is a multiple of 64 bytes");
+                let (state, tail) = self.compressor.state_and_tail();
+                debug_assert!(tail.is_empty(), "all blocks but the last are whole pieces");
                 self.states.extend_from_slice(&state.to_bytes());
             }
         }
@@ -65,6 +65,7 @@ impl ChainHasher {
             self.states.len() as u64,
             self.layout.state_count() * STATE_LENGTH as u64
         );
-        Some((self.compressor.close(self.taken)?, self.states))
+        let (state, tail) = self.compressor.state_and_tail();
+        Some((close(state, tail, self.taken)?, self.states))
     }
 }

@@ -13,13 +13,17 @@
 //! `docs/state-chain.md` has the reasons, the costs and the limits.
 //!
 //! - here: the values, and what follows from comparing them;
-//! - `check`: whether links hold;
+//! - `check`: whether one link holds;
+//! - `batch`: whether many do, side by side and in steps;
 //! - `hasher`: the chain of a content, learned while it is hashed once;
-//! - `compress`: SHA-1's compression over any run of bytes, and its padding.
+//! - `compress`: SHA-1's compression over any run of bytes, and its padding;
+//! - `lanes`: the same for several runs side by side.
 
+mod batch;
 mod check;
 mod compress;
 mod hasher;
+mod lanes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +31,8 @@ use std::sync::Arc;
 use super::block_layout::CONTENT_SIZE_MAX;
 use super::{BlockLayout, ContentId};
 
-pub use check::{LinkCheck, verify, verify_many};
+pub use batch::{BatchCheck, Engine, verify_many};
+pub use check::{LinkCheck, verify};
 pub use hasher::ChainHasher;
 
 /// The length of a state in bytes, on the wire and on disk.

@@ -1,0 +1,161 @@
+//! Many links checked at once: in lanes, where those are faster, and in steps of bounded length.
+
+use super::check::ends_right;
+use super::compress::{PIECE_LENGTH, absorb_pieces};
+use super::lanes::absorb_lanes;
+use super::{ChainState, Link};
+
+/// How the compression function is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One block after the other, by the `sha1` crate, which uses SHA instructions where there are any.
+    Serial,
+    /// Eight or four blocks side by side.
+    Lanes,
+}
+
+impl Engine {
+    /// The faster one here. Lanes of 128 bits (SSE2, NEON) are over twice as fast as serial code without
+    /// SHA instructions and no faster than these; lanes of 256 bits (AVX2) beat
+    /// them, but the compiler uses them only where the build's target has them.
+    pub fn for_this_machine() -> Self {
+        let wide = cfg!(target_feature = "avx2");
+        // 32-bit Arm is left out: there NEON is in no build unless it is asked for.
+        let narrow = cfg!(any(target_feature = "sse2", target_arch = "aarch64"));
+        if wide || (narrow && !has_sha_instructions()) {
+            Self::Lanes
+        } else {
+            Self::Serial
+        }
+    }
+}
+
+/// Whether the `sha1` crate finds what it needs to use the processor's own SHA-1.
+fn has_sha_instructions() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return std::arch::is_x86_feature_detected!("sha")
+        && std::arch::is_x86_feature_detected!("ssse3")
+        && std::arch::is_x86_feature_detected!("sse4.1");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("sha2");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}
+
+/// [`verify`](super::verify) for many at once, each answer in its link's place.
+pub fn verify_many(jobs: &[(Link, &[u8])]) -> Vec<bool> {
+    let (links, blocks): (Vec<_>, Vec<_>) = jobs.iter().copied().unzip();
+    let mut check = BatchCheck::new(links);
+    while check.step(&blocks, usize::MAX) {}
+    check.finish(&blocks)
+}
+
+/// The check of several links together, their bytes at hand all the while, in steps as long as the
+/// caller likes.
+#[derive(Clone, Debug)]
+pub struct BatchCheck {
+    engine: Engine,
+    links: Vec<Link>,
+    /// Where each link's bytes have led so far.
+    states: Vec<ChainState>,
+    /// The links by falling length, so that neighbours can share lanes for as long as possible.
+    order: Vec<usize>,
+    /// This many bytes of every block are done, or all its whole pieces.
+    done: usize,
+}
+
+impl BatchCheck {
+    /// A check of these links, in the way that is fastest on this machine.
+    pub fn new(links: Vec<Link>) -> Self {
+        Self::with_engine(links, Engine::for_this_machine())
+    }
+
+    /// A check of these links in a way of the caller's choice, for comparison.
+    pub fn with_engine(links: Vec<Link>, engine: Engine) -> Self {
+        let states = links.iter().map(|link| link.from).collect();
+        let mut order: Vec<usize> = (0..links.len()).collect();
+        order.sort_by_key(|at| std::cmp::Reverse(links[*at].length));
+        Self {
+            engine,
+            links,
+            states,
+            order,
+            done: 0,
+        }
+    }
+
+    /// Hashes about `budget` more bytes in all, at least 64 of every block; tells whether there is more
+    /// to do. The blocks are the same at each call, in the order of the links.
+    pub fn step(&mut self, blocks: &[&[u8]], budget: usize) -> bool {
+        debug_assert_eq!(blocks.len(), self.links.len());
+        let share = budget / self.links.len().max(1) / PIECE_LENGTH * PIECE_LENGTH;
+        let from = self.done;
+        let to = from.saturating_add(share.max(PIECE_LENGTH));
+        let part = |at: usize| {
+            let whole = whole_pieces(&self.links[at], blocks.get(at).copied().unwrap_or_default());
+            &whole[from.min(whole.len())..to.min(whole.len())]
+        };
+        let mut rest = &self.order[..];
+        while !rest.is_empty() {
+            let count = match self.engine {
+                Engine::Lanes if rest.len() >= 8 => 8,
+                // Four lanes with one block take longer than one block alone, with two they do not.
+                Engine::Lanes if rest.len() >= 2 => rest.len().min(4),
+                _ => 1,
+            };
+            let (group, others) = rest.split_at(count);
+            match count {
+                8 => absorb_group::<8>(&mut self.states, group, part),
+                1 => {
+                    absorb_pieces(&mut self.states[group[0]], part(group[0]));
+                }
+                _ => absorb_group::<4>(&mut self.states, group, part),
+            }
+            rest = others;
+        }
+        self.done = to;
+        self.order
+            .first()
+            .is_some_and(|at| to < self.links[*at].length as usize)
+    }
+
+    /// Whether each link holds, in the order of the links, once there is no more to do.
+    pub fn finish(self, blocks: &[&[u8]]) -> Vec<bool> {
+        let ends = self.links.iter().zip(self.states).zip(blocks);
+        ends.map(|((link, state), block)| {
+            let fits = block.len() as u64 == u64::from(link.length);
+            let tail = block.len() - block.len() % PIECE_LENGTH;
+            fits && ends_right(link, state, &block[tail..])
+        })
+        .collect()
+    }
+}
+
+/// The bytes that the link's lanes take; none, if they are not as many as the link says.
+fn whole_pieces<'a>(link: &Link, block: &'a [u8]) -> &'a [u8] {
+    let fits = block.len() as u64 == u64::from(link.length);
+    if fits {
+        &block[..block.len() - block.len() % PIECE_LENGTH]
+    } else {
+        &[]
+    }
+}
+
+/// Takes the parts of a group of at most `N` blocks: side by side as far as the shortest reaches, and
+/// what then is left of the others one by one.
+fn absorb_group<'a, const N: usize>(
+    states: &mut [ChainState],
+    group: &[usize],
+    part: impl Fn(usize) -> &'a [u8],
+) {
+    // A lane without a block of its own does the first one's again, for nothing.
+    let member = |lane: usize| group.get(lane).copied().unwrap_or(group[0]);
+    let parts: [&[u8]; N] = std::array::from_fn(|lane| part(member(lane)));
+    let common = parts.iter().map(|part| part.len()).min().unwrap_or(0);
+    let mut lanes: [ChainState; N] = std::array::from_fn(|lane| states[member(lane)]);
+    absorb_lanes(&mut lanes, &parts.map(|part| &part[..common]));
+    for (lane, at) in group.iter().enumerate() {
+        states[*at] = lanes[lane];
+        absorb_pieces(&mut states[*at], &parts[lane][common..]);
+    }
+}
