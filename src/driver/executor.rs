@@ -330,3 +330,6 @@ fn no_store() -> DiskFault {
         message: "the download's store is closed".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
