@@ -1,11 +1,531 @@
-//! The pure core.
+//! The pure core: every decision of the protocol, as state machines that are handed inputs with a time
+//! and hand back outputs. It never sees a socket, a file, a clock, a thread, an environment variable or
+//! a random number that it was not given.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | [`input`], [`output`] | nothing: the two closed lists of what can happen and what can be asked for |
+//! | `discovery`, `remote`, `directory` | who is on the network and what they offer |
+//! | `shelf`, `partials` | what we offer: settled files, and proven parts of unfinished downloads |
+//! | `serve`, `cookie`, `budget` | who is served when, and who has to prove an address first |
+//! | `fetch` | one download: its sources, chains, blocks, and what to ask of whom |
+//! | `flow` | one way from a source to us: window, pacing, loss |
+//!
+//! **Hand in one input, take every output until there is none, only then the next.** Afterwards
+//! [`Node::poll_timeout`] says when to call [`Node::handle_timeout`] at the latest; calling it early is harmless.
 
+mod budget;
+mod context;
+mod cookie;
+mod counters;
+mod deadline;
+mod directory;
+mod discovery;
+mod fetch;
+mod flow;
 pub mod ids;
 pub mod input;
 pub mod output;
+mod partials;
+mod random;
+mod remote;
+mod serve;
+mod shelf;
 pub mod time;
 
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use counters::{Counters, Drop};
+pub use deadline::Deadline;
+pub use fetch::FetchProgress;
 pub use ids::{BufferId, FetchId, JobId};
 pub use input::Input;
 pub use output::Output;
+pub use random::Random;
+pub use shelf::SETTLE;
 pub use time::Instant;
+
+use crate::wire::{
+    self, About, Answer, Ask, Cookie, Data, DataKind, Grant, Holding, InstanceId, Message, Object,
+    Refuse, RefuseReason, Tell,
+};
+use context::{Context, Interfaces};
+use cookie::CookieJar;
+use discovery::Discovery;
+use fetch::Fetch;
+use input::Command;
+use output::ServeSource;
+use partials::Partials;
+use serve::{Server, Verdict, is_forbidden, refuse};
+use shelf::Shelf;
+
+/// Fetches that one node runs at once.
+pub const FETCHES_MAX: usize = 64;
+/// Bytes in flight before the socket's buffer is known: what a default one of 212,992 takes.
+const IN_FLIGHT_UNKNOWN: u64 = 64 * 1024;
+/// And never more than this.
+const IN_FLIGHT_MOST: u64 = 8 * 1024 * 1024;
+
+/// What a node is told at its start and never again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Whether it offers files, announces itself and keeps the directory.
+    pub serves: bool,
+    /// Its own port.
+    pub port: u16,
+    /// The port that others listen on.
+    pub default_port: u16,
+    /// Hosts to talk to although no broadcast may reach them; half of the table's room is used at most.
+    pub peers: Vec<SocketAddr>,
+    /// Where all randomness comes from.
+    pub seed: [u8; 32],
+    /// How often the directory is handed out, changed or not.
+    pub sweep: Duration,
+}
+
+/// One host: what it offers, whom it knows, what it fetches.
+///
+/// Methods are of four kinds: `handle_*` for what happened, `poll_*` for what to do next (`poll_output` until
+/// there is none, then `poll_timeout`, whose answer stands until the next `handle_*`), getters, and
+/// [`check_invariants`](Self::check_invariants).
+#[derive(Debug)]
+pub struct Node {
+    config: NodeConfig,
+    now: Instant,
+    random: Random,
+    counters: Counters,
+    interfaces: Interfaces,
+    outputs: VecDeque<Output>,
+    shelf: Shelf,
+    partials: Partials,
+    server: Server,
+    discovery: Option<Discovery>,
+    fetches: BTreeMap<FetchId, Fetch>,
+    in_flight_max: u64,
+    stopped: bool,
+}
+
+impl Node {
+    /// A node at the moment `now`.
+    pub fn new(config: NodeConfig, now: Instant) -> Self {
+        let mut random = Random::new(config.seed);
+        let server = Server::new(CookieJar::new(&mut random));
+        let discovery =
+            config.serves.then(|| Discovery::new(now, &config.peers, &mut random));
+        Self {
+            now,
+            random,
+            counters: Counters::default(),
+            interfaces: Interfaces::default(),
+            outputs: VecDeque::new(),
+            shelf: Shelf::new(),
+            partials: Partials::default(),
+            server,
+            discovery,
+            fetches: BTreeMap::new(),
+            in_flight_max: IN_FLIGHT_UNKNOWN,
+            stopped: false,
+            config,
+        }
+    }
+
+    /// Something happened. Time that goes back is taken as standing still.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.now = self.now.max(now);
+        if self.stopped {
+            return;
+        }
+        match input {
+            Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
+            Input::Writable => self.with(|node, ctx| node.server.writable(ctx)),
+            Input::SocketBuffer { bytes } => self.on_socket_buffer(bytes),
+            Input::Interfaces { addresses } => self.interfaces.replace(addresses),
+            Input::FileSeen { name, signature, unchanged_for } => {
+                self.with(|node, ctx| node.shelf.seen(ctx, name, signature, unchanged_for));
+            }
+            Input::FileGone { name } => self.with(|node, ctx| node.shelf.gone(ctx, &name)),
+            Input::Hashed { name, signature, outcome } => {
+                self.with(|node, ctx| node.shelf.hashed(ctx, name, signature, outcome));
+            }
+            Input::PartialSeen { content, size, extents, chain } => {
+                self.with(|node, ctx| node.partials.seen(ctx, content, size, extents, chain));
+            }
+            Input::PartialGone { content } => self.partials.gone(content),
+            Input::PartialChecked { content, block, genuine } => {
+                self.with(|node, ctx| node.partials.checked(ctx, content, block, genuine));
+            }
+            Input::Served { job, outcome } => self.on_served(job, outcome),
+            Input::StoreOpened { fetch, outcome } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.store_opened(ctx, outcome));
+            }
+            Input::ShareSearched { fetch, outcome } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.share_searched(ctx, outcome));
+            }
+            Input::StoredChecked { fetch, block, genuine } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.stored_checked(ctx, block, genuine));
+            }
+            Input::Verified { fetch, buffer, genuine } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.verified(ctx, buffer, genuine));
+            }
+            Input::Stored { fetch, buffer, outcome } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.stored(ctx, buffer, outcome));
+            }
+            Input::Published { fetch, outcome } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.published(ctx, outcome));
+            }
+            Input::Command(command) => self.on_command(command),
+        }
+        self.fetches.retain(|_, fetch| !fetch.has_ended());
+    }
+
+    /// Time has passed; what is due is done. Afterwards the next deadline is later than `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.stopped {
+            return;
+        }
+        self.with(|node, ctx| {
+            node.shelf.handle_timeout(ctx);
+            let listing = node.shelf.listing().summary;
+            if let Some(discovery) = &mut node.discovery {
+                discovery.handle_timeout(ctx, listing);
+            }
+            for fetch in node.fetches.values_mut() {
+                fetch.handle_timeout(ctx);
+            }
+        });
+        self.fetches.retain(|_, fetch| !fetch.has_ended());
+        debug_assert!(
+            self.poll_timeout().is_none_or(|deadline| deadline.at > self.now),
+            "a firing must move time forward: {:?} at {}",
+            self.poll_timeout(),
+            self.now
+        );
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due, and why.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let mut earliest = deadline::Earliest::default();
+        if self.stopped {
+            return None;
+        }
+        earliest.consider(self.shelf.deadline());
+        if let Some(discovery) = &self.discovery {
+            earliest.consider(discovery.deadline(self.now, &self.interfaces));
+        }
+        for fetch in self.fetches.values() {
+            earliest.consider(fetch.deadline(self.now));
+        }
+        earliest.get()
+    }
+
+    /// How far a fetch is; nothing once it has ended.
+    pub fn fetch_progress(&self, fetch: FetchId) -> Option<FetchProgress> {
+        self.fetches.get(&fetch).map(|fetch| fetch.progress(self.now))
+    }
+
+    /// What was dropped, and why.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Panics where something is not as it must always be. For tests and debug builds; it looks at everything.
+    pub fn check_invariants(&self) {
+        self.shelf.check_invariants();
+        self.server.check_invariants();
+        if let Some(discovery) = &self.discovery {
+            discovery.check_invariants();
+        }
+        self.fetches.values().for_each(Fetch::check_invariants);
+        assert!(self.fetches.len() <= FETCHES_MAX);
+    }
+
+    fn on_datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let message = match wire::decode(bytes) {
+            Ok(message) => message,
+            Err(error) => return self.counters.undecodable(error),
+        };
+        let own = from.port() == self.config.port && self.interfaces.is_own(from.ip());
+        self.with(|node, ctx| {
+            if is_forbidden(ctx, from) {
+                return ctx.counters.drop(Drop::ForbiddenSource);
+            }
+            if own {
+                return ctx.counters.drop(Drop::Ourselves);
+            }
+            node.on_message(ctx, from, &message);
+        });
+    }
+
+    fn on_socket_buffer(&mut self, bytes: u64) {
+        // A full datagram is charged about 2,304 bytes for 1,408 of payload; half is left for those of
+        // others and for a loop that comes late.
+        self.in_flight_max = (bytes * 3 / 10).clamp(16 * 1024, IN_FLIGHT_MOST);
+        let most = self.in_flight_max;
+        self.fetches.values_mut().for_each(|fetch| fetch.set_in_flight_max(most));
+    }
+
+    fn on_served(&mut self, job: JobId, outcome: input::ServeOutcome) {
+        self.with(|node, ctx| match node.server.served(ctx, job, outcome) {
+            Verdict::Fine => {}
+            Verdict::Changed(ServeSource::File { name, signature }) => {
+                node.shelf.changed(ctx, &name, signature);
+            }
+            Verdict::Changed(ServeSource::Partial { content }) => node.partials.changed(content),
+            Verdict::Changed(ServeSource::Chain { .. } | ServeSource::Bytes(_)) => {}
+        });
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Fetch(request) => {
+                let known = self.fetches.contains_key(&request.fetch);
+                if known || self.fetches.len() >= FETCHES_MAX {
+                    return;
+                }
+                let most = self.in_flight_max;
+                let (id, mut fetch) = (request.fetch, None);
+                self.with(|_, ctx| fetch = Some(Fetch::new(ctx, request, most)));
+                self.fetches.extend(fetch.map(|fetch| (id, fetch)));
+            }
+            Command::Stop => {
+                self.with(|node, ctx| {
+                    if let Some(discovery) = &mut node.discovery {
+                        discovery.say_farewell(ctx);
+                    }
+                    ctx.emit(Output::Stopped);
+                });
+                self.stopped = true;
+            }
+        }
+    }
+
+    /// Lends the machines and their context to one step.
+    fn with(&mut self, step: impl FnOnce(&mut Machines<'_>, &mut Context<'_>)) {
+        let mut ctx = Context {
+            now: self.now,
+            config: &self.config,
+            interfaces: &self.interfaces,
+            outputs: &mut self.outputs,
+            random: &mut self.random,
+            counters: &mut self.counters,
+        };
+        let mut machines = Machines {
+            shelf: &mut self.shelf,
+            partials: &mut self.partials,
+            server: &mut self.server,
+            discovery: self.discovery.as_mut(),
+            fetches: &mut self.fetches,
+        };
+        step(&mut machines, &mut ctx);
+    }
+
+    fn with_fetch(&mut self, id: FetchId, step: impl FnOnce(&mut Fetch, &mut Context<'_>)) {
+        self.with(|node, ctx| {
+            if let Some(fetch) = node.fetches.get_mut(&id) {
+                step(fetch, ctx);
+            }
+        });
+    }
+}
+
+/// The machines of a node, borrowed apart from what they share.
+struct Machines<'a> {
+    shelf: &'a mut Shelf,
+    partials: &'a mut Partials,
+    server: &'a mut Server,
+    discovery: Option<&'a mut Discovery>,
+    fetches: &'a mut BTreeMap<FetchId, Fetch>,
+}
+
+impl Machines<'_> {
+    fn on_message(&mut self, ctx: &mut Context<'_>, from: SocketAddr, message: &Message<'_>) {
+        match message {
+            Message::Announce(announce) => {
+                if let Some(discovery) = &mut self.discovery {
+                    discovery.on_announce(ctx, from, announce);
+                }
+            }
+            Message::Farewell(farewell) => {
+                if let Some(discovery) = &mut self.discovery {
+                    discovery.on_farewell(ctx, farewell);
+                }
+            }
+            Message::Ask(ask) => self.on_ask(ctx, from, ask),
+            Message::Tell(tell) => self.on_tell(ctx, from, tell),
+            Message::Grant(grant) => self.on_grant(ctx, from, grant),
+            Message::Data(data) => self.on_data(ctx, from, data),
+            Message::Refuse(refusal) => self.on_refuse(ctx, from, refusal),
+        }
+    }
+
+    fn on_ask(&mut self, ctx: &mut Context<'_>, from: SocketAddr, ask: &Ask) {
+        let Some(discovery) = &mut self.discovery else { return };
+        let answer = match ask.about {
+            About::Listing => Answer::Listing(self.shelf.listing().summary),
+            About::Content { content, .. } => {
+                let answer = content_answer(self.shelf, self.partials, content);
+                if ask.to_many && matches!(answer, Answer::Content { holding: Holding::Nothing, .. }) {
+                    return;
+                }
+                answer
+            }
+        };
+        if self.server.may_answer(ctx) {
+            let tell = Tell {
+                nonce: ask.nonce,
+                cookie: self.server.cookie_for(ctx, from),
+                instance: discovery.instance(),
+                answer,
+            };
+            ctx.send(from, &Message::Tell(tell));
+        }
+        let proven = ask.cookie != Cookie::NONE && self.server.accepts(ctx, from, &ask.cookie);
+        discovery.on_ask(ctx, from, ask, proven);
+    }
+
+    fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) {
+        match tell.answer {
+            Answer::Listing(listing) => match &mut self.discovery {
+                Some(discovery) => {
+                    discovery.on_tell(ctx, from, tell.nonce, tell.instance, tell.cookie, listing);
+                }
+                None => ctx.counters.drop(Drop::StrayAnswer),
+            },
+            Answer::Content { .. } => {
+                let mut fetches = self.fetches.values_mut();
+                if !fetches.any(|fetch| fetch.on_tell(ctx, from, tell)) {
+                    ctx.counters.drop(Drop::StrayAnswer);
+                }
+            }
+        }
+    }
+
+    fn on_grant(&mut self, ctx: &mut Context<'_>, from: SocketAddr, grant: &Grant) {
+        if self.discovery.is_none() {
+            return ctx.counters.drop(Drop::UnknownObject);
+        }
+        if !self.server.is_proven(ctx, from, grant) {
+            return;
+        }
+        match self.resolve(grant) {
+            Ok(source) => self.server.enqueue(ctx, from, grant, source),
+            Err(reason) => {
+                let counted = if reason == RefuseReason::BadRange {
+                    Drop::BadRange
+                } else {
+                    Drop::UnknownObject
+                };
+                ctx.counters.drop(counted);
+                refuse(ctx, from, grant.nonce, reason);
+            }
+        }
+    }
+
+    /// What a grant asks for, if we have it and all the ranges of it.
+    fn resolve(&self, grant: &Grant) -> Result<ServeSource, RefuseReason> {
+        let within = |length: u64| {
+            let end = |range: &wire::ObjectRange| range.offset + u64::from(range.length);
+            grant.ranges.iter().all(|range| end(range) <= length)
+        };
+        let (source, fits) = match grant.object {
+            Object::File(content) => match self.shelf.offer(content) {
+                Some(offer) => {
+                    let fits = within(offer.signature.size);
+                    let (name, signature) = (offer.name, offer.signature);
+                    (ServeSource::File { name, signature }, fits)
+                }
+                None => {
+                    self.partials.holding(content).ok_or(RefuseReason::UnknownObject)?;
+                    let fits = grant.ranges.iter().all(|range| {
+                        self.partials.covers(content, range.offset, u64::from(range.length))
+                    });
+                    (ServeSource::Partial { content }, fits)
+                }
+            },
+            Object::Chain(content) => {
+                let whole = self.shelf.offer(content).map(|offer| {
+                    crate::content::BlockLayout::new(offer.signature.size).state_count() * 20
+                });
+                let length = whole.or_else(|| self.partials.chain_length(content));
+                let length = length.ok_or(RefuseReason::UnknownObject)?;
+                (ServeSource::Chain { content }, within(length))
+            }
+            Object::Have(content) => {
+                let bitmap = self.partials.bitmap(content).ok_or(RefuseReason::UnknownObject)?;
+                let fits = within(bitmap.len() as u64);
+                (ServeSource::Bytes(bitmap.into()), fits)
+            }
+            Object::Listing(digest) => {
+                let listing = self.shelf.listing_of(digest).ok_or(RefuseReason::UnknownObject)?;
+                let fits = within(listing.summary.length);
+                (ServeSource::Bytes(listing.bytes.clone()), fits)
+            }
+        };
+        if fits { Ok(source) } else { Err(RefuseReason::BadRange) }
+    }
+
+    fn on_data(&mut self, ctx: &mut Context<'_>, from: SocketAddr, data: &Data<'_>) {
+        if self.fetches.values_mut().any(|fetch| fetch.on_data(ctx, from, data)) {
+            return;
+        }
+        match &mut self.discovery {
+            Some(discovery) if data.header.kind == DataKind::Meta => {
+                discovery.on_meta(ctx, from, data.header.nonce, data.header.offset, data.payload);
+            }
+            _ => ctx.counters.drop(Drop::StrayData),
+        }
+    }
+
+    fn on_refuse(&mut self, ctx: &mut Context<'_>, from: SocketAddr, refusal: &Refuse) {
+        let (nonce, reason) = (refusal.nonce, refusal.reason);
+        if self.fetches.values_mut().any(|fetch| fetch.on_refuse(ctx, from, nonce, reason)) {
+            return;
+        }
+        match &mut self.discovery {
+            Some(discovery) => discovery.on_refuse(ctx, from, nonce, reason),
+            None => ctx.counters.drop(Drop::StrayAnswer),
+        }
+    }
+}
+
+/// What we hold of a content.
+fn content_answer(
+    shelf: &Shelf,
+    partials: &Partials,
+    content: crate::content::ContentId,
+) -> Answer {
+    if let Some(offer) = shelf.offer(content) {
+        let size = offer.signature.size;
+        let blocks = crate::content::BlockLayout::new(size).block_count();
+        let blocks_held = u32::try_from(blocks).unwrap_or(u32::MAX);
+        return Answer::Content { holding: Holding::Whole, chain: offer.chain, size, blocks_held };
+    }
+    match partials.holding(content) {
+        Some((blocks, size, chain)) => {
+            let blocks_held = u32::try_from(blocks).unwrap_or(u32::MAX);
+            Answer::Content { holding: Holding::Part, chain, size, blocks_held }
+        }
+        None => Answer::Content {
+            holding: Holding::Nothing,
+            chain: crate::content::ChainId([0; 20]),
+            size: 0,
+            blocks_held: 0,
+        },
+    }
+}
+
+/// Whom a node takes itself for; for the simulator, which has to tell nodes apart.
+impl Node {
+    /// The instance that this node announces, if it announces itself.
+    pub fn instance(&self) -> Option<InstanceId> {
+        self.discovery.as_ref().map(Discovery::instance)
+    }
+}

@@ -1,0 +1,192 @@
+//! What the machines of a node share while one input is being worked off.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::counters::Counters;
+use super::input::InterfaceAddress;
+use super::output::Output;
+use super::random::Random;
+use super::time::Instant;
+use super::NodeConfig;
+use crate::wire::{GROUP_V4, GROUP_V6, Message};
+
+/// Interfaces that are used; a machine with more announces itself on the first of them.
+const INTERFACES_MAX: usize = 64;
+
+/// Lent to a machine for one step: the time, and where its outputs go.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) config: &'a NodeConfig,
+    pub(crate) interfaces: &'a Interfaces,
+    pub(crate) outputs: &'a mut VecDeque<Output>,
+    pub(crate) random: &'a mut Random,
+    pub(crate) counters: &'a mut Counters,
+}
+
+impl Context<'_> {
+    pub(crate) fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Sends a message to one host.
+    pub(crate) fn send(&mut self, to: SocketAddr, message: &Message<'_>) {
+        self.send_bytes(to, message.encode());
+    }
+
+    pub(crate) fn send_bytes(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        self.emit(Output::Transmit { to, via: None, bytes });
+    }
+
+    /// Sends a message to everyone whom these ways reach.
+    pub(crate) fn send_to_all(&mut self, message: &Message<'_>, ways: Ways) {
+        let bytes = message.encode();
+        let port = self.config.default_port;
+        for address in self.interfaces.usable() {
+            if let (Some(broadcast), true) = (address.broadcast, ways.broadcast) {
+                let to = SocketAddr::new(broadcast, port);
+                self.outputs.push_back(Output::Transmit { to, via: None, bytes: bytes.clone() });
+            }
+            let group = match address.address {
+                IpAddr::V4(own) if ways.group_v4 && !address.loopback => {
+                    Some((SocketAddr::new(GROUP_V4.into(), port), Some(own)))
+                }
+                IpAddr::V6(own) if ways.group_v6 && own.is_unicast_link_local() => {
+                    let to = std::net::SocketAddrV6::new(GROUP_V6, port, 0, address.index);
+                    Some((to.into(), None))
+                }
+                IpAddr::V4(_) | IpAddr::V6(_) => None,
+            };
+            if let Some((to, via)) = group {
+                self.outputs.push_back(Output::Transmit { to, via, bytes: bytes.clone() });
+            }
+        }
+    }
+
+    /// A moment up to `most` from now.
+    pub(crate) fn soon(&mut self, most: Duration) -> Instant {
+        self.now + self.random.jitter(most)
+    }
+}
+
+/// The ways to reach many hosts at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ways {
+    pub(crate) broadcast: bool,
+    pub(crate) group_v4: bool,
+    pub(crate) group_v6: bool,
+}
+
+impl Ways {
+    pub(crate) const ALL: Self = Self { broadcast: true, group_v4: true, group_v6: true };
+
+    /// One after the other, so that a quiet network stays nearly silent. IPv6 has only the one.
+    pub(crate) const fn in_turn(count: u64) -> Self {
+        Self { broadcast: count % 2 == 0, group_v4: count % 2 == 1, group_v6: count % 2 == 1 }
+    }
+}
+
+/// The machine's addresses, as last told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interfaces {
+    addresses: Vec<InterfaceAddress>,
+}
+
+impl Interfaces {
+    pub(crate) fn replace(&mut self, mut addresses: Vec<InterfaceAddress>) {
+        addresses.sort();
+        addresses.dedup();
+        self.addresses = addresses;
+    }
+
+    fn usable(&self) -> impl Iterator<Item = &InterfaceAddress> {
+        self.addresses.iter().take(INTERFACES_MAX)
+    }
+
+    /// Whether an address is one of the machine's own.
+    pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.address == ip)
+    }
+
+    /// Whether an address is on a network that the machine is on; the loopback network is one.
+    pub(crate) fn is_on_link(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => true,
+            _ => self.addresses.iter().any(|own| same_network(own, ip)),
+        }
+    }
+
+    /// Whether a broadcast or a group reaches this address from here.
+    pub(crate) fn is_broadcast_reach(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+            IpAddr::V4(_) => self
+                .addresses
+                .iter()
+                .any(|own| own.broadcast.is_some() && same_network(own, ip)),
+        }
+    }
+
+    /// Whether an address is the broadcast address of one of the machine's networks.
+    pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.broadcast == Some(ip))
+    }
+}
+
+fn same_network(own: &InterfaceAddress, ip: IpAddr) -> bool {
+    let bits = u32::from(own.prefix_length);
+    match (own.address, ip) {
+        (IpAddr::V4(own), IpAddr::V4(ip)) => {
+            bits == 0 || (u32::from(own) ^ u32::from(ip)) >> 32u32.saturating_sub(bits).min(31) == 0
+        }
+        (IpAddr::V6(own), IpAddr::V6(ip)) => {
+            let differing = u128::from(own) ^ u128::from(ip);
+            bits == 0 || differing >> 128u32.saturating_sub(bits).min(127) == 0
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interfaces() -> Interfaces {
+        let mut interfaces = Interfaces::default();
+        let address = |text: &str, prefix_length, broadcast: Option<&str>, loopback| {
+            InterfaceAddress {
+                index: 1,
+                address: text.parse().unwrap(),
+                prefix_length,
+                broadcast: broadcast.map(|text| text.parse().unwrap()),
+                loopback,
+            }
+        };
+        interfaces.replace(vec![
+            address("127.0.0.1", 8, None, true),
+            address("192.0.2.9", 24, Some("192.0.2.255"), false),
+            address("2001:db8::9", 64, None, false),
+        ]);
+        interfaces
+    }
+
+    #[test]
+    fn what_is_on_link() {
+        let interfaces = interfaces();
+        for (text, on_link, broadcast_reach) in [
+            ("192.0.2.1", true, true),
+            ("192.0.3.1", false, false),
+            ("127.9.9.9", true, false),
+            ("fe80::1", true, true),
+            ("2001:db8::1", true, false),
+            ("2001:db8:1::1", false, false),
+        ] {
+            let ip = text.parse().unwrap();
+            assert_eq!(interfaces.is_on_link(ip), on_link, "{text}");
+            assert_eq!(interfaces.is_broadcast_reach(ip), broadcast_reach, "{text}");
+        }
+        assert!(interfaces.is_broadcast("192.0.2.255".parse().unwrap()));
+        assert!(interfaces.is_own("192.0.2.9".parse().unwrap()));
+    }
+}

@@ -1,0 +1,561 @@
+//! One download's bytes: which blocks are on disk and proven, which are being put together in memory,
+//! and where the next proven one goes.
+//!
+//! A block in memory is *gathering* (its packets are on their way), *gathered* (all are there, the chain
+//! is not), *verifying*, *held* (genuine, waiting for what stands before it) and *storing*. Blocks are appended to few,
+//! growing chunk files, so that publishing is a rename: one that has come too early waits in memory.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use crate::content::state_chain::{Chain, Link};
+use crate::content::{BlockLayout, RangeSet};
+use crate::node::context::Context;
+use crate::node::ids::{BufferId, FetchId};
+use crate::node::input::Extent;
+use crate::node::output::Output;
+use crate::node::partials::blocks_within;
+
+/// Bytes of blocks that may be in memory at once. What is asked for ahead of a slow block is limited
+/// by it, and so is the memory of a fetch.
+pub(crate) const WINDOW: u64 = 6 * 1024 * 1024;
+/// Blocks above the window that may be begun when nothing below can go on without them.
+const RESERVE: u64 = 4;
+/// A block may be moved to another source so often.
+const MOVES_MAX: u8 = 2;
+
+/// What a block in memory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The file.
+    Content,
+    /// Proving one chain against another.
+    Challenge {
+        /// The claim it speaks for.
+        claim: usize,
+    },
+    /// Proving that the content has another size than the caller said.
+    Size {
+        /// That size in bytes.
+        size: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Gathering,
+    Gathered,
+    Verifying,
+    Held,
+    Storing,
+}
+
+/// A block in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) purpose: Purpose,
+    pub(crate) block: u64,
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+    pub(crate) stage: Stage,
+    /// Who is asked for what is missing; nobody for the moment, where there is none.
+    pub(crate) owner: Option<SocketAddr>,
+    /// Bytes of it came from more than one source: if it is bad, nobody is to blame.
+    pub(crate) mixed: bool,
+    first_from: Option<SocketAddr>,
+    received: RangeSet,
+    moves: u8,
+}
+
+impl Block {
+    /// What is missing, as positions in the object.
+    pub(crate) fn missing(&self) -> Vec<Range<u64>> {
+        let start = self.start;
+        self.received.gaps(0..self.length).map(|gap| gap.start + start..gap.end + start).collect()
+    }
+
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        self.length - self.received.total()
+    }
+
+    /// Whether none of these positions in the object has come.
+    pub(crate) fn first_missing(&self, within: Range<u64>) -> Option<Range<u64>> {
+        let gap = self.received.first_gap(within.start - self.start..within.end - self.start)?;
+        Some(gap.start + self.start..gap.end + self.start)
+    }
+
+    pub(crate) const fn may_move(&self) -> bool {
+        self.moves < MOVES_MAX && matches!(self.purpose, Purpose::Content)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ChunkFile {
+    length: u64,
+    writing: bool,
+}
+
+/// One download's bytes.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    fetch: FetchId,
+    layout: BlockLayout,
+    chunk_files: BTreeMap<u64, ChunkFile>,
+    stored: RangeSet,
+    /// On disk from an earlier run.
+    unchecked: RangeSet,
+    checking: Option<u64>,
+    blocks: BTreeMap<BufferId, Block>,
+    by_block: BTreeMap<u64, BufferId>,
+    /// Blocks that were bad when several sources had a share in them: one source alone, this time.
+    alone: RangeSet,
+    in_memory: u64,
+    next_buffer: u64,
+}
+
+impl Assembly {
+    pub(crate) fn new(fetch: FetchId, size: u64) -> Self {
+        Self {
+            fetch,
+            layout: BlockLayout::new(size),
+            chunk_files: BTreeMap::new(),
+            stored: RangeSet::new(),
+            unchecked: RangeSet::new(),
+            checking: None,
+            blocks: BTreeMap::new(),
+            by_block: BTreeMap::new(),
+            alone: RangeSet::new(),
+            in_memory: 0,
+            next_buffer: u64::from(fetch.0) << 40,
+        }
+    }
+
+    pub(crate) const fn layout(&self) -> BlockLayout {
+        self.layout
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.stored.total() == self.layout.block_count()
+    }
+
+    pub(crate) fn is_stored(&self, block: u64) -> bool {
+        self.stored.contains(block)
+    }
+
+    /// Bytes proven and on disk.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let full = self.stored.total() * self.layout.block_length();
+        let blocks = self.layout.block_count();
+        if blocks > 0 && self.stored.contains(blocks - 1) {
+            full - (blocks * self.layout.block_length() - self.layout.size())
+        } else {
+            full
+        }
+    }
+
+    /// Bytes that have come, stored or not.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        let gathering = self.by_block.values().filter_map(|buffer| self.blocks.get(buffer));
+        self.stored_bytes() + gathering.map(|block| block.received.total()).sum::<u64>()
+    }
+
+    pub(crate) fn get(&self, buffer: BufferId) -> Option<&Block> {
+        self.blocks.get(&buffer)
+    }
+
+    pub(crate) fn get_mut(&mut self, buffer: BufferId) -> Option<&mut Block> {
+        self.blocks.get_mut(&buffer)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (BufferId, &Block)> {
+        self.blocks.iter().map(|(&buffer, block)| (buffer, block))
+    }
+
+    pub(crate) fn buffer_of(&self, block: u64) -> Option<BufferId> {
+        self.by_block.get(&block).copied()
+    }
+
+    /// Takes over what is on disk. What cannot be a run of whole blocks is cut away.
+    pub(crate) fn load(&mut self, ctx: &mut Context<'_>, extents: &[Extent]) {
+        self.chunk_files.clear();
+        self.stored.clear();
+        self.unchecked.clear();
+        self.checking = None;
+        for extent in extents {
+            let blocks = blocks_within(self.layout, std::slice::from_ref(extent));
+            let aligned = extent.start % self.layout.block_length() == 0;
+            let kept = blocks.iter().next().filter(|_| aligned).map_or(0, |range| {
+                self.layout.block_range(range.end - 1).end - extent.start
+            });
+            if kept > 0 {
+                let chunk_file = ChunkFile { length: kept, writing: false };
+                self.chunk_files.insert(extent.start, chunk_file);
+                blocks.iter().for_each(|range| {
+                    self.unchecked.insert(range);
+                });
+            }
+            if kept < extent.length {
+                self.truncate(ctx, extent.start, kept);
+            }
+        }
+    }
+
+    /// Asks for the next block from an earlier run to be checked, one at a time.
+    pub(crate) fn check_next(&mut self, ctx: &mut Context<'_>, chain: &Chain) {
+        if self.checking.is_some() {
+            return;
+        }
+        let next = self.unchecked.iter().next();
+        if let Some(block) = next.map(|range| range.start) {
+            self.checking = Some(block);
+            let link = chain.link(block);
+            ctx.emit(Output::CheckStored { fetch: self.fetch, block, link });
+        }
+    }
+
+    /// The answer to `CheckStored`.
+    pub(crate) fn checked(&mut self, ctx: &mut Context<'_>, block: u64, genuine: bool) {
+        if self.checking.take_if(|checking| *checking == block).is_none() {
+            return;
+        }
+        if !self.unchecked.contains(block) {
+            return;
+        }
+        self.unchecked.remove(block..block + 1);
+        if genuine {
+            self.stored.insert(block..block + 1);
+        } else {
+            self.cut_at(ctx, block);
+        }
+    }
+
+    pub(crate) fn has_unchecked(&self) -> bool {
+        !self.unchecked.is_empty()
+    }
+
+    /// The first block that nobody has been asked for, of those that `held` has (all, where there is
+    /// none), if memory allows another one.
+    pub(crate) fn next_missing(&self, held: Option<&RangeSet>, urgent: Option<u64>) -> Option<u64> {
+        let missing = |block: u64| {
+            !self.stored.contains(block)
+                && !self.unchecked.contains(block)
+                && !self.by_block.contains_key(&block)
+                && held.is_none_or(|held| held.contains(block))
+        };
+        let reserve = RESERVE * self.layout.block_length();
+        if let Some(block) = urgent.filter(|&block| missing(block)) {
+            return (self.in_memory < WINDOW + reserve).then_some(block);
+        }
+        let first = self.first_missing(held)?;
+        let frontier = self.first_missing(None);
+        let within = self.in_memory + self.layout.block_length() <= WINDOW
+            || frontier == Some(first) && self.in_memory < WINDOW + reserve;
+        within.then_some(first)
+    }
+
+    fn first_missing(&self, held: Option<&RangeSet>) -> Option<u64> {
+        let count = self.layout.block_count();
+        let mut from = 0;
+        while from < count {
+            // The next number that is in none of the sets, set by set.
+            let gap = self.stored.first_gap(from..count)?;
+            let gap = self.unchecked.first_gap(gap)?;
+            let mut block = gap.start;
+            while self.by_block.contains_key(&block) {
+                block += 1;
+            }
+            if block >= gap.end {
+                from = block;
+                continue;
+            }
+            match held {
+                None => return Some(block),
+                Some(held) if held.contains(block) => return Some(block),
+                Some(held) => {
+                    let next = held.iter().find(|range| range.end > block)?;
+                    from = next.start.max(block + 1);
+                }
+            }
+        }
+        None
+    }
+
+    /// Begins a block.
+    pub(crate) fn start(
+        &mut self,
+        ctx: &mut Context<'_>,
+        purpose: Purpose,
+        block: u64,
+        owner: SocketAddr,
+    ) -> BufferId {
+        let layout = match purpose {
+            Purpose::Size { size } => BlockLayout::new(size),
+            Purpose::Content | Purpose::Challenge { .. } => self.layout,
+        };
+        let range = layout.block_range(block);
+        let length = range.end - range.start;
+        let buffer = BufferId(self.next_buffer);
+        self.next_buffer += 1;
+        if purpose == Purpose::Content {
+            self.by_block.insert(block, buffer);
+        }
+        self.in_memory += length;
+        self.blocks.insert(
+            buffer,
+            Block {
+                purpose,
+                block,
+                start: range.start,
+                length,
+                stage: Stage::Gathering,
+                owner: Some(owner),
+                mixed: false,
+                first_from: None,
+                received: RangeSet::new(),
+                moves: 0,
+            },
+        );
+        ctx.emit(Output::Reserve { buffer, length: length as u32 });
+        buffer
+    }
+
+    /// The payload of the datagram in hand belongs here. True when that was the last of the block.
+    pub(crate) fn keep(
+        &mut self,
+        ctx: &mut Context<'_>,
+        buffer: BufferId,
+        from: SocketAddr,
+        offset: u64,
+        length: u64,
+    ) -> bool {
+        let Some(block) = self.blocks.get_mut(&buffer) else { return false };
+        if block.stage != Stage::Gathering {
+            return false;
+        }
+        let into = offset - block.start;
+        if block.received.insert(into..into + length) == 0 {
+            // Came from another source before.
+            return false;
+        }
+        match block.first_from {
+            None => block.first_from = Some(from),
+            Some(first) if first == from => {}
+            Some(_) => block.mixed = true,
+        }
+        ctx.emit(Output::Keep { buffer, offset: into as u32 });
+        if block.received.total() < block.length {
+            return false;
+        }
+        block.stage = Stage::Gathered;
+        true
+    }
+
+    /// Who gave a block, if one source alone did.
+    pub(crate) fn sole_giver(&self, buffer: BufferId) -> Option<SocketAddr> {
+        self.blocks.get(&buffer).filter(|block| !block.mixed)?.first_from
+    }
+
+    /// Has a gathered block checked.
+    pub(crate) fn verify(&mut self, ctx: &mut Context<'_>, buffer: BufferId, link: Link) {
+        if let Some(block) = self.blocks.get_mut(&buffer) {
+            debug_assert_eq!(block.stage, Stage::Gathered);
+            block.stage = Stage::Verifying;
+            ctx.emit(Output::Verify { fetch: self.fetch, buffer, link });
+        }
+    }
+
+    /// A genuine block of the file: it is held until it can be stored.
+    pub(crate) fn hold(&mut self, buffer: BufferId) {
+        if let Some(block) = self.blocks.get_mut(&buffer) {
+            block.stage = Stage::Held;
+        }
+    }
+
+    /// Gives a block up.
+    pub(crate) fn release(&mut self, ctx: &mut Context<'_>, buffer: BufferId) {
+        let Some(block) = self.blocks.remove(&buffer) else { return };
+        if block.purpose == Purpose::Content {
+            self.by_block.remove(&block.block);
+        }
+        self.in_memory -= block.length;
+        ctx.emit(Output::Release { buffer });
+    }
+
+    /// A block that several sources had a share in was bad: it is fetched again, from one of them.
+    pub(crate) fn fetch_alone(&mut self, block: u64) {
+        self.alone.insert(block..block + 1);
+    }
+
+    /// Moves a block to another source.
+    pub(crate) fn take_over(&mut self, buffer: BufferId, owner: SocketAddr) {
+        if let Some(block) = self.blocks.get_mut(&buffer) {
+            block.owner = Some(owner);
+            block.moves += 1;
+        }
+    }
+
+    /// Whether a block may be shared between sources.
+    pub(crate) fn may_share(&self, block: &Block) -> bool {
+        !self.alone.contains(block.block)
+    }
+
+    /// Starts over with a block of which some came from somebody else, where it must come from one.
+    pub(crate) fn forget_received(&mut self, buffer: BufferId) {
+        if let Some(block) = self.blocks.get_mut(&buffer) {
+            block.received.clear();
+            block.first_from = None;
+            block.mixed = false;
+        }
+    }
+
+    /// Stores what can be stored: held blocks that continue a chunk file, or begin one far from the
+    /// others.
+    pub(crate) fn store_ready(&mut self, ctx: &mut Context<'_>) {
+        let held: Vec<(u64, BufferId)> = self
+            .by_block
+            .iter()
+            .filter(|(_, buffer)| self.blocks[*buffer].stage == Stage::Held)
+            .map(|(&block, &buffer)| (block, buffer))
+            .collect();
+        for (block, buffer) in held {
+            let position = self.layout.block_range(block).start;
+            let before = self.chunk_files.range(..=position).next_back();
+            let (extent, end, writing) = before
+                .map_or((0, 0, false), |(&start, file)| (start, start + file.length, file.writing));
+            if position == end {
+                if !writing {
+                    self.store(ctx, buffer, extent, position);
+                }
+            } else if position - end > WINDOW / 2 {
+                self.store(ctx, buffer, position, position);
+            }
+        }
+    }
+
+    /// Memory is full of blocks that wait for one that nobody has: the lowest begins a chunk file.
+    pub(crate) fn store_early(&mut self, ctx: &mut Context<'_>) -> bool {
+        let full = self.in_memory + self.layout.block_length() > WINDOW;
+        let lowest =
+            self.by_block.iter().find(|(_, buffer)| self.blocks[*buffer].stage == Stage::Held);
+        let Some((&block, &buffer)) = lowest.filter(|_| full) else { return false };
+        let position = self.layout.block_range(block).start;
+        let continues = self
+            .chunk_files
+            .range(..=position)
+            .next_back()
+            .is_some_and(|(&start, file)| start + file.length == position);
+        if continues || self.chunk_files.contains_key(&position) {
+            return false;
+        }
+        self.store(ctx, buffer, position, position);
+        true
+    }
+
+    fn store(&mut self, ctx: &mut Context<'_>, buffer: BufferId, extent: u64, position: u64) {
+        let file =
+            self.chunk_files.entry(extent).or_insert(ChunkFile { length: 0, writing: false });
+        file.writing = true;
+        if let Some(block) = self.blocks.get_mut(&buffer) {
+            block.stage = Stage::Storing;
+        }
+        ctx.emit(Output::Store { fetch: self.fetch, buffer, extent, position });
+    }
+
+    /// The answer to `Store`: it is on disk, or it is held as before.
+    pub(crate) fn stored(&mut self, ctx: &mut Context<'_>, buffer: BufferId, on_disk: bool) {
+        let Some(block) = self.blocks.get_mut(&buffer) else { return };
+        if block.stage != Stage::Storing {
+            return;
+        }
+        let (index, start, length) = (block.block, block.start, block.length);
+        block.stage = Stage::Held;
+        let file = self
+            .chunk_files
+            .iter_mut()
+            .rev()
+            .find(|(extent, file)| file.writing && *extent + file.length == start);
+        let Some((&extent, file)) = file else { return };
+        file.writing = false;
+        if on_disk {
+            file.length += length;
+            self.stored.insert(index..index + 1);
+            self.release(ctx, buffer);
+        } else if file.length == 0 {
+            self.chunk_files.remove(&extent);
+        }
+    }
+
+    /// Everything on disk is lost, or is not known any more.
+    pub(crate) fn forget_disk(&mut self) {
+        self.chunk_files.clear();
+        self.stored.clear();
+        self.unchecked.clear();
+        self.checking = None;
+        for block in self.blocks.values_mut() {
+            if block.stage == Stage::Storing {
+                block.stage = Stage::Held;
+            }
+        }
+    }
+
+    /// A chain was refuted: what is stored under links that the true one does not have is cut away.
+    pub(crate) fn drop_differing(&mut self, ctx: &mut Context<'_>, old: &Chain, new: &Chain) {
+        let differing: Vec<u64> = self
+            .stored
+            .iter()
+            .flatten()
+            .filter(|&block| old.link(block) != new.link(block))
+            .collect();
+        for block in differing {
+            if self.stored.contains(block) {
+                self.cut_at(ctx, block);
+            }
+        }
+    }
+
+    /// Cuts the chunk file that holds this block so that it ends before it.
+    fn cut_at(&mut self, ctx: &mut Context<'_>, block: u64) {
+        let position = self.layout.block_range(block).start;
+        let Some((&extent, &file)) = self.chunk_files.range(..=position).next_back() else { return };
+        let end = extent + file.length;
+        if end <= position {
+            return;
+        }
+        let last = self.layout.block_at(end - 1);
+        self.stored.remove(block..last + 1);
+        self.unchecked.remove(block..last + 1);
+        let kept = position - extent;
+        if kept == 0 {
+            self.chunk_files.remove(&extent);
+        } else if let Some(file) = self.chunk_files.get_mut(&extent) {
+            // What is being written behind the cut is cut away with it: its answer finds nothing.
+            file.length = kept;
+            file.writing = false;
+        }
+        self.truncate(ctx, extent, kept);
+    }
+
+    fn truncate(&self, ctx: &mut Context<'_>, extent: u64, length: u64) {
+        ctx.emit(Output::TruncateExtent { fetch: self.fetch, extent, length });
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        let lengths: u64 = self.blocks.values().map(|block| block.length).sum();
+        assert_eq!(lengths, self.in_memory);
+        // The window, its reserve, and one trial for each of the bounded number of claims.
+        assert!(self.in_memory <= WINDOW + 24 * self.layout.block_length(), "memory is bounded");
+        for (&block, buffer) in &self.by_block {
+            assert!(!self.stored.contains(block), "block {block} in memory and on disk");
+            assert_eq!(self.blocks.get(buffer).map(|block| block.block), Some(block));
+        }
+        let mut end = 0;
+        for (&start, file) in &self.chunk_files {
+            assert!(start >= end, "chunk files do not overlap");
+            end = start + file.length;
+        }
+        let on_disk: u64 = self.chunk_files.values().map(|file| file.length).sum();
+        let known = self.stored.total() + self.unchecked.total();
+        assert!(known * self.layout.block_length() >= on_disk, "every byte on disk is accounted for");
+    }
+}

@@ -1,0 +1,567 @@
+//! Fetching one file: from the question who has it to the file in `share/`.
+//!
+//! A fetch is *opening* its store, *searching* `share/` for what is already there, *copying* it from
+//! there, *fetching* it from the network, *publishing* it, and has then *ended*. While it is fetching, each
+//! source has its contact and its flow ([`source`]), each claimed chain its standing ([`claims`]) and each
+//! block its stage ([`assembly`]); [`schedule`] brings them together: what to ask of whom.
+
+pub(crate) mod assembly;
+pub(crate) mod claims;
+mod schedule;
+mod seek;
+mod size_trial;
+pub(crate) mod source;
+mod weigh;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, info, warn};
+
+use super::context::Context;
+use super::counters::Drop;
+use super::deadline::{Deadline, Earliest};
+use super::directory::host_text;
+use super::flow::Stray;
+use super::ids::BufferId;
+use super::input::{
+    DiskFault, DiskFaultKind, FetchRequest, Publishing, ShareSearch, StoreOpening,
+};
+use super::output::{FetchEnding, Output};
+use super::time::Instant;
+use crate::content::state_chain::Chain;
+use crate::content::terminal_text::printable;
+use crate::content::{ContentId, RangeSet, ShareName};
+use crate::wire::{About, Answer, Data, DataKind, Holding, RefuseReason, Tell};
+use assembly::{Assembly, Purpose, Stage};
+use claims::{ChainBytes, Claims};
+use seek::Seek;
+use size_trial::SizeTrial;
+use source::{Held, Source, Tag, Told};
+
+/// Sources that one fetch keeps; further ones are dropped.
+pub(crate) const SOURCES_MAX: usize = 256;
+/// How long a fetch waits before it asks whether another process still has the file.
+const TAKEN_RETRY: Duration = Duration::from_millis(150);
+/// How long it waits for room on the disk before it tries again.
+const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
+/// How long a source that refuses is left alone.
+const REFUSED_REST: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opening { retry_at: Option<Instant> },
+    Searching,
+    Copying,
+    Fetching,
+    Publishing { retry_at: Option<Instant> },
+    Ended,
+}
+
+/// How far a fetch is, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchProgress {
+    /// The file's size in bytes.
+    pub size: u64,
+    /// Bytes proven and on disk.
+    pub stored: u64,
+    /// Bytes that have come, proven or not.
+    pub received: u64,
+    /// Sources that give, or could.
+    pub sources: usize,
+    /// What it is doing, or waiting for, in a few words.
+    pub doing: &'static str,
+}
+
+/// One fetch.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    request: FetchRequest,
+    started_at: Instant,
+    phase: Phase,
+    searched: bool,
+    sources: BTreeMap<SocketAddr, Source>,
+    claims: Claims,
+    assembly: Assembly,
+    seek: Seek,
+    size_trial: SizeTrial,
+    /// No room on the disk: nothing is stored before then.
+    no_room_until: Option<Instant>,
+    /// What all flows together may have in flight, from the socket's buffer.
+    in_flight_max: u64,
+    bytes_moved_at: Instant,
+}
+
+impl Fetch {
+    pub(crate) fn new(ctx: &mut Context<'_>, request: FetchRequest, in_flight_max: u64) -> Self {
+        let mut fetch = Self {
+            started_at: ctx.now,
+            phase: Phase::Opening { retry_at: None },
+            searched: false,
+            sources: BTreeMap::new(),
+            claims: Claims::new(request.content, request.size),
+            assembly: Assembly::new(request.fetch, request.size),
+            seek: Seek::new(),
+            size_trial: SizeTrial::default(),
+            no_room_until: None,
+            in_flight_max,
+            bytes_moved_at: ctx.now,
+            request,
+        };
+        fetch.open(ctx);
+        fetch
+    }
+
+    pub(crate) const fn set_in_flight_max(&mut self, bytes: u64) {
+        self.in_flight_max = bytes;
+    }
+
+    pub(crate) const fn content(&self) -> ContentId {
+        self.request.content
+    }
+
+    pub(crate) const fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    pub(crate) fn progress(&self, now: Instant) -> FetchProgress {
+        let sources = self.sources.values().filter(|source| self.gives(source, now)).count();
+        let doing = match self.phase {
+            Phase::Opening { .. } => "waiting for another fetch of this file",
+            Phase::Searching => "looking in share/",
+            Phase::Copying => "copying from share/",
+            Phase::Fetching if self.no_room_until.is_some() => "waiting for room on the disk",
+            Phase::Fetching if self.assembly.has_unchecked() && self.has_chain() => {
+                "checking what is on disk"
+            }
+            Phase::Fetching if sources == 0 => "looking for sources",
+            Phase::Fetching => "fetching",
+            Phase::Publishing { .. } => "publishing",
+            Phase::Ended => "done",
+        };
+        FetchProgress {
+            size: self.request.size,
+            stored: self.assembly.stored_bytes(),
+            received: self.assembly.received_bytes(),
+            sources,
+            doing,
+        }
+    }
+
+    // What the disk answers.
+
+    pub(crate) fn store_opened(&mut self, ctx: &mut Context<'_>, outcome: StoreOpening) {
+        if !matches!(self.phase, Phase::Opening { retry_at: None }) {
+            return;
+        }
+        match outcome {
+            StoreOpening::Taken => {
+                self.phase = Phase::Opening { retry_at: Some(ctx.now + TAKEN_RETRY) };
+            }
+            StoreOpening::Failed(fault) if fault.kind == DiskFaultKind::NoRoom => {
+                warn!("{}", fault.message);
+                self.phase = Phase::Opening { retry_at: Some(ctx.now + NO_ROOM_RETRY) };
+            }
+            StoreOpening::Failed(fault) => self.end(ctx, FetchEnding::Failed(fault.message)),
+            StoreOpening::Ours { extents, chain } => {
+                if self.request.content == ContentId::EMPTY && self.request.size != 0 {
+                    return self.end(ctx, FetchEnding::WrongSize { size: 0 });
+                }
+                self.assembly.load(ctx, &extents);
+                let chain = chain.and_then(|states| {
+                    Chain::from_bytes(self.request.content, self.request.size, states)
+                });
+                if let (None, Some(chain)) = (self.claims.current(), chain) {
+                    if let Some(claim) = self.claims.add_known(chain) {
+                        self.claims.go_by(claim);
+                    }
+                }
+                if self.searched {
+                    self.phase = Phase::Fetching;
+                    self.advance(ctx);
+                } else {
+                    self.searched = true;
+                    self.phase = Phase::Searching;
+                    ctx.emit(Output::SearchShare { fetch: self.request.fetch });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn share_searched(&mut self, ctx: &mut Context<'_>, outcome: ShareSearch) {
+        if self.phase != Phase::Searching {
+            return;
+        }
+        match outcome {
+            ShareSearch::InPlace => {
+                info!("share/{} is this file already", printable(self.request.name.as_str()));
+                self.end(ctx, FetchEnding::Done(self.request.name.clone()));
+            }
+            ShareSearch::Elsewhere(from) => {
+                info!("copying from share/{}", printable(from.as_str()));
+                self.phase = Phase::Copying;
+                ctx.emit(Output::PublishCopy { fetch: self.request.fetch, from });
+            }
+            ShareSearch::Absent => self.begin_fetching(ctx),
+        }
+    }
+
+    pub(crate) fn stored_checked(&mut self, ctx: &mut Context<'_>, block: u64, genuine: bool) {
+        if self.phase != Phase::Fetching {
+            return;
+        }
+        self.assembly.checked(ctx, block, genuine);
+        self.advance(ctx);
+    }
+
+    pub(crate) fn stored(
+        &mut self,
+        ctx: &mut Context<'_>,
+        buffer: BufferId,
+        outcome: Result<(), DiskFault>,
+    ) {
+        if self.has_ended() {
+            return;
+        }
+        self.assembly.stored(ctx, buffer, outcome.is_ok());
+        match outcome {
+            Ok(()) => {}
+            Err(fault) => return self.disk_fault(ctx, fault),
+        }
+        self.advance(ctx);
+    }
+
+    pub(crate) fn published(&mut self, ctx: &mut Context<'_>, outcome: Publishing) {
+        if !matches!(self.phase, Phase::Copying | Phase::Publishing { .. }) {
+            return;
+        }
+        let copying = self.phase == Phase::Copying;
+        match outcome {
+            Publishing::Done(name) => self.end(ctx, FetchEnding::Done(name)),
+            Publishing::Changed => self.begin_fetching(ctx),
+            Publishing::Incomplete { extents } => {
+                warn!("somebody has touched the chunk files: fetching again what is missing");
+                self.phase = Phase::Fetching;
+                self.assembly.load(ctx, &extents);
+                self.advance(ctx);
+            }
+            Publishing::Failed(fault) if fault.kind == DiskFaultKind::NoRoom && !copying => {
+                warn!("{}", fault.message);
+                self.phase = Phase::Publishing { retry_at: Some(ctx.now + NO_ROOM_RETRY) };
+            }
+            // Without room for a copy there is none for a download; but room may be made.
+            Publishing::Failed(fault) if fault.kind == DiskFaultKind::NoRoom => {
+                warn!("{}", fault.message);
+                self.begin_fetching(ctx);
+            }
+            Publishing::Failed(fault) => self.disk_fault(ctx, fault),
+        }
+    }
+
+    fn disk_fault(&mut self, ctx: &mut Context<'_>, fault: DiskFault) {
+        match fault.kind {
+            DiskFaultKind::NoRoom => {
+                if self.no_room_until.is_none() {
+                    warn!("{}", fault.message);
+                }
+                self.no_room_until = Some(ctx.now + NO_ROOM_RETRY);
+            }
+            DiskFaultKind::Vanished => {
+                warn!("{}: starting over with what is left", fault.message);
+                self.assembly.forget_disk();
+                self.open(ctx);
+            }
+            DiskFaultKind::Final => self.end(ctx, FetchEnding::Failed(fault.message)),
+        }
+    }
+
+    // What the network says.
+
+    pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) -> bool {
+        let awaited = self.sources.get(&from).is_some_and(|source| source.awaits(tell.nonce));
+        let called_at = self.seek.asked_at(tell.nonce);
+        if !awaited && called_at.is_none() {
+            return false;
+        }
+        let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };
+        if !self.sources.contains_key(&from) {
+            if holding == Holding::Nothing {
+                return true;
+            }
+            if self.sources.len() >= SOURCES_MAX {
+                ctx.counters.drop(Drop::TooManySources);
+                return true;
+            }
+            debug!("{} has it", host_text(from));
+            self.sources.insert(from, Source::new(from, false, ctx));
+        }
+        let claim = (holding != Holding::Nothing && size == self.request.size)
+            .then(|| self.claims.find_or_add(chain));
+        if claim == Some(None) {
+            ctx.counters.drop(Drop::TooManyChains);
+        }
+        let Some(source) = self.sources.get_mut(&from) else { return true };
+        source.answered(ctx.now, tell.cookie, holding != Holding::Nothing);
+        let held = match (holding, source.told.take()) {
+            (Holding::Whole, _) => Held::Whole,
+            // What it held before, it most likely holds still.
+            (_, Some(Told { held: held @ Held::Part { .. }, .. })) => held,
+            _ => Held::Part { blocks: RangeSet::new(), look_at: ctx.now },
+        };
+        source.told = (holding != Holding::Nothing).then_some(Told {
+            size,
+            claim: claim.flatten(),
+            held,
+        });
+        self.advance(ctx);
+        true
+    }
+
+    /// A packet from a source of this fetch. False where it is none.
+    pub(crate) fn on_data(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        data: &Data<'_>,
+    ) -> bool {
+        let Some(source) = self.sources.get_mut(&from) else { return false };
+        let (header, length) = (data.header, data.payload.len() as u64);
+        let piece = match source.flow.arrived(ctx.now, header.nonce, header.offset, length) {
+            Ok(piece) => piece,
+            Err(Stray::Nonce) => return false,
+            Err(Stray::Cut) => {
+                ctx.counters.drop(Drop::WrongCut);
+                return true;
+            }
+            Err(Stray::Duplicate) => {
+                ctx.counters.drop(Drop::Duplicate);
+                return true;
+            }
+        };
+        let file_bytes = matches!(piece.tag, Tag::Block(_));
+        if file_bytes != (header.kind == DataKind::Data) {
+            // Lost, as far as we are concerned.
+            ctx.counters.drop(Drop::WrongCut);
+            source.todo.push_front(piece);
+            return true;
+        }
+        self.bytes_moved_at = ctx.now;
+        match piece.tag {
+            Tag::Block(buffer) => {
+                if self.assembly.keep(ctx, buffer, from, piece.offset, length) {
+                    self.block_gathered(ctx, buffer);
+                }
+            }
+            Tag::Have => {
+                let count = self.assembly.layout().block_count();
+                source.note_held(piece.offset, data.payload, count);
+            }
+            Tag::Chain(claim) => {
+                match self.claims.receive(claim, from, piece.offset, data.payload) {
+                    ChainBytes::More => {}
+                    ChainBytes::Known => self.claim_known(ctx, claim),
+                    ChainBytes::False => self.blame(ctx, from, "its chain is not what it claimed"),
+                }
+            }
+            Tag::LastState { size } => {
+                self.size_trial.receive_state(from, size, data.payload);
+                if let Some(buffer) = self.size_trial.buffer() {
+                    self.block_gathered(ctx, buffer);
+                }
+            }
+        }
+        self.pump(ctx, from);
+        true
+    }
+
+    /// A refusal from a source of this fetch. False where it is none.
+    pub(crate) fn on_refuse(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        nonce: u64,
+        reason: RefuseReason,
+    ) -> bool {
+        let Some(source) = self.sources.get_mut(&from) else { return false };
+        let Some(pieces) = source.flow.refused(nonce, reason == RefuseReason::TooLong) else {
+            return false;
+        };
+        for piece in pieces {
+            source.todo.push_front(piece);
+        }
+        match reason {
+            RefuseReason::TooLong => {}
+            RefuseReason::Busy => source.rest(ctx.now + REFUSED_REST / 5),
+            RefuseReason::StaleCookie => {
+                source.flow.forget_cookie();
+                source.ask_again(ctx.now);
+                self.ask_due(ctx);
+            }
+            RefuseReason::UnknownObject | RefuseReason::BadRange | RefuseReason::Changed => {
+                debug!("{} does not have it any more", host_text(from));
+                source.told = None;
+                source.ask_again(ctx.now + REFUSED_REST);
+                self.let_go(ctx, from);
+            }
+        }
+        self.advance(ctx);
+        true
+    }
+
+    // Time.
+
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Deadline> {
+        let mut earliest = Earliest::default();
+        if self.has_ended() {
+            return None;
+        }
+        let timeout = self.request.timeout.map(|timeout| self.started_at + timeout);
+        earliest.at(timeout, "the caller's patience ends");
+        match self.phase {
+            Phase::Opening { retry_at } => earliest.at(retry_at, "the store is asked for again"),
+            Phase::Publishing { retry_at } => earliest.at(retry_at, "publishing is tried again"),
+            Phase::Searching | Phase::Copying | Phase::Ended => {}
+            Phase::Fetching => {
+                earliest.at(self.no_room_until, "there may be room on the disk");
+                earliest.at(self.seek.at(), "sources are called for");
+                for source in self.sources.values() {
+                    earliest.consider(source.deadline(now));
+                }
+            }
+        }
+        earliest.get()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.has_ended() {
+            return;
+        }
+        let timeout = self.request.timeout.map(|timeout| self.started_at + timeout);
+        if timeout.is_some_and(|at| at <= ctx.now) {
+            return self.end(ctx, FetchEnding::TimedOut);
+        }
+        match self.phase {
+            Phase::Opening { retry_at: Some(at) } if at <= ctx.now => self.open(ctx),
+            Phase::Publishing { retry_at: Some(at) } if at <= ctx.now => self.publish(ctx),
+            Phase::Fetching => {
+                if self.no_room_until.is_some_and(|until| until <= ctx.now) {
+                    self.no_room_until = None;
+                }
+                let lost: Vec<SocketAddr> =
+                    self.sources.values().filter(|s| s.is_lost()).map(|s| s.address).collect();
+                for address in lost {
+                    self.let_go(ctx, address);
+                    self.sources.remove(&address);
+                }
+                if self.seek.is_due(ctx.now) {
+                    let busy = ctx.now.since(self.bytes_moved_at) < Duration::from_secs(2);
+                    self.seek.call(ctx, self.about(), busy);
+                }
+                self.ask_due(ctx);
+                self.advance(ctx);
+            }
+            Phase::Opening { .. }
+            | Phase::Publishing { .. }
+            | Phase::Searching
+            | Phase::Copying
+            | Phase::Ended => {}
+        }
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.sources.len() <= SOURCES_MAX);
+        self.claims.check_invariants();
+        self.assembly.check_invariants();
+        for (address, source) in &self.sources {
+            source.flow.check_invariants();
+            assert_eq!(*address, source.address);
+        }
+        for (_, block) in self.assembly.iter().filter(|(_, block)| block.stage == Stage::Gathering) {
+            let owner = block.owner.map(|owner| self.sources.contains_key(&owner));
+            assert_ne!(owner, Some(false), "a block is asked of a source that is not there");
+        }
+    }
+
+    // Within.
+
+    const fn about(&self) -> About {
+        About::Content { content: self.request.content, size: self.request.size }
+    }
+
+    fn open(&mut self, ctx: &mut Context<'_>) {
+        self.phase = Phase::Opening { retry_at: None };
+        ctx.emit(Output::OpenStore {
+            fetch: self.request.fetch,
+            content: self.request.content,
+            size: self.request.size,
+            name: self.request.name.clone(),
+        });
+    }
+
+    fn begin_fetching(&mut self, ctx: &mut Context<'_>) {
+        self.phase = Phase::Fetching;
+        if self.claims.length() > claims::CHAIN_LENGTH_MAX {
+            let most = claims::CHAIN_LENGTH_MAX / 20;
+            let reason = format!("files of more than {most} MiB cannot be fetched by this version");
+            return self.end(ctx, FetchEnding::Failed(reason));
+        }
+        let named = self.request.sources.iter().chain(&ctx.config.peers).copied();
+        let named: Vec<SocketAddr> = named.take(SOURCES_MAX / 2).collect();
+        for address in &named {
+            if !self.sources.contains_key(address) {
+                self.sources.insert(*address, Source::new(*address, true, ctx));
+            }
+        }
+        self.seek.begin(ctx.now, !named.is_empty());
+        self.handle_timeout(ctx);
+    }
+
+    fn ask_due(&mut self, ctx: &mut Context<'_>) {
+        let about = self.about();
+        for source in self.sources.values_mut() {
+            if source.is_question_due(ctx.now) {
+                source.ask(ctx, about);
+            }
+        }
+    }
+
+    fn has_chain(&self) -> bool {
+        self.claims.current_chain().is_some()
+    }
+
+    fn gives(&self, source: &Source, now: Instant) -> bool {
+        source.is_usable(now)
+            && !source.flow.is_stalled()
+            && source.claim() == self.claims.current()
+    }
+
+    fn publish(&mut self, ctx: &mut Context<'_>) {
+        self.phase = Phase::Publishing { retry_at: None };
+        for source in self.sources.values_mut() {
+            source.flow.abandon();
+            source.todo.clear();
+        }
+        ctx.emit(Output::Publish { fetch: self.request.fetch });
+    }
+
+    fn end(&mut self, ctx: &mut Context<'_>, ending: FetchEnding) {
+        self.phase = Phase::Ended;
+        let buffers: Vec<BufferId> = self.assembly.iter().map(|(buffer, _)| buffer).collect();
+        for buffer in buffers {
+            self.assembly.release(ctx, buffer);
+        }
+        self.sources.clear();
+        ctx.emit(Output::FetchEnded { fetch: self.request.fetch, ending });
+    }
+
+    /// The name that the caller wants.
+    pub(crate) const fn name(&self) -> &ShareName {
+        &self.request.name
+    }
+
+    /// The purpose of a block that is no part of the file.
+    const fn is_trial(purpose: Purpose) -> bool {
+        !matches!(purpose, Purpose::Content)
+    }
+}

@@ -1,0 +1,245 @@
+//! What to ask of whom, and when: each source that has room is given the lowest block that nobody has
+//! been asked for; where there is none, it takes over one that a slower source would finish later.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::assembly::{Purpose, Stage};
+use super::claims::Claims;
+use super::source::{Source, Tag};
+use super::{Fetch, Phase};
+use crate::node::context::Context;
+use crate::node::flow::Piece;
+use crate::node::ids::BufferId;
+use crate::wire::Object;
+
+/// A block is taken over only where that is this much sooner: bytes that come twice are the price.
+const WORTH_MOVING: Duration = Duration::from_millis(10);
+
+impl Fetch {
+    /// Does all that can be done now.
+    pub(super) fn advance(&mut self, ctx: &mut Context<'_>) {
+        if self.phase != Phase::Fetching {
+            return;
+        }
+        if self.assembly.is_complete() {
+            return self.publish(ctx);
+        }
+        if self.no_room_until.is_none() {
+            self.assembly.store_ready(ctx);
+        }
+        if let Some(chain) = self.claims.current_chain() {
+            self.assembly.check_next(ctx, chain);
+        }
+        self.choose_claim();
+        self.weigh_claims(ctx);
+        self.try_sizes(ctx);
+        let addresses: Vec<SocketAddr> = self.sources.keys().copied().collect();
+        for address in addresses {
+            self.pump(ctx, address);
+        }
+    }
+
+    /// Sees to one source: what is lost, and what it can be asked for.
+    pub(super) fn pump(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
+        if self.phase != Phase::Fetching {
+            return;
+        }
+        let Some(source) = self.sources.get_mut(&address) else { return };
+        let mut lost = Vec::new();
+        source.flow.take_lost(ctx.now, &mut lost);
+        for piece in lost.into_iter().rev() {
+            source.todo.push_front(piece);
+        }
+        if source.flow.is_stalled() && !source.todo.is_empty() {
+            self.let_go(ctx, address);
+        }
+        loop {
+            let others: u64 = self.sources.values().map(|source| source.flow.in_flight()).sum();
+            let Some(source) = self.sources.get_mut(&address) else { return };
+            let room = source.flow.room(ctx.now).min(self.in_flight_max.saturating_sub(others));
+            if room == 0 || source.is_sidelined(ctx.now) {
+                return;
+            }
+            if !self.grant_todo(ctx, address, room) && !self.assign(ctx, address) {
+                if let Some(source) = self.sources.get_mut(&address) {
+                    source.flow.mark_limited();
+                }
+                return;
+            }
+        }
+    }
+
+    /// Grants the first piece that is still wanted of those the source is to be asked for; false where
+    /// there is none.
+    fn grant_todo(&mut self, ctx: &mut Context<'_>, address: SocketAddr, room: u64) -> bool {
+        let content = self.request.content;
+        let Some(source) = self.sources.get_mut(&address) else { return false };
+        while let Some(piece) = source.todo.pop_front() {
+            let wanted = match piece.tag {
+                Tag::Block(buffer) => {
+                    let block = self.assembly.get(buffer);
+                    let block = block.filter(|block| block.stage == Stage::Gathering);
+                    block.and_then(|block| {
+                        let gap = block.first_missing(piece.offset..piece.offset + piece.length)?;
+                        // What lies behind a part that has come meanwhile is asked for after this.
+                        let rest = piece.offset + piece.length - gap.end;
+                        if rest > 0 {
+                            source.todo.push_front(Piece {
+                                tag: piece.tag,
+                                offset: gap.end,
+                                length: rest,
+                            });
+                        }
+                        let length = gap.end - gap.start;
+                        Some((Object::File(content), gap.start, length))
+                    })
+                }
+                Tag::Chain(claim) => wants_chain(&self.claims, claim, source)
+                    .then_some((Object::Chain(content), piece.offset, piece.length)),
+                Tag::LastState { .. } => {
+                    Some((Object::Chain(content), piece.offset, piece.length))
+                }
+                Tag::Have => Some((Object::Have(content), piece.offset, piece.length)),
+            };
+            let Some((object, offset, length)) = wanted else { continue };
+            let piece = Piece { tag: piece.tag, offset, length };
+            let (bytes, granted) = source.flow.grant(ctx.now, object, piece, room);
+            if granted < length {
+                let (offset, length) = (offset + granted, length - granted);
+                source.todo.push_front(Piece { tag: piece.tag, offset, length });
+            }
+            ctx.send_bytes(address, bytes);
+            return true;
+        }
+        false
+    }
+
+    /// Gives a source something to be asked for; false where there is nothing.
+    fn assign(&mut self, ctx: &mut Context<'_>, address: SocketAddr) -> bool {
+        let bitmap_length = self.assembly.layout().block_count().div_ceil(8);
+        let now = ctx.now;
+        let Some(source) = self.sources.get_mut(&address) else { return false };
+        if !source.is_usable(now) {
+            return false;
+        }
+        if let Some(piece) = source.look_at_part(now, bitmap_length) {
+            source.todo.push_back(piece);
+            return true;
+        }
+        let Some(claim) = source.claim() else { return false };
+        let pieces = self.claims.ask(claim, address);
+        if !pieces.is_empty() {
+            source.todo.extend(pieces);
+            return true;
+        }
+        if Some(claim) != self.claims.current() {
+            return false;
+        }
+        self.assign_orphan(address) || self.assign_missing(ctx, address) || self.move_block(address)
+    }
+
+    /// A block whose source was lost.
+    fn assign_orphan(&mut self, address: SocketAddr) -> bool {
+        let Some(source) = self.sources.get_mut(&address) else { return false };
+        let orphan = self.assembly.iter().find(|(_, block)| {
+            block.owner.is_none()
+                && block.stage == Stage::Gathering
+                && block.purpose == Purpose::Content
+                && source.holds(block.block)
+        });
+        let Some((buffer, block)) = orphan else { return false };
+        if !self.assembly.may_share(block) {
+            self.assembly.forget_received(buffer);
+        }
+        self.assembly.take_over(buffer, address);
+        self.ask_for_missing(buffer, address);
+        true
+    }
+
+    fn assign_missing(&mut self, ctx: &mut Context<'_>, address: SocketAddr) -> bool {
+        let Some(source) = self.sources.get(&address) else { return false };
+        let urgent = self.decisive_block().filter(|&block| source.holds(block));
+        let next = self.assembly.next_missing(source.held_blocks(), urgent);
+        let Some(block) = next else {
+            // Memory may be full of blocks that wait for one which no source has.
+            if self.no_room_until.is_none() {
+                self.assembly.store_early(ctx);
+            }
+            return false;
+        };
+        let buffer = self.assembly.start(ctx, Purpose::Content, block, address);
+        self.ask_for_missing(buffer, address);
+        true
+    }
+
+    /// Takes over the block that would be finished last where it is.
+    fn move_block(&mut self, address: SocketAddr) -> bool {
+        let Some(source) = self.sources.get(&address) else { return false };
+        let candidate = self
+            .assembly
+            .iter()
+            .filter(|(_, block)| block.stage == Stage::Gathering && block.may_move())
+            .filter(|(_, block)| self.assembly.may_share(block) && source.holds(block.block))
+            .filter_map(|(buffer, block)| {
+                let owner = block.owner.filter(|&owner| owner != address)?;
+                let theirs = self.sources.get(&owner)?.finishes_in(0);
+                let ours = source.finishes_in(block.missing_bytes());
+                (theirs > ours * 2 + WORTH_MOVING).then_some((theirs, buffer))
+            })
+            .max();
+        let Some((_, buffer)) = candidate else { return false };
+        let owner = self.assembly.get(buffer).and_then(|block| block.owner);
+        if let Some(loser) = owner.and_then(|owner| self.sources.get_mut(&owner)) {
+            loser.todo.retain(|piece| piece.tag != Tag::Block(buffer));
+        }
+        self.assembly.take_over(buffer, address);
+        self.ask_for_missing(buffer, address);
+        true
+    }
+
+    /// Puts what is missing of a block on the list of its owner.
+    pub(super) fn ask_for_missing(&mut self, buffer: BufferId, address: SocketAddr) {
+        let (Some(block), Some(source)) =
+            (self.assembly.get(buffer), self.sources.get_mut(&address))
+        else {
+            return;
+        };
+        for range in block.missing() {
+            source.todo.push_back(Piece {
+                tag: Tag::Block(buffer),
+                offset: range.start,
+                length: range.end - range.start,
+            });
+        }
+    }
+
+    /// Takes from a source all that it was to be asked for; others may have it.
+    pub(super) fn let_go(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
+        let Some(source) = self.sources.get_mut(&address) else { return };
+        source.flow.abandon();
+        source.todo.clear();
+        self.claims.unask(address);
+        if self.size_trial.runs_with(address) {
+            self.end_size_trial(ctx);
+        }
+        let owned: Vec<(BufferId, Purpose)> = self
+            .assembly
+            .iter()
+            .filter(|(_, block)| block.owner == Some(address))
+            .filter(|(_, block)| block.stage == Stage::Gathering)
+            .map(|(buffer, block)| (buffer, block.purpose))
+            .collect();
+        for (buffer, purpose) in owned {
+            if Self::is_trial(purpose) {
+                self.assembly.release(ctx, buffer);
+            } else if let Some(block) = self.assembly.get_mut(buffer) {
+                block.owner = None;
+            }
+        }
+    }
+}
+
+fn wants_chain(claims: &Claims, claim: usize, source: &Source) -> bool {
+    claims.wants(claim, source.address)
+}

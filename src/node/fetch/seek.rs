@@ -1,0 +1,77 @@
+//! Calling for sources: one question to many, again and again, less often while bytes flow.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::node::context::{Context, Ways};
+use crate::node::time::Instant;
+use crate::wire::{About, Ask, Cookie, InstanceId, Message};
+
+/// Waits between the first calls; the last one again and again.
+const WAITS: [Duration; 6] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+];
+/// While bytes flow.
+const WAIT_BUSY: Duration = Duration::from_secs(10);
+/// How long the sources that the caller named have before anybody else is called.
+const HEAD_START: Duration = Duration::from_millis(100);
+
+/// The calls of one fetch.
+#[derive(Debug)]
+pub(crate) struct Seek {
+    at: Option<Instant>,
+    count: usize,
+    /// The nonces of the last two calls: answers to older ones are stray.
+    nonces: [Option<u64>; 2],
+    called_at: Instant,
+}
+
+impl Seek {
+    pub(crate) const fn new() -> Self {
+        Self { at: None, count: 0, nonces: [None; 2], called_at: Instant::ORIGIN }
+    }
+
+    /// Calls at once, or after a head start for the sources that were named.
+    pub(crate) fn begin(&mut self, now: Instant, sources_named: bool) {
+        self.at = Some(if sources_named { now + HEAD_START } else { now });
+    }
+
+    pub(crate) const fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.at.is_some_and(|at| at <= now)
+    }
+
+    /// When the call that this nonce answers was made.
+    pub(crate) fn asked_at(&self, nonce: u64) -> Option<Instant> {
+        self.nonces.contains(&Some(nonce)).then_some(self.called_at)
+    }
+
+    /// Calls on all networks, and on this machine.
+    pub(crate) fn call(&mut self, ctx: &mut Context<'_>, about: About, busy: bool) {
+        let nonce = ctx.random.next();
+        self.nonces = [Some(nonce), self.nonces[0]];
+        self.called_at = ctx.now;
+        let ask = Message::Ask(Ask {
+            about,
+            to_many: true,
+            nonce,
+            instance: InstanceId::NONE,
+            cookie: Cookie::NONE,
+        });
+        ctx.send_to_all(&ask, Ways::ALL);
+        // A peer on this machine hears no broadcast where there is no network.
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        ctx.send(std::net::SocketAddr::new(loopback, ctx.config.default_port), &ask);
+        let wait = if busy { WAIT_BUSY } else { WAITS[self.count.min(WAITS.len() - 1)] };
+        self.count += 1;
+        self.at = Some(ctx.now + wait);
+    }
+}

@@ -1,0 +1,265 @@
+//! One source of one fetch: what it has told, the flow from it, what it is still to be asked for, and
+//! how it has behaved.
+//!
+//! Its contact goes from *asking* to *told*, and back when its cookie or what it holds has changed.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::content::RangeSet;
+use crate::node::context::Context;
+use crate::node::deadline::{Deadline, Earliest};
+use crate::node::flow::{Flow, Piece};
+use crate::node::ids::BufferId;
+use crate::node::time::Instant;
+use crate::wire::{About, Ask, Cookie, InstanceId, Message};
+
+/// Waits for an answer, one after the other; the last one again and again.
+const PATIENCE: [Duration; 7] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1_600),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+];
+/// A source that has told is asked again this often: cookies die after one to two minutes.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// A source that has nothing of the file is asked again this often.
+const ASK_EMPTY_HANDED: Duration = Duration::from_secs(3);
+/// What a source that holds a part has, is looked at again this often.
+const HAVE_AGAIN: Duration = Duration::from_secs(1);
+/// The longest time for which a source that gave a bad block is not used.
+const SIDELINED_MAX: Duration = Duration::from_secs(300);
+
+/// What a grant was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// A block.
+    Block(BufferId),
+    /// The chain of a claim.
+    Chain(usize),
+    /// The bitmap of what the source holds.
+    Have,
+    /// The last state of a content of another size than the caller said.
+    LastState {
+        /// That size in bytes.
+        size: u64,
+    },
+}
+
+/// What a source says it holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    /// All of it.
+    Whole,
+    /// These blocks, as far as it is known.
+    Part {
+        blocks: RangeSet,
+        look_at: Instant,
+    },
+}
+
+/// What a source has told.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    /// The content's size, as it says.
+    pub(crate) size: u64,
+    /// The claim it makes; none, where there was no room for it or the size is another.
+    pub(crate) claim: Option<usize>,
+    pub(crate) held: Held,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    nonce: u64,
+    sent_at: Instant,
+}
+
+/// One source.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) address: SocketAddr,
+    /// The caller named it, or somebody with `--peer`: it is asked again and again.
+    pub(crate) given: bool,
+    pub(crate) told: Option<Told>,
+    pub(crate) flow: Flow<Tag>,
+    /// What it is to be asked for, before anything else.
+    pub(crate) todo: VecDeque<Piece<Tag>>,
+    pub(crate) bad_blocks: u32,
+    sidelined_until: Option<Instant>,
+    question: Option<Question>,
+    unanswered: usize,
+    ask_at: Option<Instant>,
+    cookie: Cookie,
+}
+
+impl Source {
+    pub(crate) fn new(address: SocketAddr, given: bool, ctx: &mut Context<'_>) -> Self {
+        Self {
+            address,
+            given,
+            told: None,
+            flow: Flow::new(address, ctx.random),
+            todo: VecDeque::new(),
+            bad_blocks: 0,
+            sidelined_until: None,
+            question: None,
+            unanswered: 0,
+            ask_at: given.then_some(ctx.now),
+            cookie: Cookie::NONE,
+        }
+    }
+
+    /// Asks what it has of the content.
+    pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, about: About) {
+        let nonce = ctx.random.next();
+        self.question = Some(Question { nonce, sent_at: ctx.now });
+        let ask = Ask {
+            about,
+            to_many: false,
+            nonce,
+            instance: InstanceId::NONE,
+            cookie: self.cookie,
+        };
+        ctx.send(self.address, &Message::Ask(ask));
+        let patience = PATIENCE[self.unanswered.min(PATIENCE.len() - 1)];
+        self.unanswered += 1;
+        self.ask_at = Some(ctx.now + patience);
+    }
+
+    pub(crate) fn awaits(&self, nonce: u64) -> bool {
+        self.question.is_some_and(|question| question.nonce == nonce)
+    }
+
+    /// It has answered; what it holds follows separately.
+    pub(crate) fn answered(&mut self, now: Instant, cookie: Cookie, holds: bool) {
+        if let Some(question) = self.question.take() {
+            self.flow.sample_round_trip(now, now.since(question.sent_at));
+        }
+        self.unanswered = 0;
+        self.cookie = cookie;
+        self.flow.set_cookie(cookie);
+        self.ask_at = Some(now + if holds { ASK_AGAIN } else { ASK_EMPTY_HANDED });
+    }
+
+    /// Its answers are not what they were: it is asked again soon.
+    pub(crate) fn ask_again(&mut self, at: Instant) {
+        self.ask_at = Some(self.ask_at.map_or(at, |asked| asked.min(at)));
+    }
+
+    pub(crate) fn is_question_due(&self, now: Instant) -> bool {
+        let due = self.ask_at.is_some_and(|at| at <= now);
+        // One that only turned up is not called after for ever.
+        due && (self.given || self.unanswered < PATIENCE.len())
+    }
+
+    /// A source that turned up and has not answered for long.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.given && self.unanswered >= PATIENCE.len()
+    }
+
+    /// Gave a block that does not fit the chain it claims. `harmless`: it is the last source there is, and
+    /// is only set aside for a moment.
+    pub(crate) fn blame(&mut self, now: Instant, harmless: bool) {
+        self.bad_blocks = self.bad_blocks.saturating_add(1);
+        let pause = match (harmless, self.bad_blocks) {
+            (true, _) => Duration::from_millis(500),
+            (false, 1) => Duration::from_secs(2),
+            (false, _) => SIDELINED_MAX,
+        };
+        self.sidelined_until = Some(now + pause);
+    }
+
+    /// Is not to be asked for anything for a while, without blame.
+    pub(crate) fn rest(&mut self, until: Instant) {
+        self.sidelined_until = Some(self.sidelined_until.map_or(until, |at| at.max(until)));
+    }
+
+    pub(crate) fn is_sidelined(&self, now: Instant) -> bool {
+        self.sidelined_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether it may be asked for bytes of the content as the caller describes it.
+    pub(crate) fn is_usable(&self, now: Instant) -> bool {
+        !self.is_sidelined(now) && self.flow.is_open() && self.claim().is_some()
+    }
+
+    pub(crate) fn claim(&self) -> Option<usize> {
+        self.told.as_ref()?.claim
+    }
+
+    /// The blocks it has; all, where there is nothing.
+    pub(crate) fn held_blocks(&self) -> Option<&RangeSet> {
+        match &self.told.as_ref()?.held {
+            Held::Whole => None,
+            Held::Part { blocks, .. } => Some(blocks),
+        }
+    }
+
+    /// Whether it has this block, as far as is known.
+    pub(crate) fn holds(&self, block: u64) -> bool {
+        self.told.is_some() && self.held_blocks().is_none_or(|held| held.contains(block))
+    }
+
+    /// The piece to ask for so as to see what it holds by now, if it is time.
+    pub(crate) fn look_at_part(&mut self, now: Instant, bitmap_length: u64) -> Option<Piece<Tag>> {
+        let Some(Told { held: Held::Part { look_at, .. }, .. }) = &mut self.told else {
+            return None;
+        };
+        if *look_at > now || bitmap_length == 0 {
+            return None;
+        }
+        *look_at = now + HAVE_AGAIN;
+        Some(Piece { tag: Tag::Have, offset: 0, length: bitmap_length })
+    }
+
+    /// Bytes of the bitmap have come.
+    pub(crate) fn note_held(&mut self, offset: u64, payload: &[u8], block_count: u64) {
+        let Some(Told { held: Held::Part { blocks, .. }, .. }) = &mut self.told else { return };
+        for (index, byte) in payload.iter().enumerate() {
+            let first = (offset + index as u64) * 8;
+            for bit in 0..8 {
+                let block = first + bit;
+                if block < block_count && byte & (0x80 >> bit) != 0 {
+                    blocks.insert(block..block + 1);
+                }
+            }
+        }
+    }
+
+    /// How long all that it is asked for and to be asked for takes it; a second for each 64 KiB where its
+    /// speed is not known.
+    pub(crate) fn finishes_in(&self, more: u64) -> Duration {
+        let todo: u64 = self.todo.iter().map(|piece| piece.length).sum();
+        let bytes = self.flow.in_flight() + todo + more;
+        if self.flow.is_stalled() {
+            return Duration::from_secs(3_600);
+        }
+        let rate = match self.flow.rate() {
+            0 => 64 * 1024,
+            rate => rate,
+        };
+        Duration::from_micros(bytes.saturating_mul(1_000_000) / rate) + self.flow.round_trip()
+    }
+
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Deadline> {
+        let mut earliest = Earliest::default();
+        if !self.is_lost() {
+            earliest.at(self.ask_at, "a source is asked");
+        }
+        earliest.consider(self.flow.deadline());
+        earliest.at(self.sidelined_until.filter(|&until| until > now), "a source is tried again");
+        if let Some(Told { held: Held::Part { look_at, .. }, .. }) = &self.told {
+            earliest.at(Some(*look_at).filter(|&at| at > now), "what a source holds by now");
+        }
+        // With something in flight, what comes back sets things going.
+        let paced = self.flow.paced_until();
+        if paced > now {
+            earliest.at(Some(paced), "more may be asked for");
+        }
+        earliest.get()
+    }
+}

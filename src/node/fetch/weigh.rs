@@ -1,0 +1,274 @@
+//! Which chain is true, which block is genuine, and who lied.
+//!
+//! A block that closes its link proves its own bytes and the state before it, if the state after it is true.
+//! Where two chains differ, the highest block whose start states differ while its end states agree
+//! decides: only one of the two start states can lead there. The chain that is gone by is weighed against each
+//! other one that becomes known; the first block that comes refutes one of them, with all who claim it.
+
+use std::net::SocketAddr;
+
+use log::{info, warn};
+
+use super::assembly::{Purpose, Stage};
+use super::source::Tag;
+use super::{Fetch, Phase};
+use crate::node::context::Context;
+use crate::node::counters::Drop;
+use crate::node::directory::host_text;
+use crate::node::flow::Piece;
+use crate::node::ids::BufferId;
+use crate::node::output::{FetchEnding, Output};
+
+impl Fetch {
+    /// All bytes of a block have come: it is checked as soon as its link is known.
+    pub(super) fn block_gathered(&mut self, ctx: &mut Context<'_>, buffer: BufferId) {
+        let Some(block) = self.assembly.get(buffer).filter(|b| b.stage == Stage::Gathered) else {
+            return;
+        };
+        let index = block.block;
+        let link = match block.purpose {
+            Purpose::Content => self.claims.current_chain().map(|chain| chain.link(index)),
+            Purpose::Challenge { claim } => self.claims.chain(claim).map(|chain| chain.link(index)),
+            Purpose::Size { .. } => self.size_trial.link(self.request.content, buffer),
+        };
+        if let Some(link) = link {
+            self.assembly.verify(ctx, buffer, link);
+        }
+    }
+
+    /// The answer to [`Output::Verify`].
+    pub(crate) fn verified(&mut self, ctx: &mut Context<'_>, buffer: BufferId, genuine: bool) {
+        let Some(block) = self.assembly.get(buffer).filter(|b| b.stage == Stage::Verifying) else {
+            return;
+        };
+        let (index, purpose) = (block.block, block.purpose);
+        if genuine {
+            match purpose {
+                Purpose::Content => self.assembly.hold(buffer),
+                Purpose::Challenge { claim } => {
+                    self.assembly.release(ctx, buffer);
+                    self.challenger_won(ctx, claim);
+                }
+                Purpose::Size { size } => {
+                    self.assembly.release(ctx, buffer);
+                    return self.end(ctx, FetchEnding::WrongSize { size });
+                }
+            }
+        } else {
+            let giver = self.assembly.sole_giver(buffer);
+            self.assembly.release(ctx, buffer);
+            ctx.counters.drop(Drop::BadBlock);
+            match (giver, purpose) {
+                (Some(giver), Purpose::Size { .. }) => {
+                    self.end_size_trial(ctx);
+                    self.blame(ctx, giver, "it claims a size that is not the content's");
+                }
+                (Some(giver), _) => {
+                    self.blame(ctx, giver, "a block does not fit the chain that it claims");
+                }
+                (None, _) => self.assembly.fetch_alone(index),
+            }
+        }
+        self.advance(ctx);
+    }
+
+    /// The states of a claim have come.
+    pub(super) fn claim_known(&mut self, ctx: &mut Context<'_>, claim: usize) {
+        if self.claims.current() == Some(claim) {
+            self.current_known(ctx);
+        }
+        self.advance(ctx);
+    }
+
+    /// The chain that is gone by is known: what has come before it can be checked, and a later run can
+    /// do without asking for it.
+    fn current_known(&mut self, ctx: &mut Context<'_>) {
+        if let Some(chain) = self.claims.current_chain() {
+            let states = chain.bytes().clone();
+            if !states.is_empty() {
+                ctx.emit(Output::SaveChain { fetch: self.request.fetch, states });
+            }
+        }
+        let gathered: Vec<BufferId> = self
+            .assembly
+            .iter()
+            .filter(|(_, block)| block.stage == Stage::Gathered)
+            .map(|(buffer, _)| buffer)
+            .collect();
+        for buffer in gathered {
+            self.block_gathered(ctx, buffer);
+        }
+    }
+
+    /// Goes by a claim that a usable source makes, where none is gone by, or where the one that is has not
+    /// become known and has nobody left.
+    pub(super) fn choose_claim(&mut self) {
+        let supported = |claim: usize| {
+            self.sources.values().any(|source| {
+                source.claim() == Some(claim) && source.flow.is_open() && !source.flow.is_stalled()
+            })
+        };
+        if let Some(current) = self.claims.current() {
+            if !self.claims.is_wanted(current) || supported(current) {
+                return;
+            }
+        }
+        let claimed = self.sources.values().filter_map(|source| source.claim());
+        let next = claimed.filter(|&claim| !self.claims.is_refuted(claim) && supported(claim)).min();
+        if let Some(next) = next {
+            self.claims.go_by(next);
+        }
+    }
+
+    /// The block that would decide between the chain that is gone by and another one.
+    pub(super) fn decisive_block(&self) -> Option<u64> {
+        let current = self.claims.current_chain()?;
+        let mut challengers = self.claims.challengers().into_iter();
+        challengers.find_map(|claim| current.highest_difference(self.claims.chain(claim)?))
+    }
+
+    /// Weighs every other known chain against the one that is gone by.
+    pub(super) fn weigh_claims(&mut self, ctx: &mut Context<'_>) {
+        for claim in self.claims.challengers() {
+            let (Some(current), Some(chain)) =
+                (self.claims.current_chain(), self.claims.chain(claim))
+            else {
+                return;
+            };
+            let Some(block) = current.highest_difference(chain) else { continue };
+            let held = self
+                .assembly
+                .buffer_of(block)
+                .and_then(|buffer| self.assembly.get(buffer))
+                .is_some_and(|block| matches!(block.stage, Stage::Held | Stage::Storing));
+            if held || self.assembly.is_stored(block) {
+                self.refute(ctx, claim);
+            } else {
+                self.challenge(ctx, claim, block);
+            }
+        }
+    }
+
+    /// Has a source that claims another chain prove it by its decisive block.
+    fn challenge(&mut self, ctx: &mut Context<'_>, claim: usize, block: u64) {
+        let running = self.assembly.iter().any(|(_, b)| b.purpose == Purpose::Challenge { claim });
+        if running {
+            return;
+        }
+        let now = ctx.now;
+        let champion = self.sources.values().find(|source| {
+            source.claim() == Some(claim)
+                && source.is_usable(now)
+                && !source.flow.is_stalled()
+                && source.holds(block)
+        });
+        if let Some(champion) = champion.map(|source| source.address) {
+            let buffer = self.assembly.start(ctx, Purpose::Challenge { claim }, block, champion);
+            self.ask_for_missing(buffer, champion);
+        }
+    }
+
+    /// A block has proven another chain than the one that is gone by.
+    fn challenger_won(&mut self, ctx: &mut Context<'_>, claim: usize) {
+        let Some(old) = self.claims.current() else { return };
+        let chains = (self.claims.chain(old).cloned(), self.claims.chain(claim).cloned());
+        let (Some(false_chain), Some(true_chain)) = chains else { return };
+        // What is in memory was asked for under the old chain; it is a window at most.
+        let in_memory: Vec<BufferId> = self
+            .assembly
+            .iter()
+            .filter(|(_, block)| block.purpose == Purpose::Content)
+            .filter(|(_, block)| false_chain.link(block.block) != true_chain.link(block.block))
+            .map(|(buffer, _)| buffer)
+            .collect();
+        for buffer in in_memory {
+            self.assembly.release(ctx, buffer);
+        }
+        self.assembly.drop_differing(ctx, &false_chain, &true_chain);
+        self.refute(ctx, old);
+        self.claims.go_by(claim);
+        self.current_known(ctx);
+    }
+
+    /// A claim is false, and so is every source that makes it.
+    fn refute(&mut self, ctx: &mut Context<'_>, claim: usize) {
+        self.claims.refute(claim);
+        let liars: Vec<SocketAddr> = self
+            .sources
+            .values()
+            .filter(|source| source.claim() == Some(claim))
+            .map(|source| source.address)
+            .collect();
+        for liar in liars {
+            self.blame(ctx, liar, "a block of another source refutes its chain");
+            if let Some(told) = self.sources.get_mut(&liar).and_then(|source| source.told.as_mut()) {
+                told.claim = None;
+            }
+        }
+        let trials: Vec<BufferId> = self
+            .assembly
+            .iter()
+            .filter(|(_, block)| block.purpose == Purpose::Challenge { claim })
+            .map(|(buffer, _)| buffer)
+            .collect();
+        for buffer in trials {
+            self.assembly.release(ctx, buffer);
+        }
+    }
+
+    /// A source did what an honest one cannot.
+    pub(super) fn blame(&mut self, ctx: &mut Context<'_>, liar: SocketAddr, why: &str) {
+        let others = self
+            .sources
+            .values()
+            .any(|source| source.address != liar && self.gives(source, ctx.now));
+        self.let_go(ctx, liar);
+        if let Some(source) = self.sources.get_mut(&liar) {
+            warn!("{}: {why}", host_text(liar));
+            source.blame(ctx.now, !others);
+            info!("{} bad so far: {}", host_text(liar), source.bad_blocks);
+        }
+    }
+
+    /// Has a source that claims another size prove it.
+    pub(super) fn try_sizes(&mut self, ctx: &mut Context<'_>) {
+        if self.phase != Phase::Fetching {
+            return;
+        }
+        let last = self.assembly.layout().block_count().checked_sub(1);
+        if last.is_some_and(|last| self.assembly.is_stored(last)) {
+            // The size that the caller said is proven.
+            return;
+        }
+        if !self.size_trial.is_running() {
+            let (now, size) = (ctx.now, self.request.size);
+            let claimant = self.sources.values().find_map(|source| {
+                let claimed = source.told.as_ref()?.size;
+                let fresh = claimed != size
+                    && claimed > 0
+                    && source.flow.is_open()
+                    && !source.is_sidelined(now)
+                    && !source.flow.is_stalled()
+                    && !self.size_trial.is_refuted(source.address, claimed);
+                fresh.then_some((source.address, claimed))
+            });
+            let Some((address, claimed)) = claimant else { return };
+            let state: Option<Piece<Tag>> = self.size_trial.begin(address, claimed);
+            if let Some(source) = self.sources.get_mut(&address) {
+                source.todo.extend(state);
+            }
+        }
+        if let Some((address, size, block)) = self.size_trial.block_to_start() {
+            let buffer = self.assembly.start(ctx, Purpose::Size { size }, block, address);
+            self.size_trial.started(buffer);
+            self.ask_for_missing(buffer, address);
+        }
+    }
+
+    pub(super) fn end_size_trial(&mut self, ctx: &mut Context<'_>) {
+        if let Some(buffer) = self.size_trial.buffer() {
+            self.assembly.release(ctx, buffer);
+        }
+        self.size_trial.end();
+    }
+}

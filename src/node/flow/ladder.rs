@@ -1,0 +1,115 @@
+//! Which packet length a way takes, found by trying: datagram packetization layer path MTU discovery
+//! (RFC 8899) with three rungs and the data itself as probes.
+
+use std::time::Duration;
+
+use crate::node::time::Instant;
+use crate::wire::PAYLOAD_LENGTHS;
+
+/// After so many probes in vain (RFC 8899 section 5.1.2: MAX_PROBES), the next rung is left alone.
+const PROBES_MAX: u32 = 3;
+/// Grants between two probes.
+const GRANTS_BETWEEN: u64 = 4;
+/// How long a rung that did not pass is left alone (RFC 8899 suggests 600 s; hosts move sooner).
+const REST: Duration = Duration::from_secs(60);
+
+/// The state of the search on one way.
+#[derive(Clone, Debug)]
+pub(crate) struct Ladder {
+    rung: usize,
+    /// The highest rung that is worth trying.
+    top: usize,
+    failures: u32,
+    next_probe: u64,
+    rest_until: Option<Instant>,
+}
+
+impl Ladder {
+    pub(crate) const fn new() -> Self {
+        Self {
+            rung: 0,
+            top: PAYLOAD_LENGTHS.len() - 1,
+            failures: 0,
+            next_probe: 1,
+            rest_until: None,
+        }
+    }
+
+    /// Bytes of payload that are known to pass.
+    pub(crate) const fn payload_length(&self) -> u64 {
+        PAYLOAD_LENGTHS[self.rung] as u64
+    }
+
+    /// What the grant with this number is to ask for, and whether that is a probe.
+    pub(crate) fn for_grant(&mut self, now: Instant, sequence: u64) -> (u64, bool) {
+        if self.rest_until.is_some_and(|until| now >= until) {
+            self.rest_until = None;
+            self.failures = 0;
+        }
+        if self.rung < self.top && self.rest_until.is_none() && sequence >= self.next_probe {
+            self.next_probe = sequence + GRANTS_BETWEEN;
+            return (u64::from(PAYLOAD_LENGTHS[self.rung + 1]), true);
+        }
+        (self.payload_length(), false)
+    }
+
+    /// A probe of this payload length came through.
+    pub(crate) fn passed(&mut self, payload_length: u64) {
+        if let Some(rung) =
+            PAYLOAD_LENGTHS.iter().position(|&length| u64::from(length) == payload_length)
+        {
+            self.rung = self.rung.max(rung.min(self.top));
+            self.failures = 0;
+        }
+    }
+
+    /// A probe was lost.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        self.failures += 1;
+        if self.failures >= PROBES_MAX {
+            self.rest_until = Some(now + REST);
+        }
+    }
+
+    /// The source cannot send packets of this payload length.
+    pub(crate) fn too_long(&mut self, payload_length: u64) {
+        while self.top > 0 && u64::from(PAYLOAD_LENGTHS[self.top]) >= payload_length {
+            self.top -= 1;
+        }
+        self.rung = self.rung.min(self.top);
+    }
+
+    /// Nothing comes: perhaps because the packets are too long now (a black hole).
+    pub(crate) fn retreat(&mut self, now: Instant) {
+        if self.rung > 0 {
+            self.rung = 0;
+            self.rest_until = Some(now + REST / 10);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn climbs_by_probes_and_stops_where_they_fail() {
+        let start = Instant::ORIGIN;
+        let mut ladder = Ladder::new();
+        assert_eq!(ladder.for_grant(start, 0), (1152, false));
+        assert_eq!(ladder.for_grant(start, 1), (1408, true));
+        assert_eq!(ladder.for_grant(start, 2), (1152, false));
+        ladder.passed(1408);
+        assert_eq!(ladder.for_grant(start, 3), (1408, false));
+        assert_eq!(ladder.for_grant(start, 5), (8896, true));
+        for _ in 0..3 {
+            ladder.failed(start);
+        }
+        assert_eq!(ladder.for_grant(start, 100), (1408, false));
+        assert_eq!(ladder.for_grant(start + REST, 101), (8896, true));
+        ladder.too_long(8896);
+        assert_eq!(ladder.for_grant(start + REST, 200), (1408, false));
+        ladder.too_long(1408);
+        assert_eq!(ladder.for_grant(start + REST, 201), (1152, false));
+    }
+}

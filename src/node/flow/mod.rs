@@ -1,0 +1,483 @@
+//! A flow: the way from one source to us. The receiver is the clock: nothing comes that was not granted,
+//! so the receiver knows of every packet that is to come, in which order, and what each was for.
+//!
+//! A flow owns the grants in flight, decides which packets are lost, and how much may be asked for
+//! when ([`congestion`]). It does not know what the bytes are for: its owner tags each grant, and gets the
+//! tag back with what arrived and what was lost.
+
+mod congestion;
+mod ladder;
+mod round_trip;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use congestion::{Congestion, Snapshot};
+use ladder::Ladder;
+use round_trip::RoundTrip;
+
+use super::deadline::{Deadline, Earliest};
+use super::random::Random;
+use super::time::Instant;
+use crate::wire::{Cookie, GRANT_BYTES_MAX, GRANT_PACKETS_MAX, Grant, Message, Object, ObjectRange, Ranges};
+
+/// A packet counts as lost when this many later ones have come (RFC 9002 section 6.1.1), as long as
+/// this way has not been seen to reorder.
+const PACKET_THRESHOLD: u64 = 3;
+/// Grants that are remembered; what belongs to older ones comes too late to matter.
+const GRANTS_MAX: usize = 4_096;
+/// The part of a nonce that counts. It comes round after a tebibyte in grants of 64 KiB, by when no
+/// packet of the grant that had the number before is on its way any more.
+const SEQUENCE_MASK: u64 = 0xff_ffff;
+/// Longest wait between probes of a silent source.
+const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+
+/// A piece of an object that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece<T> {
+    pub(crate) tag: T,
+    /// Where in the object.
+    pub(crate) offset: u64,
+    /// Bytes.
+    pub(crate) length: u64,
+}
+
+/// Why an arrived packet is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stray {
+    /// Its nonce was never given to this source, or long ago.
+    Nonce,
+    /// It is not cut as the grant says.
+    Cut,
+    /// It came before.
+    Duplicate,
+}
+
+#[derive(Clone, Debug)]
+struct InFlight<T> {
+    piece: Piece<T>,
+    payload_length: u64,
+    packets: u64,
+    /// Counts packets over the life of the flow: this grant's first.
+    first_position: u64,
+    sent_at: Instant,
+    snapshot: Snapshot,
+    received: u64,
+    lost: u64,
+    /// When a later packet was first seen to have come before one of these.
+    overtaken_at: Option<Instant>,
+    /// Asks for longer packets than are known to pass.
+    probes: bool,
+}
+
+impl<T: Copy> InFlight<T> {
+    fn all(&self) -> u64 {
+        u64::MAX >> (64 - self.packets)
+    }
+
+    fn outstanding(&self) -> u64 {
+        self.all() & !self.received & !self.lost
+    }
+
+    fn packet_length(&self, packet: u64) -> u64 {
+        (self.piece.length - packet * self.payload_length).min(self.payload_length)
+    }
+
+    /// Takes the given outstanding packets for lost; appends them, neighbours joined.
+    fn lose(&mut self, packets: u64, into: &mut Vec<Piece<T>>) -> u64 {
+        let mut bytes = 0;
+        let mut last_end = None;
+        for packet in 0..self.packets {
+            if packets & (1 << packet) == 0 {
+                continue;
+            }
+            let length = self.packet_length(packet);
+            let offset = self.piece.offset + packet * self.payload_length;
+            bytes += length;
+            match into.last_mut() {
+                Some(piece) if last_end == Some(offset) => piece.length += length,
+                _ => into.push(Piece { tag: self.piece.tag, offset, length }),
+            }
+            last_end = Some(offset + length);
+        }
+        self.lost |= packets;
+        bytes
+    }
+}
+
+/// The way from one source to us.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow<T> {
+    source: SocketAddr,
+    cookie: Option<Cookie>,
+    /// The upper 40 bits of every nonce; the lower 24 count the grants. Only this source knows them.
+    nonce_base: u64,
+    grants: VecDeque<InFlight<T>>,
+    first_sequence: u64,
+    next_position: u64,
+    /// The position after the furthest packet that has come.
+    reached: u64,
+    in_flight: u64,
+    quiet_since: Instant,
+    probes_unanswered: u32,
+    reorders: bool,
+    trip: RoundTrip,
+    congestion: Congestion,
+    ladder: Ladder,
+    delivered: u64,
+    lost: u64,
+}
+
+impl<T: Copy> Flow<T> {
+    pub(crate) fn new(source: SocketAddr, random: &mut Random) -> Self {
+        Self {
+            source,
+            cookie: None,
+            nonce_base: random.next() & !SEQUENCE_MASK,
+            grants: VecDeque::new(),
+            first_sequence: 0,
+            next_position: 0,
+            reached: 0,
+            in_flight: 0,
+            quiet_since: Instant::ORIGIN,
+            probes_unanswered: 0,
+            reorders: false,
+            trip: RoundTrip::new(),
+            congestion: Congestion::new(),
+            ladder: Ladder::new(),
+            delivered: 0,
+            lost: 0,
+        }
+    }
+
+    /// The source has told us the cookie that opens it.
+    pub(crate) const fn set_cookie(&mut self, cookie: Cookie) {
+        self.cookie = Some(cookie);
+    }
+
+    /// The source does not take our cookie any more.
+    pub(crate) const fn forget_cookie(&mut self) {
+        self.cookie = None;
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        self.cookie.is_some()
+    }
+
+    /// A round trip was measured by other means.
+    pub(crate) fn sample_round_trip(&mut self, now: Instant, sample: Duration) {
+        self.trip.sample(now, sample);
+    }
+
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.trip.smoothed()
+    }
+
+    /// Delivery rate in bytes per second; 0 before it is known.
+    pub(crate) fn rate(&self) -> u64 {
+        self.congestion.rate()
+    }
+
+    pub(crate) const fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// Bytes that have come, without duplicates.
+    pub(crate) const fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Bytes that were taken for lost.
+    pub(crate) const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Probed twice in vain: whatever is wanted of it is better had elsewhere.
+    pub(crate) const fn is_stalled(&self) -> bool {
+        self.probes_unanswered >= 2
+    }
+
+    /// How many bytes may be asked for now, as far as this way goes; 0 while a grant must wait.
+    pub(crate) fn room(&self, now: Instant) -> u64 {
+        if !self.is_open() || now < self.congestion.next_at() || self.grants.len() >= GRANTS_MAX {
+            return 0;
+        }
+        if self.is_stalled() && self.in_flight > 0 {
+            return 0;
+        }
+        let room = self.congestion.window(&self.trip).saturating_sub(self.in_flight);
+        let quantum = self.congestion.quantum(self.ladder.payload_length());
+        // Small grants cost more upstream than they bring: wait until a good part is free, unless
+        // nothing is on its way.
+        if self.in_flight > 0 && room < quantum.min(self.congestion.window(&self.trip) / 4) {
+            return 0;
+        }
+        room.min(quantum)
+    }
+
+    /// When more may be asked for because of pacing, should there be room then.
+    pub(crate) const fn paced_until(&self) -> Instant {
+        self.congestion.next_at()
+    }
+
+    /// Asks for the beginning of a piece: as much of it as one grant takes, `room` at most. Returns the
+    /// datagram and how many bytes it asks for.
+    pub(crate) fn grant(
+        &mut self,
+        now: Instant,
+        object: Object,
+        piece: Piece<T>,
+        room: u64,
+    ) -> (Vec<u8>, u64) {
+        let cookie = self.cookie.expect("a flow has room only when it is open");
+        let sequence = self.first_sequence + self.grants.len() as u64;
+        let (payload_length, probes) = self.ladder.for_grant(now, sequence);
+        let wanted = if probes { payload_length } else { room.max(payload_length) };
+        let length = piece.length.min(wanted).min(u64::from(GRANT_BYTES_MAX));
+        let length = length.min(payload_length * u64::from(GRANT_PACKETS_MAX));
+        let range = ObjectRange { offset: piece.offset, length: length as u32 };
+        let ranges = Ranges::new(&[range], payload_length as u16)
+            .expect("a piece lies within its object and was cut to what a grant may ask for");
+        if self.in_flight == 0 {
+            self.quiet_since = now;
+        }
+        let snapshot = self.congestion.granted(now, length, self.in_flight, &self.trip);
+        let packets = length.div_ceil(payload_length);
+        let nonce = self.nonce_base | (sequence & SEQUENCE_MASK);
+        self.grants.push_back(InFlight {
+            piece: Piece { length, ..piece },
+            payload_length,
+            packets,
+            first_position: self.next_position,
+            sent_at: now,
+            snapshot,
+            received: 0,
+            lost: 0,
+            overtaken_at: None,
+            probes,
+        });
+        self.next_position += packets;
+        self.in_flight += length;
+        let message = Message::Grant(Grant { nonce, cookie, object, ranges });
+        (message.encode(), length)
+    }
+
+    /// There was nothing more to ask for: what is measured until more is says little about the way.
+    pub(crate) fn mark_limited(&mut self) {
+        if let Some(grant) = self.grants.back_mut() {
+            grant.snapshot.limit();
+        }
+    }
+
+    /// A packet has come: what it was for. Afterwards the owner calls [`take_lost`](Self::take_lost).
+    pub(crate) fn arrived(
+        &mut self,
+        now: Instant,
+        nonce: u64,
+        offset: u64,
+        length: u64,
+    ) -> Result<Piece<T>, Stray> {
+        let index = self.index_of(nonce).ok_or(Stray::Nonce)?;
+        let grant = &mut self.grants[index];
+        let into = offset.checked_sub(grant.piece.offset).ok_or(Stray::Cut)?;
+        let packet = into / grant.payload_length;
+        if into % grant.payload_length != 0
+            || packet >= grant.packets
+            || grant.packet_length(packet) != length
+        {
+            return Err(Stray::Cut);
+        }
+        let bit = 1 << packet;
+        if grant.received & bit != 0 {
+            return Err(Stray::Duplicate);
+        }
+        let first = grant.received == 0;
+        grant.received |= bit;
+        if grant.lost & bit == 0 {
+            self.in_flight -= length;
+        } else {
+            // It was only late.
+            self.reorders = true;
+            self.lost -= length;
+        }
+        if first && packet == 0 {
+            self.trip.sample(now, now.since(grant.sent_at));
+        }
+        if grant.probes && packet == 0 {
+            self.ladder.passed(grant.payload_length);
+        }
+        self.reached = self.reached.max(grant.first_position + packet + 1);
+        let (tag, snapshot) = (grant.piece.tag, grant.snapshot);
+        self.quiet_since = now;
+        self.probes_unanswered = 0;
+        self.delivered += length;
+        self.congestion.delivered(now, length, snapshot, self.in_flight, &mut self.trip);
+        Ok(Piece { tag, offset, length })
+    }
+
+    /// Takes what has to be taken for lost by now: packets that later ones have overtaken, and, when
+    /// nothing has come for too long, whatever is longest on its way.
+    pub(crate) fn take_lost(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
+        let before = lost.len();
+        self.take_overtaken(now, lost);
+        if self.in_flight > 0 && now >= self.probe_at() {
+            self.take_silent(now, lost);
+        }
+        debug_assert!(lost.len() >= before);
+        self.forget_settled(now);
+    }
+
+    /// The source refuses a grant: what of it is still outstanding, or none if it is not ours.
+    pub(crate) fn refused(&mut self, nonce: u64, too_long: bool) -> Option<Vec<Piece<T>>> {
+        let index = self.index_of(nonce)?;
+        let grant = &mut self.grants[index];
+        let mut pieces = Vec::new();
+        let outstanding = grant.outstanding();
+        if outstanding == 0 {
+            return None;
+        }
+        self.in_flight -= grant.lose(outstanding, &mut pieces);
+        if too_long {
+            self.ladder.too_long(grant.payload_length);
+        }
+        self.probes_unanswered = 0;
+        Some(pieces)
+    }
+
+    /// Gives up all that is on its way, as when the source is dropped.
+    pub(crate) fn abandon(&mut self) -> Vec<Piece<T>> {
+        let mut pieces = Vec::new();
+        for grant in &mut self.grants {
+            let outstanding = grant.outstanding();
+            self.in_flight -= grant.lose(outstanding, &mut pieces);
+        }
+        pieces
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let mut earliest = Earliest::default();
+        if self.in_flight > 0 {
+            earliest.at(Some(self.probe_at()), "nothing comes from a source");
+        }
+        let window = self.trip.reordering_window();
+        for grant in self.overtakeable() {
+            earliest.at(grant.overtaken_at.map(|at| at + window), "packets were overtaken");
+        }
+        earliest.get()
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        let outstanding: u64 = self
+            .grants
+            .iter()
+            .map(|grant| {
+                (0..grant.packets)
+                    .filter(|packet| grant.outstanding() & (1 << packet) != 0)
+                    .map(|packet| grant.packet_length(packet))
+                    .sum::<u64>()
+            })
+            .sum();
+        assert_eq!(outstanding, self.in_flight, "in flight to {}", self.source);
+        assert!(self.grants.len() <= GRANTS_MAX);
+    }
+
+    fn index_of(&self, nonce: u64) -> Option<usize> {
+        if nonce & !SEQUENCE_MASK != self.nonce_base {
+            return None;
+        }
+        let index = nonce.wrapping_sub(self.first_sequence) & SEQUENCE_MASK;
+        usize::try_from(index).ok().filter(|&index| index < self.grants.len())
+    }
+
+    /// The grants of which a packet can have been overtaken and is not yet settled.
+    fn overtakeable(&self) -> impl Iterator<Item = &InFlight<T>> {
+        self.grants.iter().take_while(|grant| grant.first_position < self.reached)
+    }
+
+    fn take_overtaken(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
+        let window = self.trip.reordering_window();
+        for grant in &mut self.grants {
+            if grant.first_position >= self.reached {
+                break;
+            }
+            // Bits of the packets that came before the furthest.
+            let passed = (self.reached - grant.first_position).min(grant.packets);
+            let behind = grant.outstanding() & (u64::MAX >> (64 - passed));
+            if behind == 0 {
+                grant.overtaken_at = None;
+                continue;
+            }
+            let overtaken_at = *grant.overtaken_at.get_or_insert(now);
+            let far = self
+                .reached
+                .saturating_sub(PACKET_THRESHOLD + grant.first_position)
+                .min(grant.packets);
+            let mut gone = 0;
+            if now >= overtaken_at + window {
+                gone = behind;
+            } else if !self.reorders && far > 0 {
+                gone = behind & (u64::MAX >> (64 - far));
+            }
+            if gone != 0 {
+                let bytes = grant.lose(gone, lost);
+                self.in_flight -= bytes;
+                self.lost += bytes;
+                self.congestion.lost(bytes);
+                if grant.probes {
+                    self.ladder.failed(now);
+                }
+                if gone == behind {
+                    grant.overtaken_at = None;
+                }
+            }
+        }
+    }
+
+    fn take_silent(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
+        self.probes_unanswered = self.probes_unanswered.saturating_add(1);
+        self.quiet_since = now;
+        for grant in &mut self.grants {
+            let outstanding = grant.outstanding();
+            if outstanding == 0 {
+                continue;
+            }
+            let bytes = grant.lose(outstanding, lost);
+            self.in_flight -= bytes;
+            self.lost += bytes;
+            self.congestion.lost(bytes);
+            if grant.probes {
+                self.ladder.failed(now);
+            }
+            if self.probes_unanswered == 1 {
+                // The oldest alone: if its answer comes, the gap tells of the others.
+                break;
+            }
+        }
+        if self.probes_unanswered >= 2 {
+            self.congestion.collapsed();
+            self.ladder.retreat(now);
+        }
+    }
+
+    fn probe_at(&self) -> Instant {
+        let backoff = 1 << self.probes_unanswered.min(8);
+        self.quiet_since + (self.trip.probe_timeout() * backoff).min(PROBE_TIMEOUT_MAX)
+    }
+
+    /// Forgets grants of which nothing is to come; those with losses are kept for a while, so that what
+    /// was only late is recognised.
+    fn forget_settled(&mut self, now: Instant) {
+        let patience = self.trip.probe_timeout() * 2;
+        while let Some(grant) = self.grants.front() {
+            let settled = grant.outstanding() == 0
+                && (grant.received == grant.all() || now >= grant.sent_at + patience);
+            if !settled {
+                break;
+            }
+            self.grants.pop_front();
+            self.first_sequence += 1;
+        }
+    }
+}

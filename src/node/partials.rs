@@ -1,0 +1,197 @@
+//! Unfinished downloads of the fetches beside us: what is proven of them is offered as well.
+//!
+//! The fetch is another process; all that is known of it is what it has on disk. Each block is checked
+//! against the chain that the fetch saved before it is offered, one check at a time.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::input::Extent;
+use super::output::Output;
+use crate::content::state_chain::Chain;
+use crate::content::{BlockLayout, ChainId, ContentId, RangeSet};
+
+/// Unfinished downloads that are offered; further ones are not.
+const PARTIALS_MAX: usize = 256;
+
+#[derive(Debug)]
+struct Partial {
+    layout: BlockLayout,
+    chain: Chain,
+    extents: Vec<Extent>,
+    proven: RangeSet,
+    unchecked: RangeSet,
+}
+
+/// The unfinished downloads beside us.
+#[derive(Debug, Default)]
+pub(crate) struct Partials {
+    partials: BTreeMap<ContentId, Partial>,
+    checking: Option<(ContentId, u64)>,
+}
+
+impl Partials {
+    pub(crate) fn seen(
+        &mut self,
+        ctx: &mut Context<'_>,
+        content: ContentId,
+        size: u64,
+        extents: Vec<Extent>,
+        chain: Option<Vec<u8>>,
+    ) {
+        let chain = chain.and_then(|states| Chain::from_bytes(content, size, states));
+        let Some(chain) = chain.filter(|_| size > 0) else {
+            self.partials.remove(&content);
+            return;
+        };
+        let full = self.partials.len() >= PARTIALS_MAX;
+        if full && !self.partials.contains_key(&content) {
+            return;
+        }
+        let layout = BlockLayout::new(size);
+        let held = blocks_within(layout, &extents);
+        let partial = self.partials.entry(content).or_insert_with(|| Partial {
+            layout,
+            chain: chain.clone(),
+            extents: Vec::new(),
+            proven: RangeSet::new(),
+            unchecked: RangeSet::new(),
+        });
+        if partial.chain.id() != chain.id() || partial.layout != layout {
+            partial.proven.clear();
+            partial.chain = chain;
+            partial.layout = layout;
+        }
+        partial.extents = extents;
+        let mut proven = RangeSet::new();
+        let mut unchecked = RangeSet::new();
+        for range in held.iter() {
+            for block in range {
+                let set =
+                    if partial.proven.contains(block) { &mut proven } else { &mut unchecked };
+                set.insert(block..block + 1);
+            }
+        }
+        partial.proven = proven;
+        partial.unchecked = unchecked;
+        self.check_next(ctx);
+    }
+
+    pub(crate) fn gone(&mut self, content: ContentId) {
+        self.partials.remove(&content);
+    }
+
+    pub(crate) fn checked(
+        &mut self,
+        ctx: &mut Context<'_>,
+        content: ContentId,
+        block: u64,
+        genuine: bool,
+    ) {
+        if self.checking != Some((content, block)) {
+            return;
+        }
+        self.checking = None;
+        if let Some(partial) = self.partials.get_mut(&content) {
+            if partial.unchecked.contains(block) {
+                partial.unchecked.remove(block..block + 1);
+                if genuine {
+                    partial.proven.insert(block..block + 1);
+                }
+            }
+        }
+        self.check_next(ctx);
+    }
+
+    /// What is held of a content: how many blocks, of which size and chain.
+    pub(crate) fn holding(&self, content: ContentId) -> Option<(u64, u64, ChainId)> {
+        let partial = self.partials.get(&content).filter(|partial| !partial.proven.is_empty())?;
+        Some((partial.proven.total(), partial.layout.size(), partial.chain.id()))
+    }
+
+    /// The length of a download's chain in bytes, if there is such a download.
+    pub(crate) fn chain_length(&self, content: ContentId) -> Option<u64> {
+        let partial = self.partials.get(&content).filter(|partial| !partial.proven.is_empty())?;
+        Some(partial.chain.bytes().len() as u64)
+    }
+
+    /// The bitmap of the proven blocks, as it travels.
+    pub(crate) fn bitmap(&self, content: ContentId) -> Option<Vec<u8>> {
+        let partial = self.partials.get(&content).filter(|partial| !partial.proven.is_empty())?;
+        let length = usize::try_from(partial.layout.block_count().div_ceil(8)).ok()?;
+        let mut bitmap = vec![0; length];
+        for block in partial.proven.iter().flatten() {
+            bitmap[(block / 8) as usize] |= 0x80 >> (block % 8);
+        }
+        Some(bitmap)
+    }
+
+    /// Whether all these bytes are proven and lie in one chunk file.
+    pub(crate) fn covers(&self, content: ContentId, offset: u64, length: u64) -> bool {
+        let Some(partial) = self.partials.get(&content) else { return false };
+        let end = offset.saturating_add(length);
+        let blocks =
+            partial.layout.block_at(offset)..partial.layout.block_at(end.saturating_sub(1)) + 1;
+        end <= partial.layout.size()
+            && partial.proven.covers(&blocks)
+            && partial
+                .extents
+                .iter()
+                .any(|extent| extent.start <= offset && end <= extent.start + extent.length)
+    }
+
+    /// The files on disk are not what they were: nothing of it is offered until it is told anew.
+    pub(crate) fn changed(&mut self, content: ContentId) {
+        self.partials.remove(&content);
+    }
+
+    fn check_next(&mut self, ctx: &mut Context<'_>) {
+        if self.checking.is_some() {
+            return;
+        }
+        let next = self.partials.iter().find_map(|(content, partial)| {
+            let block = partial.unchecked.iter().next()?.start;
+            Some((*content, block, partial.chain.link(block)))
+        });
+        if let Some((content, block, link)) = next {
+            self.checking = Some((content, block));
+            ctx.emit(Output::CheckPartial { content, block, link });
+        }
+    }
+}
+
+/// The blocks that lie wholly within one extent.
+pub(crate) fn blocks_within(layout: BlockLayout, extents: &[Extent]) -> RangeSet {
+    let mut blocks = RangeSet::new();
+    for extent in extents {
+        let first = extent.start.div_ceil(layout.block_length());
+        let end = (extent.start + extent.length).min(layout.size());
+        let last = if end == layout.size() { layout.block_count() } else { layout.block_at(end) };
+        if first < last {
+            blocks.insert(first..last);
+        }
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_blocks_of_one_extent_count() {
+        let layout = BlockLayout::new(3 * 65_536 + 5);
+        let extent = |start, length| Extent { start, length };
+        for (extents, expected) in [
+            (vec![extent(0, 65_535)], vec![]),
+            (vec![extent(0, 65_536)], vec![0..1]),
+            (vec![extent(1, 131_071)], vec![1..2]),
+            (vec![extent(0, 70_000), extent(70_000, 61_072)], vec![0..1]),
+            (vec![extent(3 * 65_536, 5)], vec![3..4]),
+            (vec![extent(0, 3 * 65_536 + 5)], vec![0..4]),
+        ] {
+            let blocks = blocks_within(layout, &extents);
+            assert_eq!(blocks.iter().collect::<Vec<_>>(), expected, "{extents:?}");
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! One host of the network, as another host sees it: what it has announced, what it has told from an
+//! address where it receives, and its listing, on its way or arrived.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::Context;
+use super::deadline::{Deadline, Earliest};
+use super::flow::{Flow, Piece, Stray};
+use super::random::Random;
+use super::time::Instant;
+use crate::content::RangeSet;
+use crate::wire::listing::{ListingEntry, ListingLimits, decode_listing};
+use crate::wire::{
+    About, Ask, Cookie, InstanceId, ListingDigest, ListingSummary, Message, Object, RefuseReason,
+};
+
+/// A host that was not heard for this long is asked whether it is still there.
+pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(6);
+/// A host that was not heard for this long is gone.
+pub(crate) const GONE_AFTER: Duration = Duration::from_millis(9_500);
+/// A host whose announcements are heard is nevertheless asked this often: they could be anyone's.
+const PROVE_AGAIN_AFTER: Duration = Duration::from_secs(45);
+/// A host that broadcasts do not reach is asked this often.
+const ASK_OUT_OF_REACH: Duration = Duration::from_secs(2);
+/// A configured host that never answers is asked this seldom.
+const ASK_ABSENT: Duration = Duration::from_secs(5);
+/// Waits for an answer, one after the other; the last one again and again.
+const PATIENCE: [Duration; 4] = [
+    Duration::from_millis(150),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+    Duration::from_secs(1),
+];
+/// A listing of which nothing comes for this long is given up, and asked for anew later.
+const LISTING_STALLED: Duration = Duration::from_secs(5);
+/// Questions that one announcement allows to an address that has proven nothing.
+const CREDIT_MAX: u32 = 3;
+
+/// A question under way.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    nonce: u64,
+    sent_at: Instant,
+}
+
+/// A listing that has arrived and is what its digest says.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) digest: ListingDigest,
+    pub(crate) entries: Arc<[ListingEntry]>,
+    pub(crate) refused_names: u32,
+}
+
+/// A listing on its way.
+#[derive(Debug)]
+struct Download {
+    summary: ListingSummary,
+    bytes: Vec<u8>,
+    received: RangeSet,
+    wanted: VecDeque<Piece<()>>,
+    progress_at: Instant,
+}
+
+/// What became of a packet of a listing.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// Taken; there is more to come.
+    More,
+    /// That was all of it, and it is genuine.
+    Complete,
+    /// That was all of it, and it is not what the host announced, or no listing.
+    Broken,
+    /// It was not asked for.
+    Stray(Stray),
+}
+
+/// One host.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    address: SocketAddr,
+    /// Somebody named it: it is never forgotten and asked without being heard.
+    pub(crate) configured: bool,
+    /// Who it said it is, from where it receives.
+    pub(crate) instance: Option<InstanceId>,
+    pub(crate) listed: Option<Listed>,
+    wanted: Option<ListingSummary>,
+    heard_at: Instant,
+    proven_at: Option<Instant>,
+    question: Option<Question>,
+    unanswered: usize,
+    ask_at: Option<Instant>,
+    credit: u32,
+    cookie: Cookie,
+    /// It has asked us, so it knows of us; or we have introduced ourselves.
+    pub(crate) knows_us: bool,
+    flow: Flow<()>,
+    download: Option<Download>,
+    /// After a listing that was broken or stalled.
+    listing_not_before: Instant,
+}
+
+impl Remote {
+    pub(crate) fn new(
+        address: SocketAddr,
+        configured: bool,
+        now: Instant,
+        random: &mut Random,
+    ) -> Self {
+        Self {
+            address,
+            configured,
+            instance: None,
+            listed: None,
+            wanted: None,
+            heard_at: now,
+            proven_at: None,
+            question: None,
+            unanswered: 0,
+            ask_at: configured.then_some(now),
+            credit: 0,
+            cookie: Cookie::NONE,
+            knows_us: false,
+            flow: Flow::new(address, random),
+            download: None,
+            listing_not_before: Instant::ORIGIN,
+        }
+    }
+
+    pub(crate) const fn is_proven(&self) -> bool {
+        self.proven_at.is_some()
+    }
+
+    pub(crate) const fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
+    /// An announcement in its name was heard. It is a hint: what it says is asked for, not believed.
+    pub(crate) fn announced(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        listing: ListingSummary,
+        ask_at: Instant,
+    ) {
+        if self.instance.is_none_or(|known| known == instance) {
+            self.heard_at = now;
+        }
+        self.credit = (self.credit + 1).min(CREDIT_MAX);
+        let known = self.instance == Some(instance)
+            && self.wanted.is_some_and(|wanted| wanted.digest == listing.digest);
+        if !known {
+            self.ask_by(ask_at);
+        }
+    }
+
+    /// It has shown that it is there and receives at its address: it deserves a question.
+    pub(crate) fn introduced(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.knows_us = true;
+        self.credit = (self.credit + 1).min(CREDIT_MAX);
+        if self.proven_at.is_none() {
+            self.ask_by(now);
+        }
+    }
+
+    /// Whether an answer with this nonce is awaited.
+    pub(crate) fn awaits(&self, nonce: u64) -> bool {
+        self.question.is_some_and(|question| question.nonce == nonce)
+    }
+
+    /// It has answered our question.
+    pub(crate) fn told(
+        &mut self,
+        now: Instant,
+        instance: InstanceId,
+        cookie: Cookie,
+        listing: ListingSummary,
+    ) {
+        if let Some(question) = self.question.take() {
+            self.flow.sample_round_trip(now, now.since(question.sent_at));
+        }
+        self.unanswered = 0;
+        self.ask_at = None;
+        self.instance = Some(instance);
+        self.heard_at = now;
+        self.proven_at = Some(now);
+        self.cookie = cookie;
+        self.flow.set_cookie(cookie);
+        self.wanted = Some(listing);
+        if self.download.as_ref().is_some_and(|download| download.summary.digest != listing.digest) {
+            self.stop_download();
+        }
+    }
+
+    /// The listing that is wanted and not there yet.
+    pub(crate) fn missing_listing(&self, now: Instant) -> Option<ListingSummary> {
+        let wanted = self.wanted.filter(|_| self.is_proven())?;
+        let there = self.listed.as_ref().is_some_and(|listed| listed.digest == wanted.digest);
+        let on_its_way = self.download.is_some();
+        (!there && !on_its_way && now >= self.listing_not_before).then_some(wanted)
+    }
+
+    pub(crate) const fn is_downloading(&self) -> bool {
+        self.download.is_some()
+    }
+
+    pub(crate) fn set_listed(&mut self, listed: Listed) {
+        self.listed = Some(listed);
+    }
+
+    pub(crate) fn start_download(&mut self, ctx: &mut Context<'_>, summary: ListingSummary) {
+        let whole = Piece { tag: (), offset: 0, length: summary.length };
+        self.download = Some(Download {
+            summary,
+            bytes: Vec::new(),
+            received: RangeSet::new(),
+            wanted: VecDeque::from([whole]),
+            progress_at: ctx.now,
+        });
+        self.pump(ctx);
+    }
+
+    /// A packet of its listing, perhaps.
+    pub(crate) fn received(
+        &mut self,
+        ctx: &mut Context<'_>,
+        nonce: u64,
+        offset: u64,
+        payload: &[u8],
+    ) -> Received {
+        let piece = match self.flow.arrived(ctx.now, nonce, offset, payload.len() as u64) {
+            Ok(piece) => piece,
+            Err(stray) => return Received::Stray(stray),
+        };
+        let Some(download) = &mut self.download else { return Received::More };
+        let end = piece.offset + piece.length;
+        if end > download.summary.length {
+            // Of a listing that was given up meanwhile.
+            return Received::More;
+        }
+        let (start, end_index) = (piece.offset as usize, end as usize);
+        if download.bytes.len() < end_index {
+            download.bytes.resize(end_index, 0);
+        }
+        download.bytes[start..end_index].copy_from_slice(payload);
+        download.received.insert(piece.offset..end);
+        download.progress_at = ctx.now;
+        if download.received.total() < download.summary.length {
+            self.pump(ctx);
+            return Received::More;
+        }
+        let summary = download.summary;
+        let bytes = std::mem::take(&mut download.bytes);
+        self.stop_download();
+        match genuine_listing(&bytes, summary) {
+            Some(listed) => {
+                self.listed = Some(listed);
+                Received::Complete
+            }
+            None => {
+                self.listing_not_before = ctx.now + ASK_ABSENT * 2;
+                Received::Broken
+            }
+        }
+    }
+
+    /// It refuses a grant of ours. Whether it was ours.
+    pub(crate) fn refused(
+        &mut self,
+        ctx: &mut Context<'_>,
+        nonce: u64,
+        reason: RefuseReason,
+    ) -> bool {
+        let Some(pieces) = self.flow.refused(nonce, reason == RefuseReason::TooLong) else {
+            return false;
+        };
+        if let Some(download) = &mut self.download {
+            for piece in pieces {
+                download.wanted.push_front(piece);
+            }
+        }
+        match reason {
+            RefuseReason::TooLong => self.pump(ctx),
+            RefuseReason::Busy => {}
+            // Its listing is another by now, or our cookie is old: both are told when asked.
+            RefuseReason::StaleCookie
+            | RefuseReason::UnknownObject
+            | RefuseReason::BadRange
+            | RefuseReason::Changed => {
+                self.stop_download();
+                self.ask_by(ctx.now);
+            }
+        }
+        true
+    }
+
+    /// Asks it for its listing's digest, by which it also shows that it is there.
+    pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, instance: InstanceId) {
+        let nonce = ctx.random.next();
+        self.question = Some(Question { nonce, sent_at: ctx.now });
+        self.credit = self.credit.saturating_sub(1);
+        let ask =
+            Ask { about: About::Listing, to_many: false, nonce, instance, cookie: self.cookie };
+        ctx.send(self.address, &Message::Ask(ask));
+        let patience = PATIENCE[self.unanswered.min(PATIENCE.len() - 1)];
+        let slow = self.unanswered >= PATIENCE.len() && self.configured && !self.is_proven();
+        self.unanswered += 1;
+        self.ask_at = Some(ctx.now + if slow { ASK_ABSENT } else { patience });
+    }
+
+    /// When the next question is due, if any.
+    fn question_due(&self, out_of_reach: bool) -> Option<Instant> {
+        let may = self.is_proven() || self.configured || self.credit > 0;
+        if !may {
+            return None;
+        }
+        let routine = self.proven_at.map(|proven_at| {
+            let after_proof = if out_of_reach { ASK_OUT_OF_REACH } else { PROVE_AGAIN_AFTER };
+            (proven_at + after_proof).min(self.heard_at + SILENT_AFTER)
+        });
+        match (self.ask_at, routine) {
+            // A question is out: its own patience counts, not the routine.
+            (Some(at), _) => Some(at),
+            (None, routine) => routine,
+        }
+    }
+
+    /// When it counts as gone.
+    pub(crate) fn gone_at(&self) -> Instant {
+        self.heard_at + GONE_AFTER
+    }
+
+    pub(crate) fn is_question_due(&self, now: Instant, out_of_reach: bool) -> bool {
+        self.question_due(out_of_reach).is_some_and(|due| due <= now)
+    }
+
+    pub(crate) fn deadline(&self, now: Instant, out_of_reach: bool) -> Option<Deadline> {
+        let mut earliest = Earliest::default();
+        earliest.at(self.question_due(out_of_reach), "a host is asked");
+        let expires = !self.configured || self.is_proven();
+        earliest.at(expires.then(|| self.gone_at()), "a host is gone");
+        if let Some(download) = &self.download {
+            earliest.consider(self.flow.deadline());
+            earliest.at(Some(download.progress_at + LISTING_STALLED), "a listing does not come");
+            if !download.wanted.is_empty() && self.flow.in_flight() == 0 {
+                earliest.at(Some(self.flow.paced_until()), "more of a listing may be asked for");
+            }
+        } else if self.listing_not_before > now
+            && self.missing_listing(self.listing_not_before).is_some()
+        {
+            // One that is due but has to wait for its turn is started when another has come.
+            earliest.at(Some(self.listing_not_before), "a listing is asked for again");
+        }
+        earliest.get()
+    }
+
+    /// Sees to losses and to a listing that does not come.
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        if let Some(download) = &self.download {
+            if ctx.now >= download.progress_at + LISTING_STALLED {
+                self.stop_download();
+                self.listing_not_before = ctx.now + LISTING_STALLED;
+            } else {
+                self.pump(ctx);
+            }
+        }
+    }
+
+    /// It vanished, or said goodbye; what is left is only that somebody named it.
+    pub(crate) fn forget(&mut self, ctx: &mut Context<'_>) {
+        let asked = ctx.now + ASK_OUT_OF_REACH;
+        *self = Self::new(self.address, self.configured, ctx.now, ctx.random);
+        self.ask_at = self.configured.then_some(asked);
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        self.flow.check_invariants();
+        assert!(self.credit <= CREDIT_MAX);
+    }
+
+    fn ask_by(&mut self, at: Instant) {
+        self.ask_at = Some(self.ask_at.map_or(at, |asked| asked.min(at)));
+    }
+
+    fn stop_download(&mut self) {
+        self.download = None;
+        self.flow.abandon();
+    }
+
+    fn pump(&mut self, ctx: &mut Context<'_>) {
+        let Some(download) = &mut self.download else { return };
+        let mut lost = Vec::new();
+        self.flow.take_lost(ctx.now, &mut lost);
+        for piece in lost {
+            download.wanted.push_front(piece);
+        }
+        loop {
+            let room = self.flow.room(ctx.now);
+            let Some(piece) = download.wanted.front_mut().filter(|_| room > 0) else { break };
+            let object = Object::Listing(download.summary.digest);
+            let (bytes, granted) = self.flow.grant(ctx.now, object, *piece, room);
+            piece.offset += granted;
+            piece.length -= granted;
+            if piece.length == 0 {
+                download.wanted.pop_front();
+            }
+            ctx.send_bytes(self.address, bytes);
+        }
+        if download.wanted.is_empty() {
+            self.flow.mark_limited();
+        }
+    }
+}
+
+/// The listing in these bytes, if they are what the summary says.
+fn genuine_listing(bytes: &[u8], summary: ListingSummary) -> Option<Listed> {
+    if ListingDigest::of(bytes) != summary.digest {
+        return None;
+    }
+    let (entries, refused_names) = decode_listing(bytes, ListingLimits::default()).ok()?;
+    Some(Listed { digest: summary.digest, entries: entries.into(), refused_names })
+}

@@ -1,0 +1,303 @@
+//! What this host offers: the settled, hashed files of `share/`, and the listing of them.
+//!
+//! A file is *settling* until it has not changed for a while, then *queued* for hashing, *hashing*, and
+//! then *offered* until it changes or goes. Smaller files are hashed first, one at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, warn};
+
+use super::context::Context;
+use super::deadline::{Deadline, Earliest};
+use super::input::{FileSignature, HashOutcome};
+use super::output::Output;
+use super::time::Instant;
+use crate::content::terminal_text::printable;
+use crate::content::{ChainId, ContentId, ShareName};
+use crate::wire::listing::ListingWriter;
+use crate::wire::{LISTING_FILES_MAX, ListingDigest, ListingSummary};
+
+/// For how long a file must not have changed before it is offered.
+pub const SETTLE: Duration = Duration::from_millis(800);
+/// A file that could not be read is tried again after this long.
+const UNREADABLE_RETRY: Duration = Duration::from_secs(30);
+/// How long changes are gathered before the listing is made anew, and how much longer for each file.
+const LISTING_DELAY: Duration = Duration::from_millis(20);
+const LISTING_DELAY_EACH: Duration = Duration::from_micros(20);
+
+#[derive(Clone, Debug)]
+struct File {
+    signature: FileSignature,
+    state: FileState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileState {
+    Settling { until: Instant },
+    Queued,
+    Hashing,
+    Offered { content: ContentId, chain: ChainId },
+}
+
+/// A content that is offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) name: ShareName,
+    pub(crate) signature: FileSignature,
+    pub(crate) chain: ChainId,
+}
+
+/// A listing as it is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    pub(crate) summary: ListingSummary,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+impl Listing {
+    fn new(bytes: Vec<u8>, files: u32) -> Self {
+        let digest = ListingDigest::of(&bytes);
+        let length = bytes.len() as u64;
+        Self { summary: ListingSummary { digest, length, files }, bytes: bytes.into() }
+    }
+}
+
+/// All of `share/`, as far as it concerns others.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    files: BTreeMap<ShareName, File>,
+    by_content: BTreeMap<ContentId, BTreeSet<ShareName>>,
+    settling: BTreeSet<(Instant, ShareName)>,
+    queue: BTreeSet<(u64, ShareName)>,
+    hashing: Option<(ShareName, FileSignature)>,
+    listing: Listing,
+    /// The one before, for receivers that are in the middle of it.
+    previous: Option<Listing>,
+    listing_due: Option<Instant>,
+}
+
+impl Shelf {
+    pub(crate) fn new() -> Self {
+        Self {
+            files: BTreeMap::new(),
+            by_content: BTreeMap::new(),
+            settling: BTreeSet::new(),
+            queue: BTreeSet::new(),
+            hashing: None,
+            listing: Listing::new(Vec::new(), 0),
+            previous: None,
+            listing_due: None,
+        }
+    }
+
+    /// The listing that is announced.
+    pub(crate) const fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    /// The listing with this digest, if it is the present one or the one before.
+    pub(crate) fn listing_of(&self, digest: ListingDigest) -> Option<&Listing> {
+        [Some(&self.listing), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|listing| listing.summary.digest == digest)
+    }
+
+    /// The file by which a content is offered.
+    pub(crate) fn offer(&self, content: ContentId) -> Option<Offer> {
+        let name = self.by_content.get(&content)?.first()?;
+        let file = self.files.get(name)?;
+        match file.state {
+            FileState::Offered { chain, .. } => {
+                Some(Offer { name: name.clone(), signature: file.signature, chain })
+            }
+            FileState::Settling { .. } | FileState::Queued | FileState::Hashing => None,
+        }
+    }
+
+    pub(crate) fn seen(
+        &mut self,
+        ctx: &mut Context<'_>,
+        name: ShareName,
+        signature: FileSignature,
+        unchanged_for: Duration,
+    ) {
+        if !name.is_offered() {
+            return;
+        }
+        if let Some(file) = self.files.get(&name) {
+            if file.signature == signature {
+                return;
+            }
+        } else if self.files.len() >= LISTING_FILES_MAX as usize {
+            warn!("more than {LISTING_FILES_MAX} files: {} is not offered", printable(name.as_str()));
+            return;
+        }
+        self.take_back(ctx, &name);
+        let state = if unchanged_for >= SETTLE {
+            self.queue.insert((signature.size, name.clone()));
+            FileState::Queued
+        } else {
+            self.settle(ctx.now + (SETTLE - unchanged_for), &name)
+        };
+        self.files.insert(name, File { signature, state });
+        self.hash_next(ctx);
+    }
+
+    pub(crate) fn gone(&mut self, ctx: &mut Context<'_>, name: &ShareName) {
+        self.take_back(ctx, name);
+        self.files.remove(name);
+    }
+
+    /// A file turned out to be another than the one that was offered, before the watcher told so.
+    pub(crate) fn changed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        name: &ShareName,
+        signature: FileSignature,
+    ) {
+        if self.files.get(name).is_some_and(|file| file.signature == signature) {
+            self.gone(ctx, name);
+        }
+    }
+
+    pub(crate) fn hashed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        name: ShareName,
+        signature: FileSignature,
+        outcome: HashOutcome,
+    ) {
+        if self.hashing.as_ref() != Some(&(name.clone(), signature)) {
+            return;
+        }
+        self.hashing = None;
+        let current = self.files.get(&name).is_some_and(|file| file.signature == signature);
+        if current {
+            self.take_back(ctx, &name);
+            let state = match outcome {
+                HashOutcome::Whole { content, chain } => {
+                    debug!("offered: {} {content}", printable(name.as_str()));
+                    self.by_content.entry(content).or_default().insert(name.clone());
+                    self.listing_changed(ctx);
+                    FileState::Offered { content, chain }
+                }
+                // The watcher will tell of the change; should it not, it is looked at again.
+                HashOutcome::Changed => self.settle(ctx.now + SETTLE, &name),
+                HashOutcome::Failed => {
+                    warn!("cannot read {}: not offered", printable(name.as_str()));
+                    self.settle(ctx.now + UNREADABLE_RETRY, &name)
+                }
+            };
+            if let Some(file) = self.files.get_mut(&name) {
+                file.state = state;
+            }
+        }
+        self.hash_next(ctx);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let mut earliest = Earliest::default();
+        earliest.at(self.settling.first().map(|&(at, _)| at), "a file has settled");
+        earliest.at(self.listing_due, "the listing is made anew");
+        earliest.get()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        while let Some((at, name)) = self.settling.first().cloned() {
+            if at > ctx.now {
+                break;
+            }
+            self.settling.remove(&(at, name.clone()));
+            if let Some(file) = self.files.get_mut(&name) {
+                file.state = FileState::Queued;
+                self.queue.insert((file.signature.size, name));
+            }
+        }
+        if self.listing_due.is_some_and(|due| due <= ctx.now) {
+            self.listing_due = None;
+            self.make_listing();
+        }
+        self.hash_next(ctx);
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        for (name, file) in &self.files {
+            let settling = matches!(file.state, FileState::Settling { until }
+                if self.settling.contains(&(until, name.clone())));
+            assert_eq!(matches!(file.state, FileState::Settling { .. }), settling);
+            let queued = self.queue.contains(&(file.signature.size, name.clone()));
+            assert_eq!(file.state == FileState::Queued, queued);
+        }
+        let offered: usize = self.by_content.values().map(BTreeSet::len).sum();
+        let states =
+            self.files.values().filter(|file| matches!(file.state, FileState::Offered { .. }));
+        assert_eq!(offered, states.count());
+    }
+
+    fn settle(&mut self, until: Instant, name: &ShareName) -> FileState {
+        self.settling.insert((until, name.clone()));
+        FileState::Settling { until }
+    }
+
+    /// Takes a file out of whatever index its state has it in.
+    fn take_back(&mut self, ctx: &mut Context<'_>, name: &ShareName) {
+        let Some(file) = self.files.get(name) else { return };
+        match file.state {
+            FileState::Settling { until } => {
+                self.settling.remove(&(until, name.clone()));
+            }
+            FileState::Queued => {
+                self.queue.remove(&(file.signature.size, name.clone()));
+            }
+            FileState::Hashing => {}
+            FileState::Offered { content, .. } => {
+                if let Some(names) = self.by_content.get_mut(&content) {
+                    names.remove(name);
+                    if names.is_empty() {
+                        self.by_content.remove(&content);
+                    }
+                }
+                debug!("not offered any more: {}", printable(name.as_str()));
+                self.listing_changed(ctx);
+            }
+        }
+    }
+
+    fn hash_next(&mut self, ctx: &mut Context<'_>) {
+        if self.hashing.is_some() {
+            return;
+        }
+        let Some((_, name)) = self.queue.pop_first() else { return };
+        let file = self.files.get_mut(&name).expect("queued files are known");
+        file.state = FileState::Hashing;
+        let signature = file.signature;
+        self.hashing = Some((name.clone(), signature));
+        ctx.emit(Output::Hash { name, signature });
+    }
+
+    fn listing_changed(&mut self, ctx: &Context<'_>) {
+        let files = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        let delay = LISTING_DELAY + LISTING_DELAY_EACH * files;
+        self.listing_due.get_or_insert(ctx.now + delay);
+    }
+
+    fn make_listing(&mut self) {
+        let mut writer = ListingWriter::new();
+        for (name, file) in &self.files {
+            if let FileState::Offered { content, .. } = file.state {
+                writer.push(name, content, file.signature.size);
+            }
+        }
+        let encoded = writer.finish();
+        if encoded.left_out > 0 {
+            warn!("{} files do not fit the listing and are not offered", encoded.left_out);
+        }
+        let listing = Listing::new(encoded.bytes, encoded.files);
+        if listing.summary != self.listing.summary {
+            self.previous = Some(std::mem::replace(&mut self.listing, listing));
+        }
+    }
+}
