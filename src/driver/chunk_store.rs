@@ -1,7 +1,7 @@
-//! The part of one fetch that is on disk until it is whole: its attrs, its chunk files and the chain
-//! it goes by. It keeps the contract's promises about `chunks/` (names, attrs to the letter, chunk
-//! files that never overlap) and decides nothing: what to store, to trust or to throw away is the
-//! core's to say.
+//! The part of one fetch that is on disk until it is whole: its attrs, its chunk files and the
+//! chain it goes by. It keeps the contract's promises about `chunks/` (names, attrs to the letter,
+//! chunk files that never overlap) and decides nothing: what to store, to trust or to throw away is
+//! the core's to say.
 //!
 //! Chunk files are opened by name at each use and compared with what is remembered of them, so that
 //! their number is not bounded by that of open files, and a folder emptied under a running fetch is
@@ -209,8 +209,8 @@ impl ChunkStore {
     }
 
     /// For `Output::Store`: appends proven bytes to the chunk file that begins at `extent`, which
-    /// ends at `position` now; makes the file where both are the same. After an error the file is as
-    /// it was before.
+    /// ends at `position` now; makes the file where both are the same. After an error the file is
+    /// as it was before.
     pub fn store(&mut self, extent: u64, position: u64, bytes: &[u8]) -> Result<(), DiskFault> {
         let content = self.content;
         let size = self.size;
@@ -311,8 +311,8 @@ impl ChunkStore {
         self.open.as_ref().map_or_else(Vec::new, Open::extents)
     }
 
-    /// Opens a chunk file that is, but for its times, what is remembered of it. If these differ too,
-    /// somebody else has written to it, and the store is suspect from then on.
+    /// Opens a chunk file that is, but for its times, what is remembered of it. If these differ
+    /// too, somebody else has written to it, and the store is suspect from then on.
     pub(in crate::driver) fn open_chunk(&mut self, start: u64) -> io::Result<File> {
         let open = self.open.as_ref().ok_or(Errno::NOENT)?;
         let file = open.chunk_file(self.content, start, OFlags::RDWR)?;
@@ -364,8 +364,8 @@ impl ChunkStore {
         }
     }
 
-    /// Removes all there is of this content: chunk files, chain, and the attrs last. Nothing, if the
-    /// store is not ours.
+    /// Removes all there is of this content: chunk files, chain, and the attrs last. Nothing, if
+    /// the store is not ours.
     pub(in crate::driver) fn remove_all(&mut self) {
         let Some(open) = self.open.take().filter(|open| open.is_ours(self.content)) else {
             return;
@@ -397,7 +397,8 @@ impl Open {
         !self.folder.is_replaced() && self.attrs.stand_in(&self.folder, content)
     }
 
-    /// Whether bytes may be appended there: at the extent's end, short of the next one and the size.
+    /// Whether bytes may be appended there: at the extent's end, short of the next one and the
+    /// size.
     fn has_room(&self, extent: u64, position: u64, length: u64, size: u64) -> bool {
         let end = self
             .chunks

@@ -1,5 +1,5 @@
-//! Giving a finished download its name in `share/`, in an order of which every prefix, whatever cuts
-//! it short, leads to the same end; and never under any name before it is whole and synced:
+//! Giving a finished download its name in `share/`, in an order of which every prefix, whatever
+//! cuts it short, leads to the same end; and never under any name before it is whole and synced:
 //!
 //! 1. see that the chunk files are what was stored (every block of them was proven before);
 //! 2. join them to the first one, and sync it;
@@ -10,7 +10,8 @@
 //! 5. sync the folders;
 //! 6. remove what is left in `chunks/`, the attrs last.
 //!
-//! The work is cut into steps of a few milliseconds, but for the syncs, which take what the disk takes.
+//! The work is cut into steps of a few milliseconds, but for the syncs, which take what the disk
+//! takes.
 
 mod copy;
 mod join;
@@ -36,8 +37,8 @@ use crate::node::input::{DiskFault, DiskFaultKind, Publishing, StoreOpening};
 /// How often what was there a moment ago may be gone before that is told.
 const RESTARTS_MAX: u32 = 3;
 
-/// The work for one `Output::Publish` or `Output::PublishCopy`. Dropping it at any moment leaves the
-/// disk in a state that the next one goes on from.
+/// The work for one `Output::Publish` or `Output::PublishCopy`. Dropping it at any moment leaves
+/// the disk in a state that the next one goes on from.
 #[derive(Debug)]
 pub struct PublishJob {
     /// The file of `share/` to copy; none where the chunk files are published.

@@ -74,8 +74,8 @@ impl SearchJob {
         }
     }
 
-    /// Does the next piece: a few hundred folder entries, or half a mebibyte hashed. The answer, once
-    /// there is one.
+    /// Does the next piece: a few hundred folder entries, or half a mebibyte hashed. The answer,
+    /// once there is one.
     pub fn step(&mut self, share: &ShareFolder, known: &mut Known<'_>) -> Option<ShareSearch> {
         if let Some((name, mut hash)) = self.hashing.take() {
             match hash.step() {

@@ -1,8 +1,8 @@
 //! The attrs of a fetch: what tells a front end of it, and the lock that keeps it to one process.
 //!
-//! They are written and locked under another name and get their own in one step, so that nobody ever
-//! reads half of them or finds them unlocked while their owner lives. The lock is on the file, not
-//! on the name: having it, one looks whether the name still stands for the file.
+//! They are written and locked under another name and get their own in one step, so that nobody
+//! ever reads half of them or finds them unlocked while their owner lives. The lock is on the file,
+//! not on the name: having it, one looks whether the name still stands for the file.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -65,7 +65,8 @@ impl LockedAttrs {
             if holds(&file, text) {
                 return Ok(Some(Self { file }));
             }
-            // An earlier run's, for another name, or torn. Ours replace them while theirs are locked.
+            // An earlier run's, for another name, or torn. Ours replace them while theirs are
+            // locked.
             match Self::make(folder, content, text, attempt, Standing::Locked) {
                 Err(error) if lost_a_race(&error) => {}
                 made => return made.map(Some),

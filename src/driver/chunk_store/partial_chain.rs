@@ -1,6 +1,6 @@
 //! The states that an unfinished download goes by, kept in `.sprat/chains/SHA1.partial`: 20 bytes
-//! each, one for every inner boundary. For the next run, and for the peer beside us. What is damaged
-//! in length counts as missing; what it is worth, only its links tell.
+//! each, one for every inner boundary. For the next run, and for the peer beside us. What is
+//! damaged in length counts as missing; what it is worth, only its links tell.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

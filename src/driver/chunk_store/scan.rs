@@ -1,9 +1,9 @@
 //! What a fetch finds of its own in `chunks/`, put right: a join that was cut short is undone, and
 //! what can be no chunk file is removed. Only for who has the lock on the attrs.
 //!
-//! Undoing a join: files `SHA1:join:S` still hold all of their bytes, and the first chunk file holds
-//! none beyond the first such `S` that these do not. So it is cut back to there, and only then do
-//! they get their own names again; no byte ever stands in two chunk files.
+//! Undoing a join: files `SHA1:join:S` still hold all of their bytes, and the first chunk file
+//! holds none beyond the first such `S` that these do not. So it is cut back to there, and only
+//! then do they get their own names again; no byte ever stands in two chunk files.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -167,8 +167,9 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs a job, dropped with its store after one step, after two, and so on, each time on new folders;
-/// then does what a new process would do, and expects the same end. How many steps there were.
+/// Runs a job, dropped with its store after one step, after two, and so on, each time on new
+/// folders; then does what a new process would do, and expects the same end. How many steps there
+/// were.
 fn cut_after_every_step(
     fixture: impl Fn() -> Fixture,
     prepare: impl Fn(&Fixture, &mut ChunkStore),
