@@ -42,7 +42,6 @@ pub struct ChunkStore {
     size: u64,
     name: ShareName,
     open: Option<Open>,
-    suspect: bool,
 }
 
 /// What is held while the store is ours.
@@ -84,7 +83,6 @@ impl ChunkStore {
             size,
             name,
             open: None,
-            suspect: false,
         }
     }
 
@@ -311,19 +309,17 @@ impl ChunkStore {
         self.open.as_ref().map_or_else(Vec::new, Open::extents)
     }
 
-    /// Opens a chunk file that is, but for its times, what is remembered of it. If these differ
-    /// too, somebody else has written to it, and the store is suspect from then on.
-    pub(in crate::driver) fn open_chunk(&mut self, start: u64) -> io::Result<File> {
+    /// Opens a chunk file, if nobody else has written to it since it was last written or opened: an
+    /// error of kind `NotFound` otherwise.
+    pub(in crate::driver) fn open_chunk(&self, start: u64) -> io::Result<File> {
         let open = self.open.as_ref().ok_or(Errno::NOENT)?;
         let file = open.chunk_file(self.content, start, OFlags::RDWR)?;
         let chunk = open.chunks.get(&start).ok_or(Errno::NOENT)?;
-        self.suspect |= share_folder::signature(&file)?.modified_ns != chunk.state.modified_ns;
-        Ok(file)
-    }
-
-    /// Whether what was proven before it was stored may have been written to since.
-    pub(in crate::driver) fn is_suspect(&self) -> bool {
-        self.suspect
+        if share_folder::signature(&file)?.modified_ns == chunk.state.modified_ns {
+            Ok(file)
+        } else {
+            Err(Errno::NOENT.into())
+        }
     }
 
     /// Looks again at what is on disk, undoing a join that was begun. Where the folder or the attrs

@@ -1,7 +1,8 @@
 //! Giving a finished download its name in `share/`, in an order of which every prefix, whatever
 //! cuts it short, leads to the same end; and never under any name before it is whole and synced:
 //!
-//! 1. see that the chunk files are what was stored (every block of them was proven before);
+//! 1. see that the chunk files are as they were when each block of them had been proven and stored;
+//!    where they are not, the core is told and checks them again;
 //! 2. join them to the first one, and sync it;
 //! 3. make the folders of the name, and look what stands there: the same content, then we are done;
 //!    other content, then it stays and the name beside it is looked at;
@@ -20,7 +21,7 @@ mod target;
 use std::fs::File;
 use std::io;
 
-use log::{debug, warn};
+use log::debug;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -55,7 +56,6 @@ pub struct PublishJob {
 enum Stage {
     Check,
     Join(Join),
-    Verify(FileHash),
     MakeFolders,
     LookAtName,
     Compare(FileHash),
@@ -147,7 +147,6 @@ impl PublishJob {
         match stage {
             Stage::Check => self.check(store),
             Stage::Join(join) => self.join(join, store),
-            Stage::Verify(hash) => self.verify(hash, store),
             Stage::MakeFolders => {
                 self.target = Some(Target::new(share, store)?);
                 Ok(Stage::LookAtName)
@@ -245,19 +244,8 @@ impl PublishJob {
                 if length != store.size() {
                     return Err(Stop::Lost);
                 }
-                if !store.is_suspect() {
-                    self.whole = Some(Whole::Chunk(base));
-                    return Ok(Stage::MakeFolders);
-                }
-                // Proven or not, somebody has written to it since.
-                warn!(
-                    "somebody touched the chunks of {}; they are hashed",
-                    store.content()
-                );
-                let hash = FileHash::new(base);
-                Ok(Stage::Verify(
-                    hash.map_err(|error| fault("read the chunks", &error))?,
-                ))
+                self.whole = Some(Whole::Chunk(base));
+                Ok(Stage::MakeFolders)
             }
             Err(JoinError::Lost) => Err(Stop::Lost),
             Err(JoinError::Io(error)) => Err(fault("join the chunk files", &error).into()),
@@ -266,23 +254,6 @@ impl PublishJob {
                 // would not tell.
                 store.remove_chunk(0);
                 Err(fault("sync the finished file", &error).into())
-            }
-        }
-    }
-
-    fn verify(&mut self, mut hash: FileHash, store: &mut ChunkStore) -> Result<Stage, Stop> {
-        match hash
-            .step()
-            .map_err(|error| fault("read the chunk files back", &error))?
-        {
-            Hashing::More => Ok(Stage::Verify(hash)),
-            Hashing::Content(content) if content == store.content() => {
-                self.whole = Some(Whole::Chunk(hash.into_file()));
-                Ok(Stage::MakeFolders)
-            }
-            Hashing::Content(_) | Hashing::Changed => {
-                store.remove_chunk(0);
-                Err(Stop::Lost)
             }
         }
     }

@@ -85,31 +85,21 @@ fn what_vanished_is_told() {
 }
 
 #[test]
-fn chunk_files_that_somebody_wrote_to_are_proven_again() {
-    for spoilt in [false, true] {
-        let it = Fixture::new(200_000);
-        let mut store = it.store();
-        it.fill(&mut store, &[0, 100_000, 200_000]);
-        let path = it
-            .root
-            .path()
-            .join("chunks")
-            .join(names::chunk(id(&it.bytes), 100_000));
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[500] ^= u8::from(spoilt);
-        fs::write(&path, &bytes).unwrap();
-        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-        file.set_modified(std::time::UNIX_EPOCH).unwrap();
-        let answer = it.publish(&mut store);
-        if spoilt {
-            assert_eq!(answer, Publishing::Incomplete { extents: vec![] });
-            assert!(it.shared().is_empty());
-            it.complete(&mut store);
-            it.assert_done(&it.publish(&mut store), &[]);
-        } else {
-            it.assert_done(&answer, &[]);
-        }
-    }
+fn chunk_files_that_somebody_wrote_to_are_left_for_the_core_to_check() {
+    let it = Fixture::new(200_000);
+    let mut store = it.store();
+    it.fill(&mut store, &[0, 100_000, 200_000]);
+    let extents = store.extents();
+    let path = it
+        .root
+        .path()
+        .join("chunks")
+        .join(names::chunk(id(&it.bytes), 100_000));
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents });
+    assert!(it.shared().is_empty());
+    it.assert_done(&it.publish(&mut store), &[]);
 }
 
 #[test]
