@@ -2,7 +2,7 @@
 //! datagrams: the kernel may have put several of one sender into one buffer.
 
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use quinn_udp::RecvMeta;
 
@@ -87,6 +87,13 @@ impl ReceiveBatch {
                 }
             })
             .sum()
+    }
+
+    /// The sender of each buffer's datagrams, with the address that they were sent to.
+    pub(super) fn ways(&self) -> impl Iterator<Item = (SocketAddr, IpAddr)> {
+        self.metas[..self.filled]
+            .iter()
+            .filter_map(|meta| Some((canonical(meta.addr), meta.dst_ip?.to_canonical())))
     }
 
     /// The datagrams in the order of their arrival, each with its sender.

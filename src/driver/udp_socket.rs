@@ -15,6 +15,7 @@ use mio::{Interest, Registry, Token};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::local_addresses::LocalAddresses;
 use super::receive_batch::ReceiveBatch;
 
 /// Datagrams that wait for room in the socket; more are dropped and counted.
@@ -100,6 +101,7 @@ pub struct UdpSocket {
     /// None on the plain path.
     fast: Option<UdpSocketState>,
     local: SocketAddr,
+    addresses: LocalAddresses,
     multicast_via: Option<Ipv4Addr>,
     queue: VecDeque<Queued>,
     /// A run of segments found no room: whoever sent it is to be told when there is.
@@ -128,6 +130,7 @@ impl UdpSocket {
             io,
             fast,
             local,
+            addresses: LocalAddresses::default(),
             multicast_via: None,
             queue: VecDeque::new(),
             segments_wait: false,
@@ -144,6 +147,11 @@ impl UdpSocket {
     /// The socket itself, for options such as group memberships.
     pub fn options(&self) -> SockRef<'_> {
         SockRef::from(&self.io)
+    }
+
+    /// The machine has these addresses now.
+    pub fn set_own_addresses(&mut self, own: Vec<IpAddr>) {
+        self.addresses.set_own(own);
     }
 
     /// The receive buffer that the kernel granted, in bytes as it charges them.
@@ -196,6 +204,11 @@ impl UdpSocket {
             Ok(()) => {
                 self.counters.receive_calls += 1;
                 self.counters.received += batch.datagram_count();
+                if self.local.ip().is_unspecified() {
+                    batch
+                        .ways()
+                        .for_each(|(from, to)| self.addresses.note(from, to));
+                }
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -339,22 +352,37 @@ impl UdpSocket {
         true
     }
 
-    fn send_raw(&self, to: SocketAddr, bytes: &[u8], segment: Option<usize>) -> io::Result<()> {
-        let Some(to) = self.reachable(to) else {
+    fn send_raw(&mut self, to: SocketAddr, bytes: &[u8], segment: Option<usize>) -> io::Result<()> {
+        let result = self.try_send(to, bytes, segment);
+        match &result {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                // The address that we spoke from may be gone.
+                if !self.addresses.forget(to) {
+                    return result;
+                }
+                self.fast = self.fast.take().and_then(|_| fast_path(&self.io));
+                self.try_send(to, bytes, segment)
+            }
+            _ => result,
+        }
+    }
+
+    fn try_send(&self, to: SocketAddr, bytes: &[u8], segment: Option<usize>) -> io::Result<()> {
+        let Some(destination) = self.reachable(to) else {
             return Err(io::ErrorKind::NetworkUnreachable.into());
         };
         match &self.fast {
             Some(state) => {
                 let transmit = Transmit {
-                    destination: to,
+                    destination,
                     ecn: None,
                     contents: bytes,
                     segment_size: segment,
-                    src_ip: None,
+                    src_ip: self.addresses.source_for(to),
                 };
                 state.try_send(UdpSockRef::from(&self.io), &transmit)
             }
-            None => self.io.send_to(bytes, to).map(|_| ()),
+            None => self.io.send_to(bytes, destination).map(|_| ()),
         }
     }
 

@@ -147,3 +147,41 @@ fn blocked_segments_are_announced_once_there_is_room() {
     assert!(sender.flush());
     assert!(!sender.flush());
 }
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    let mut both = UdpSocket::bind(ANYWHERE, false).unwrap();
+    let mut v4 = UdpSocket::bind(LOOPBACK, false).unwrap();
+    let asked = SocketAddr::from(([127, 0, 0, 2], both.local_address().port()));
+    v4.send(asked, None, b"who?".to_vec());
+    assert_eq!(receive(&mut both, 1).len(), 1);
+    both.send(v4.local_address(), None, b"me".to_vec());
+    assert_eq!(
+        both.send_segments(v4.local_address(), b"me, too", 3),
+        SegmentsSent::All
+    );
+    let answers = receive(&mut v4, 4);
+    assert!(
+        answers.iter().all(|(from, _)| *from == asked),
+        "{answers:?}"
+    );
+}
+
+#[test]
+fn an_address_that_is_gone_is_not_spoken_from() {
+    let mut both = UdpSocket::bind(ANYWHERE, false).unwrap();
+    let mut v4 = UdpSocket::bind(LOOPBACK, false).unwrap();
+    let gone: IpAddr = "192.0.2.99".parse().unwrap();
+    both.set_own_addresses(vec![gone]);
+    both.addresses.note(v4.local_address(), gone);
+    assert_eq!(
+        both.send_segments(v4.local_address(), &[1; 30], 10),
+        SegmentsSent::All
+    );
+    assert_eq!(receive(&mut v4, 3).len(), 3);
+    let segments = both.fast.as_ref().map(UdpSocketState::max_gso_segments);
+    assert_eq!(
+        segments,
+        fast_path(&both.io).map(|state| state.max_gso_segments())
+    );
+}
