@@ -1,7 +1,7 @@
 //! Writes `d.json`, which front ends read: always a whole document, replaced in one step.
 //!
-//! It does not sync: after a power cut the next start writes the document anew, and a sync every two
-//! seconds would wear out an SD card.
+//! It does not sync: after a power cut the next start writes the document anew, and a sync every
+//! two seconds would wear out an SD card.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -46,13 +46,10 @@ impl DirectoryFile {
         }
     }
 
-    /// For `Output::Directory`: replaces the document. A failure is logged when it is new or another
-    /// than the last; the old document stays.
+    /// For `Output::Directory`: replaces the document. A failure is logged when it is new or
+    /// another than the last; the old document stays.
     pub fn write(&mut self, discovered_files: &str, wall: SystemTime) {
-        let failure = self
-            .replace(discovered_files, wall)
-            .err()
-            .map(|error| error.to_string());
+        let failure = self.replace(discovered_files, wall).err().map(|error| error.to_string());
         if failure == self.last_failure {
             return;
         }
@@ -67,9 +64,8 @@ impl DirectoryFile {
     }
 
     fn replace(&mut self, discovered_files: &str, wall: SystemTime) -> io::Result<()> {
-        let timestamp = wall
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis());
+        let timestamp =
+            wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
         self.document.clear();
         self.document.push_str("{\n  \"discovered_timestamp\": ");
         self.document.push_str(&timestamp.to_string());
@@ -145,10 +141,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let missing = root.path().join("missing");
         let sentence = DirectoryFile::create(&missing, at(1)).unwrap_err();
-        assert!(
-            sentence.contains("missing/d.json") && sentence.contains("--root"),
-            "{sentence}"
-        );
+        assert!(sentence.contains("missing/d.json") && sentence.contains("--root"), "{sentence}");
 
         let mut file = DirectoryFile::create(root.path(), at(1)).unwrap();
         fs::create_dir(root.path().join(NEW_NAME)).unwrap();

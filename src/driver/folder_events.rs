@@ -1,6 +1,6 @@
-//! The kernel's word that something in a folder changed (inotify). Events only ever say where to look
-//! again: what is there is found out by looking, so that a lost or misleading event costs time and
-//! nothing else.
+//! The kernel's word that something in a folder changed (inotify). Events only ever say where to
+//! look again: what is there is found out by looking, so that a lost or misleading event costs time
+//! and nothing else.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,8 +12,8 @@ use rustix::io::Errno;
 
 use crate::node::Instant;
 
-/// How long events gather in the kernel before they are read. It merges those that say the same, so that
-/// a file that is written in a thousand pieces does not wake the loop a thousand times.
+/// How long events gather in the kernel before they are read. It merges those that say the same, so
+/// that a file that is written in a thousand pieces does not wake the loop a thousand times.
 const GATHERING: Duration = Duration::from_millis(50);
 /// About 500 events.
 const BUFFER_LENGTH: usize = 16 * 1024;
@@ -101,7 +101,8 @@ impl FolderEvents {
         let _ = inotify::remove_watch(&self.queue, watch);
     }
 
-    /// Reads what has gathered, if it is due; at most some 2,000 events. What is left is due at once.
+    /// Reads what has gathered, if it is due; at most some 2,000 events. What is left is due at
+    /// once.
     pub fn read(&mut self, now: Instant, mut each: impl FnMut(FolderEvent<'_>)) {
         if self.due.is_none_or(|due| now < due) {
             return;
@@ -181,11 +182,7 @@ mod tests {
         assert!(read(&mut events).is_empty());
         fs::remove_dir_all(folder.path()).unwrap();
         let seen = read(&mut events);
-        assert_eq!(
-            seen.last(),
-            Some(&format!("Unwatched({watch})")),
-            "{seen:?}"
-        );
+        assert_eq!(seen.last(), Some(&format!("Unwatched({watch})")), "{seen:?}");
     }
 
     #[test]

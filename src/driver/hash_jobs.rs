@@ -1,38 +1,78 @@
-//! Reading and computing for `Output::Hash` and `Output::CheckPartial`, a slice a turn.
+//! Reading and computing for `Output::Hash` and `Output::CheckPartial`, a slice a turn. Checks come
+//! first: they are short, and a file may take minutes.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, SystemTime};
 
-use crate::content::state_chain::Link;
-use crate::content::{ContentId, ShareName};
+use crate::content::state_chain::{ChainHasher, Link, LinkCheck};
+use crate::content::{BlockLayout, ContentId, ShareName};
+use crate::driver::clock::{Slice, wall_now};
 use crate::driver::hash_cache::HashCache;
 use crate::driver::partial_watcher::PartialWatcher;
-use crate::driver::share_folder::ShareFolder;
+use crate::driver::share_folder::{ShareFolder, signature};
 use crate::node::Input;
-use crate::node::input::FileSignature;
+use crate::node::input::{FileSignature, HashOutcome};
+
+/// How long a step works at most, one read more or less.
+const STEP: Duration = Duration::from_millis(3);
+/// How many bytes are read and hashed between two looks at the clock: less than a millisecond's
+/// worth on a Pi, unless the disk is slow.
+const READ_LENGTH: usize = 128 * 1024;
+/// Checks that wait; the core asks for far fewer at a time.
+const CHECKS_MAX: usize = 1_024;
 
 /// What was asked for and is not answered yet.
 #[derive(Debug, Default)]
-pub struct HashJobs {}
+pub struct HashJobs {
+    files: VecDeque<(ShareName, FileSignature)>,
+    hashing: Option<Hashing>,
+    checks: VecDeque<Check>,
+    buffer: Vec<u8>,
+}
+
+/// A file that is being hashed.
+#[derive(Debug)]
+struct Hashing {
+    name: ShareName,
+    signature: FileSignature,
+    file: File,
+    hasher: ChainHasher,
+    begun: SystemTime,
+}
+
+/// A block of an unfinished download that is to be checked.
+#[derive(Debug)]
+struct Check {
+    content: ContentId,
+    block: u64,
+    link: Link,
+}
 
 impl HashJobs {
     /// Nothing to do.
     pub fn new() -> Self {
-        todo!()
+        Self::default()
     }
 
     /// Takes an `Output::Hash`.
     pub fn hash(&mut self, name: ShareName, signature: FileSignature) {
-        let _ = (name, signature);
-        todo!()
+        self.files.push_back((name, signature));
     }
 
     /// Takes an `Output::CheckPartial`.
     pub fn check_partial(&mut self, content: ContentId, block: u64, link: Link) {
-        let _ = (content, block, link);
-        todo!()
+        if self.checks.len() < CHECKS_MAX {
+            self.checks.push_back(Check { content, block, link });
+        } else {
+            log::error!("too many blocks of {content} are to be checked at once");
+        }
     }
 
-    /// Works for at most 3 ms and appends `Hashed` and `PartialChecked`. Whether there is more to do.
+    /// Works for at most 3 ms and appends `Hashed` and `PartialChecked`. Whether there is more to
+    /// do.
     pub fn step(
         &mut self,
         share: &ShareFolder,
@@ -40,7 +80,307 @@ impl HashJobs {
         cache: &mut HashCache,
         inputs: &mut VecDeque<Input<'static>>,
     ) -> bool {
-        let _ = (share, partials, cache, inputs);
-        todo!()
+        let slice = Slice::of(STEP);
+        while !slice.is_over() {
+            if let Some(check) = self.checks.pop_front() {
+                inputs.push_back(self.check(partials, &check));
+            } else if let Some(hashing) = self.hashing.take() {
+                match self.go_on(hashing) {
+                    Progress::Reading(hashing) => self.hashing = Some(hashing),
+                    Progress::Over(hashing) => inputs.push_back(end(hashing, cache)),
+                    Progress::Failed(name, signature, error) => {
+                        inputs.push_back(failed(name, signature, &error));
+                    }
+                }
+            } else if let Some((name, signature)) = self.files.pop_front() {
+                if let Some((content, chain)) = cache.lookup(&name, &signature) {
+                    inputs.push_back(hashed(
+                        name,
+                        signature,
+                        HashOutcome::Whole { content, chain },
+                    ));
+                } else {
+                    match begin(share, &name, signature) {
+                        Ok(hashing) => self.hashing = Some(hashing),
+                        Err(error) => inputs.push_back(failed(name, signature, &error)),
+                    }
+                }
+            } else {
+                self.buffer = Vec::new();
+                return false;
+            }
+        }
+        !self.checks.is_empty() || !self.files.is_empty() || self.hashing.is_some()
+    }
+
+    fn go_on(&mut self, mut hashing: Hashing) -> Progress {
+        self.buffer.resize(READ_LENGTH, 0);
+        match hashing.file.read(&mut self.buffer) {
+            Ok(0) => Progress::Over(hashing),
+            // A file that grows while it is read is another one: no need to follow it to its end.
+            Ok(length) if hashing.hasher.taken() + length as u64 > hashing.signature.size => {
+                hashing.hasher.update(&self.buffer[..length]);
+                Progress::Over(hashing)
+            }
+            Ok(length) => {
+                hashing.hasher.update(&self.buffer[..length]);
+                Progress::Reading(hashing)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Progress::Reading(hashing),
+            Err(error) => Progress::Failed(hashing.name, hashing.signature, error),
+        }
+    }
+
+    /// A block is a mebibyte at most, so it is read in one go.
+    fn check(&mut self, partials: &PartialWatcher, check: &Check) -> Input<'static> {
+        let genuine = self.try_check(partials, check).unwrap_or_else(|error| {
+            log::debug!("block {} of {} cannot be read: {error}", check.block, check.content);
+            false
+        });
+        Input::PartialChecked { content: check.content, block: check.block, genuine }
+    }
+
+    fn try_check(&mut self, partials: &PartialWatcher, check: &Check) -> io::Result<bool> {
+        let size = partials.size(check.content).ok_or(io::ErrorKind::NotFound)?;
+        let range = BlockLayout::new(size).block_range(check.block);
+        let (file, start) =
+            partials.open_range(check.content, range.start, range.end - range.start)?;
+        self.buffer.resize(READ_LENGTH, 0);
+        let mut link = LinkCheck::new(check.link);
+        let mut position = range.start;
+        while position < range.end {
+            let length = (range.end - position).min(READ_LENGTH as u64) as usize;
+            let bytes = &mut self.buffer[..length];
+            file.read_exact_at(bytes, start + (position - range.start))?;
+            link.update(bytes);
+            position += length as u64;
+        }
+        Ok(link.finish())
+    }
+}
+
+#[derive(Debug)]
+enum Progress {
+    Reading(Hashing),
+    Over(Hashing),
+    Failed(ShareName, FileSignature, io::Error),
+}
+
+fn begin(share: &ShareFolder, name: &ShareName, expected: FileSignature) -> io::Result<Hashing> {
+    let file = share.open(name)?;
+    if signature(&file)? != expected {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(Hashing {
+        name: name.clone(),
+        signature: expected,
+        file,
+        hasher: ChainHasher::new(expected.size),
+        begun: wall_now(),
+    })
+}
+
+fn end(hashing: Hashing, cache: &mut HashCache) -> Input<'static> {
+    let Hashing { name, signature: expected, file, hasher, begun } = hashing;
+    let outcome = match (signature(&file), hasher.finish()) {
+        (Ok(now), Some((content, states))) if now == expected => {
+            let chain = cache.store(&name, &expected, content, states, begun);
+            HashOutcome::Whole { content, chain }
+        }
+        _ => HashOutcome::Changed,
+    };
+    hashed(name, expected, outcome)
+}
+
+fn failed(name: ShareName, signature: FileSignature, error: &io::Error) -> Input<'static> {
+    // Gone, or replaced by a link, a folder or a pipe.
+    let is_other = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
+    ) || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    if is_other {
+        return hashed(name, signature, HashOutcome::Changed);
+    }
+    log::warn!("cannot read share/{name}, it is not offered: {error}");
+    hashed(name, signature, HashOutcome::Failed)
+}
+
+fn hashed(name: ShareName, signature: FileSignature, outcome: HashOutcome) -> Input<'static> {
+    Input::Hashed { name, signature, outcome }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::content::ChainId;
+    use crate::content::state_chain::{ChainState, LinkEnd};
+    use crate::node::Instant;
+
+    struct Desk {
+        root: tempfile::TempDir,
+        share: ShareFolder,
+        partials: PartialWatcher,
+        cache: HashCache,
+        jobs: HashJobs,
+        inputs: VecDeque<Input<'static>>,
+    }
+
+    fn name() -> ShareName {
+        ShareName::parse("folder/file").unwrap()
+    }
+
+    fn desk() -> Desk {
+        let root = tempfile::tempdir().unwrap();
+        let share = ShareFolder::open_or_make(&root.path().join("share")).unwrap();
+        fs::create_dir(root.path().join("share/folder")).unwrap();
+        let partials = PartialWatcher::new(root.path());
+        let cache = HashCache::open(root.path());
+        let (jobs, inputs) = (HashJobs::new(), VecDeque::new());
+        Desk { root, share, partials, cache, jobs, inputs }
+    }
+
+    impl Desk {
+        fn path(&self) -> std::path::PathBuf {
+            self.root.path().join("share/folder/file")
+        }
+
+        fn write(&self, bytes: &[u8]) -> FileSignature {
+            fs::write(self.path(), bytes).unwrap();
+            self.share.signature_of(&name()).unwrap()
+        }
+
+        fn step(&mut self) -> bool {
+            self.jobs.step(&self.share, &self.partials, &mut self.cache, &mut self.inputs)
+        }
+
+        fn outcome(&mut self, expected: FileSignature) -> HashOutcome {
+            self.jobs.hash(name(), expected);
+            while self.step() {}
+            match self.inputs.pop_front() {
+                Some(Input::Hashed { name: told, signature, outcome }) => {
+                    assert_eq!((told, signature), (name(), expected));
+                    outcome
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_hashed_with_its_chain() {
+        let mut desk = desk();
+        let bytes: Vec<u8> = (0..300_001_u32).map(|at| (at % 251) as u8).collect();
+        let state = desk.write(&bytes);
+        let mut hasher = ChainHasher::new(300_001);
+        hasher.update(&bytes);
+        let (content, states) = hasher.finish().unwrap();
+        let chain = ChainId::of(&states);
+        assert_eq!(desk.outcome(state), HashOutcome::Whole { content, chain });
+        assert_eq!(desk.cache.chain(content).as_deref(), Some(&*states));
+        assert_eq!(states.len(), 4 * 20);
+
+        let empty = desk.write(b"");
+        let chain = ChainId::of(&[]);
+        let content = ContentId::EMPTY;
+        assert_eq!(desk.outcome(empty), HashOutcome::Whole { content, chain });
+    }
+
+    #[test]
+    fn a_known_state_is_answered_without_reading() {
+        let mut desk = desk();
+        let state = desk.write(b"what is there is not this content");
+        let content = ContentId([1; 20]);
+        let later = wall_now() + Duration::from_secs(60);
+        let chain = desk.cache.store(&name(), &state, content, vec![], later);
+        assert_eq!(desk.outcome(state), HashOutcome::Whole { content, chain });
+    }
+
+    #[test]
+    fn what_is_not_the_file_that_was_meant_is_changed() {
+        let mut desk = desk();
+        let before = desk.write(b"before");
+        let after = desk.write(b"after, and longer");
+        assert_eq!(desk.outcome(before), HashOutcome::Changed);
+        fs::remove_file(desk.path()).unwrap();
+        assert_eq!(desk.outcome(after), HashOutcome::Changed);
+        std::os::unix::fs::symlink("/etc/passwd", desk.path()).unwrap();
+        assert_eq!(desk.outcome(after), HashOutcome::Changed);
+        fs::remove_file(desk.path()).unwrap();
+        fs::create_dir(desk.path()).unwrap();
+        assert_eq!(desk.outcome(after), HashOutcome::Changed);
+        fs::remove_dir_all(desk.path().parent().unwrap()).unwrap();
+        assert_eq!(desk.outcome(after), HashOutcome::Changed);
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_hashed_is_changed() {
+        let bytes = vec![1; 64 << 20];
+        for change in [0, 1, 2] {
+            let mut desk = desk();
+            let state = desk.write(&bytes);
+            desk.jobs.hash(name(), state);
+            assert!(desk.step(), "64 MiB take more than one slice");
+            assert!(desk.inputs.is_empty());
+            let file = File::options().write(true).open(desk.path()).unwrap();
+            match change {
+                0 => file.set_len(1).unwrap(),
+                1 => file.set_len(65 << 20).unwrap(),
+                // In place, and its time put back: the change time remains.
+                _ => {
+                    let modified = file.metadata().unwrap().modified().unwrap();
+                    file.write_all_at(b"x", 0).unwrap();
+                    file.set_modified(modified).unwrap();
+                }
+            }
+            while desk.step() {}
+            let Some(Input::Hashed { outcome, .. }) = desk.inputs.pop_front() else {
+                panic!("no answer");
+            };
+            assert_eq!(outcome, HashOutcome::Changed, "{change}");
+            assert_eq!(desk.cache.lookup(&name(), &state), None);
+        }
+    }
+
+    #[test]
+    fn blocks_of_an_unfinished_download_are_checked_before_a_long_file_goes_on() {
+        let mut desk = desk();
+        let bytes: Vec<u8> = (0..100_000_u32).map(|at| (at % 253) as u8).collect();
+        let mut hasher = ChainHasher::new(100_000);
+        hasher.update(&bytes);
+        let (content, states) = hasher.finish().unwrap();
+        let inner = ChainState::from_bytes(states[..].try_into().unwrap());
+        let chunks = desk.root.path().join("chunks");
+        fs::create_dir(&chunks).unwrap();
+        let attrs = r#"{ "name": "f", "size": 100000 }"#;
+        fs::write(chunks.join(format!("{content}:attrs")), attrs).unwrap();
+        // The first block is whole in one chunk file, the second is damaged at its very end.
+        fs::write(chunks.join(format!("{content}:chunk:0")), &bytes[..70_000]).unwrap();
+        let mut seen = VecDeque::new();
+        while desk.partials.step(Instant::ORIGIN, &mut seen) {}
+        assert_eq!(seen.len(), 1, "{seen:?}");
+
+        let first = Link { from: ChainState::INITIAL, to: LinkEnd::State(inner), length: 65_536 };
+        let to = LinkEnd::Name { content, size: 100_000 };
+        let second = Link { from: inner, to, length: 100_000 - 65_536 };
+        let long = desk.write(&vec![1; 8 << 20]);
+        desk.jobs.hash(name(), long);
+        for (block, link) in [(0, first), (1, second), (0, second), (7, first)] {
+            desk.jobs.check_partial(content, block, link);
+        }
+        desk.jobs.check_partial(ContentId::EMPTY, 0, first);
+        while desk.step() {}
+        let told: Vec<_> = desk
+            .inputs
+            .iter()
+            .map_while(|input| match input {
+                Input::PartialChecked { block, genuine, .. } => Some((*block, *genuine)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, [(0, true), (1, false), (0, false), (7, false), (0, false)]);
+        assert!(matches!(desk.inputs.back(), Some(Input::Hashed { .. })));
+        assert_eq!(desk.inputs.len(), 6);
     }
 }

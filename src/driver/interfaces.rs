@@ -1,4 +1,5 @@
-//! The machine's network interfaces: their addresses, and membership of the announcement groups on each.
+//! The machine's network interfaces: their addresses, and membership of the announcement groups on
+//! each.
 //!
 //! A kernel drops memberships with the interface, and gives out indexes anew when one is plugged in
 //! again, so the list is looked at every few seconds and what is missing is joined.
@@ -67,8 +68,7 @@ impl Interfaces {
             let _ = change_membership(&socket, membership, Change::Leave);
         }
         self.joined.retain(|membership| wanted.contains(membership));
-        self.refused
-            .retain(|membership| wanted.contains(membership));
+        self.refused.retain(|membership| wanted.contains(membership));
         for &membership in &wanted {
             if self.joined.contains(&membership) {
                 continue;
@@ -90,8 +90,8 @@ impl Interfaces {
     }
 }
 
-/// Sets what announcements to the groups need: they do not leave the network, and other processes of this
-/// machine hear them. Once for each socket.
+/// Sets what announcements to the groups need: they do not leave the network, and other processes
+/// of this machine hear them. Once for each socket.
 pub fn prepare_multicast(socket: impl AsFd) {
     let socket = SockRef::from(&socket);
     let settings = [
@@ -145,13 +145,7 @@ fn told(interface: &Interface) -> Option<InterfaceAddress> {
         IfAddr::V6(v6) => (IpAddr::V6(v6.ip), v6.prefixlen, None),
     };
     let index = interface.index?;
-    Some(InterfaceAddress {
-        index,
-        address,
-        prefix_length,
-        broadcast,
-        loopback,
-    })
+    Some(InterfaceAddress { index, address, prefix_length, broadcast, loopback })
 }
 
 fn directed_broadcast(address: Ipv4Addr, prefix_length: u8) -> Ipv4Addr {
@@ -160,10 +154,7 @@ fn directed_broadcast(address: Ipv4Addr, prefix_length: u8) -> Ipv4Addr {
 }
 
 fn memberships(addresses: &[InterfaceAddress]) -> BTreeSet<Membership> {
-    addresses
-        .iter()
-        .map(|told| (told.index, told.address.is_ipv6()))
-        .collect()
+    addresses.iter().map(|told| (told.index, told.address.is_ipv6())).collect()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -204,9 +195,7 @@ mod tests {
     fn dual_stack() -> UdpSocket {
         let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
         socket.set_only_v6(false).unwrap();
-        socket
-            .bind(&"[::]:0".parse::<SocketAddr>().unwrap().into())
-            .unwrap();
+        socket.bind(&"[::]:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         socket.into()
     }
 
@@ -216,10 +205,8 @@ mod tests {
         prepare_multicast(&socket);
         let mut interfaces = Interfaces::new();
         let addresses = interfaces.refresh(&socket).unwrap();
-        let loopback = addresses
-            .iter()
-            .find(|told| told.address == IpAddr::V4(Ipv4Addr::LOCALHOST))
-            .unwrap();
+        let loopback =
+            addresses.iter().find(|told| told.address == IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
         assert!(loopback.loopback && loopback.broadcast.is_none() && loopback.index != 0);
         assert_eq!(loopback.prefix_length, 8);
         assert_eq!(interfaces.refresh(&socket), None);
@@ -232,19 +219,12 @@ mod tests {
         let addresses = interfaces.refresh(&socket).unwrap();
         let port = socket.local_addr().unwrap().port();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-        SockRef::from(&sender)
-            .set_multicast_if_v4(&Ipv4Addr::LOCALHOST)
-            .unwrap();
+        SockRef::from(&sender).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
         prepare_multicast(&sender);
         let loopback = addresses.iter().find(|told| told.loopback).unwrap().index;
-        assert!(
-            interfaces.joined.contains(&(loopback, false)),
-            "{interfaces:?}"
-        );
+        assert!(interfaces.joined.contains(&(loopback, false)), "{interfaces:?}");
         sender.send_to(b"here", (GROUP_V4, port)).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut bytes = [0; 16];
         let (length, _) = socket.recv_from(&mut bytes).unwrap();
         assert_eq!(&bytes[..length], b"here");
@@ -259,8 +239,8 @@ mod tests {
         assert!(!before.is_empty());
         interfaces.join(SockRef::from(&socket), &[]);
         assert!(interfaces.joined.is_empty());
-        // Had it not been left, the kernel would say that it is in use, and so would a second leaving
-        // succeed.
+        // Had it not been left, the kernel would say that it is in use, and so would a second
+        // leaving succeed.
         for &membership in &before {
             assert!(change_membership(&SockRef::from(&socket), membership, Change::Leave).is_err());
         }
@@ -281,14 +261,8 @@ mod tests {
     #[test]
     fn broadcasts_follow_from_the_prefix() {
         let address = Ipv4Addr::new(192, 0, 2, 70);
-        assert_eq!(
-            directed_broadcast(address, 24),
-            Ipv4Addr::new(192, 0, 2, 255)
-        );
-        assert_eq!(
-            directed_broadcast(address, 26),
-            Ipv4Addr::new(192, 0, 2, 127)
-        );
+        assert_eq!(directed_broadcast(address, 24), Ipv4Addr::new(192, 0, 2, 255));
+        assert_eq!(directed_broadcast(address, 26), Ipv4Addr::new(192, 0, 2, 127));
         assert_eq!(directed_broadcast(address, 32), address);
         assert_eq!(directed_broadcast(address, 0), Ipv4Addr::BROADCAST);
     }

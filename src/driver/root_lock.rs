@@ -1,7 +1,7 @@
 //! One peer for a root folder, and the newest wins.
 //!
-//! Two locks, both `flock`s on folders, so that there is no lock file that somebody could delete, and
-//! the kernel frees them however a process ends:
+//! Two locks, both `flock`s on folders, so that there is no lock file that somebody could delete,
+//! and the kernel frees them however a process ends:
 //!
 //! - *the house*: exclusive, on the root folder. Who holds it is the owner, for life.
 //! - *the door*: exclusive, on `share/`. A newcomer holds it while it waits for the house; that is
@@ -42,9 +42,9 @@ pub struct RootLock {
 }
 
 impl RootLock {
-    /// Becomes the owner of the folder `root`, in which `share/` should exist. An older peer there is
-    /// asked to end, and waited for; this call blocks that long, usually not at all. If it does not
-    /// end: one sentence.
+    /// Becomes the owner of the folder `root`, in which `share/` should exist. An older peer there
+    /// is asked to end, and waited for; this call blocks that long, usually not at all. If it does
+    /// not end: one sentence.
     pub fn take(root: &Path) -> Result<Self, String> {
         Self::take_within(root, DOOR_WAIT, HOUSE_WAIT)
     }
@@ -77,17 +77,15 @@ impl RootLock {
             }
             if !told {
                 told = true;
-                log::info!(
-                    "another peer runs in {}; taking over from it",
-                    root.display()
-                );
+                log::info!("another peer runs in {}; taking over from it", root.display());
             }
             // An interrupted wait is a short one.
             let _ = pause.poll(&mut no_events, Some(ATTEMPT_INTERVAL));
         }
     }
 
-    /// Whether a newer peer waits for this one to end. Does not block; to be called about once a second.
+    /// Whether a newer peer waits for this one to end. Does not block; to be called about once a
+    /// second.
     pub fn somebody_knocks(&self) -> bool {
         // Dropping the handle frees the door again.
         open_folder(&self.share)
@@ -139,19 +137,11 @@ enum Attempt {
 
 impl Newcomer {
     fn new(root: &Path) -> io::Result<Self> {
-        Ok(Self {
-            house: Some(open_folder(root)?),
-            share: root.join("share"),
-            door: None,
-        })
+        Ok(Self { house: Some(open_folder(root)?), share: root.join("share"), door: None })
     }
 
     fn attempt(&mut self) -> Attempt {
-        if !self
-            .door
-            .as_ref()
-            .is_some_and(|door| self.is_still_the_door(door))
-        {
+        if !self.door.as_ref().is_some_and(|door| self.is_still_the_door(door)) {
             self.door = None;
             // Without share/, or locks on it, there is nothing to knock on; the house decides.
             if let Ok(door) = open_folder(&self.share) {
@@ -184,10 +174,7 @@ impl Newcomer {
         };
         // The next newcomer may knock.
         self.door = None;
-        Some(RootLock {
-            share: self.share.clone(),
-            _house: held,
-        })
+        Some(RootLock { share: self.share.clone(), _house: held })
     }
 
     fn is_still_the_door(&self, door: &OwnedFd) -> bool {
@@ -284,10 +271,7 @@ mod tests {
     fn a_door_held_by_a_stranger_does_not_keep_a_free_house_empty() {
         let root = root();
         let stranger = open_folder(&root.path().join("share")).unwrap();
-        assert_eq!(
-            try_lock(&stranger, FlockOperation::NonBlockingLockExclusive),
-            Lock::Ours
-        );
+        assert_eq!(try_lock(&stranger, FlockOperation::NonBlockingLockExclusive), Lock::Ours);
         let short = Duration::from_millis(1);
         RootLock::take_within(root.path(), short, short).unwrap();
     }

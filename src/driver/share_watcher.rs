@@ -1,10 +1,10 @@
-//! Tells the core what stands in `share/`: every regular file that is to be offered, with its signature,
-//! once, and again when it differs. It reads no file and decides nothing.
+//! Tells the core what stands in `share/`: every regular file that is to be offered, with its
+//! signature, once, and again when it differs. It reads no file and decides nothing.
 //!
-//! What is there is only ever found out by looking (`fstatat`, never through a link). Looking is due for
-//! single entries that the kernel tells of ([`FolderEvents`]), and for whole folders that are new. A
-//! scan of everything, rarely, finds what the kernel did not tell; where it tells nothing, or not of
-//! every folder, scans are all there is and come more often.
+//! What is there is only ever found out by looking (`fstatat`, never through a link). Looking is
+//! due for single entries that the kernel tells of ([`FolderEvents`]), and for whole folders that
+//! are new. A scan of everything, rarely, finds what the kernel did not tell; where it tells
+//! nothing, or not of every folder, scans are all there is and come more often.
 
 mod known;
 mod looking;
@@ -102,7 +102,8 @@ impl ShareWatcher {
         }
     }
 
-    /// What to register with the loop for readability; none without folder events. It stays the same.
+    /// What to register with the loop for readability; none without folder events. It stays the
+    /// same.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.events.as_ref().map(FolderEvents::fd)
     }
@@ -115,8 +116,9 @@ impl ShareWatcher {
         }
     }
 
-    /// When [`step`](Self::step) has to be called. To call it earlier, at any turn of the loop, costs
-    /// next to nothing, and at most once a second a look whether `share/` is still the same folder.
+    /// When [`step`](Self::step) has to be called. To call it earlier, at any turn of the loop,
+    /// costs next to nothing, and at most once a second a look whether `share/` is still the same
+    /// folder.
     pub fn next_due(&self) -> Option<Instant> {
         if self.has_work() {
             return Some(Instant::ORIGIN);
@@ -131,8 +133,9 @@ impl ShareWatcher {
         [events, deferred, Some(scan)].into_iter().flatten().min()
     }
 
-    /// Does at most 1,000 entries' or 2 ms' worth of what is due, and appends `FileSeen` and `FileGone`.
-    /// Whether there is more to do at once. Reopens `share` where it was deleted or replaced.
+    /// Does at most 1,000 entries' or 2 ms' worth of what is due, and appends `FileSeen` and
+    /// `FileGone`. Whether there is more to do at once. Reopens `share` where it was deleted or
+    /// replaced.
     pub fn step(
         &mut self,
         now: Instant,
@@ -150,8 +153,7 @@ impl ShareWatcher {
             if *due > now {
                 break;
             }
-            self.due
-                .extend(self.deferred.pop_first().map(|(_, path)| path));
+            self.due.extend(self.deferred.pop_first().map(|(_, path)| path));
         }
         let mut step = Step::new(now, wall, share, inputs);
         let mut entries = 0;
@@ -181,7 +183,8 @@ impl ShareWatcher {
             || !self.to_list.is_empty()
     }
 
-    /// Does one piece of what is due. What is on its way out goes first: its names may be new again.
+    /// Does one piece of what is due. What is on its way out goes first: its names may be new
+    /// again.
     fn work(&mut self, step: &mut Step<'_>) {
         if self.known.is_leaving() {
             let events = &self.events;
@@ -221,9 +224,7 @@ impl ShareWatcher {
             return;
         }
         self.place_due = now + PLACE_INTERVAL;
-        let place = share
-            .reopen_if_replaced()
-            .and_then(|_| Ok(identity(&fstat(share.handle())?)));
+        let place = share.reopen_if_replaced().and_then(|_| Ok(identity(&fstat(share.handle())?)));
         match place {
             Ok(place) if self.place == place && self.known.folder("").is_some() => {}
             Ok(place) => {
@@ -289,11 +290,8 @@ impl ShareWatcher {
 
     fn end_scan(&mut self, now: Instant) {
         let cost = self.scan.take().unwrap_or_default();
-        let interval = if self.is_all_watched {
-            SCAN_INTERVAL
-        } else {
-            SCAN_INTERVAL_WITHOUT_EVENTS
-        };
+        let interval =
+            if self.is_all_watched { SCAN_INTERVAL } else { SCAN_INTERVAL_WITHOUT_EVENTS };
         self.scan_due = now + interval.max(cost.saturating_mul(SCAN_REST));
         self.is_settled = true;
         log::debug!(

@@ -1,5 +1,5 @@
-//! What the watcher has told of `share/`: folders with their files, and which of both are on their way
-//! out. Plain values; nothing here looks at a disk.
+//! What the watcher has told of `share/`: folders with their files, and which of both are on their
+//! way out. Plain values; nothing here looks at a disk.
 
 use std::collections::BTreeMap;
 
@@ -43,11 +43,7 @@ pub(super) struct Known {
 
 /// `name` in `folder`.
 pub(super) fn join(folder: &str, name: &str) -> Path {
-    if folder.is_empty() {
-        name.into()
-    } else {
-        format!("{folder}/{name}").into()
-    }
+    if folder.is_empty() { name.into() } else { format!("{folder}/{name}").into() }
 }
 
 /// A path's folder and its last component.
@@ -79,13 +75,7 @@ impl Known {
                 parent.folders.insert(name.into(), look);
             }
         }
-        self.folders.insert(
-            path.into(),
-            KnownFolder {
-                identity,
-                ..KnownFolder::default()
-            },
-        );
+        self.folders.insert(path.into(), KnownFolder { identity, ..KnownFolder::default() });
     }
 
     pub(super) fn file_mut(&mut self, folder: &str, name: &str) -> Option<&mut KnownFile> {
@@ -102,10 +92,8 @@ impl Known {
 
     /// Forgets a file. Whether it was known.
     pub(super) fn remove_file(&mut self, folder: &str, name: &str) -> bool {
-        let known = self
-            .folders
-            .get_mut(folder)
-            .is_some_and(|folder| folder.files.remove(name).is_some());
+        let known =
+            self.folders.get_mut(folder).is_some_and(|folder| folder.files.remove(name).is_some());
         self.file_count -= usize::from(known);
         known
     }
@@ -115,8 +103,8 @@ impl Known {
         self.watched.get(&watch).map(|path| &**path)
     }
 
-    /// Remembers that a folder is watched. Hands back another one that had this number: it was moved
-    /// here, and is not watched where it was.
+    /// Remembers that a folder is watched. Hands back another one that had this number: it was
+    /// moved here, and is not watched where it was.
     pub(super) fn set_watch(&mut self, path: &str, watch: WatchId) -> Option<Path> {
         if let Some(folder) = self.folders.get_mut(path) {
             folder.watch = Some(watch);
@@ -162,8 +150,8 @@ impl Known {
         !self.leaving.is_empty()
     }
 
-    /// Does away with at most `count` files of folders that were removed, telling each, and the watch of
-    /// each folder.
+    /// Does away with at most `count` files of folders that were removed, telling each, and the
+    /// watch of each folder.
     pub(super) fn leave(
         &mut self,
         count: usize,
@@ -184,10 +172,7 @@ impl Known {
             self.leaving.push((path, folder));
             return;
         }
-        if let Some(watch) = folder
-            .watch
-            .and_then(|watch| self.forget_watch(&path, watch))
-        {
+        if let Some(watch) = folder.watch.and_then(|watch| self.forget_watch(&path, watch)) {
             unwatch(watch);
         }
         for name in folder.folders.keys() {
@@ -235,10 +220,7 @@ mod tests {
         while known.is_leaving() {
             known.leave(1, |path| gone.push(path), |_| ());
         }
-        assert_eq!(
-            gone.iter().map(|path| &**path).collect::<Vec<_>>(),
-            ["a/f", "a/b/f"]
-        );
+        assert_eq!(gone.iter().map(|path| &**path).collect::<Vec<_>>(), ["a/f", "a/b/f"]);
         assert_eq!((known.file_count(), known.folder_count()), (3, 3));
         let root: Vec<_> = known.folder("").unwrap().folders.keys().collect();
         assert_eq!(root, [&Box::from("a-b"), &Box::from("ab")]);

@@ -46,13 +46,7 @@ impl ShareWatcher {
         match entries {
             Ok(entries) => {
                 let (look, sweep) = (self.look, None);
-                self.listing = Some(Listing {
-                    path,
-                    is_deep,
-                    look,
-                    entries,
-                    sweep,
-                });
+                self.listing = Some(Listing { path, is_deep, look, entries, sweep });
             }
             Err(error) if is_absent(error) => {
                 if error == Errno::ACCESS {
@@ -90,10 +84,8 @@ impl ShareWatcher {
                 continue;
             };
             let told = entry.file_type();
-            if matches!(
-                told,
-                FileType::RegularFile | FileType::Directory | FileType::Unknown
-            ) && name != "."
+            if matches!(told, FileType::RegularFile | FileType::Directory | FileType::Unknown)
+                && name != "."
                 && name != ".."
             {
                 let stat = listing
@@ -106,8 +98,8 @@ impl ShareWatcher {
         self.listing = Some(listing);
     }
 
-    /// Looks for what is known in a folder and was not seen by its listing: it is gone, or came and went
-    /// meanwhile, or the listing missed it.
+    /// Looks for what is known in a folder and was not seen by its listing: it is gone, or came and
+    /// went meanwhile, or the listing missed it.
     fn sweep(&mut self, mut listing: Listing) {
         let Some(folder) = self.known.folder(&listing.path) else {
             return;
@@ -141,11 +133,7 @@ impl ShareWatcher {
         let Some(events) = &self.events else {
             return;
         };
-        if self
-            .known
-            .folder(path)
-            .is_none_or(|folder| folder.watch.is_some())
-        {
+        if self.known.folder(path).is_none_or(|folder| folder.watch.is_some()) {
             return;
         }
         match events.watch(&share.path().join(path), path.is_empty()) {
@@ -202,10 +190,8 @@ impl ShareWatcher {
             }
         };
         let kind = stat.map(|stat| FileType::from_raw_mode(stat.st_mode));
-        let is_known_folder = self
-            .known
-            .folder(folder)
-            .is_some_and(|folder| folder.folders.contains_key(name));
+        let is_known_folder =
+            self.known.folder(folder).is_some_and(|folder| folder.folders.contains_key(name));
         if is_known_folder && kind != Some(FileType::Directory) {
             let path = join(folder, name);
             self.known.remove_folder(&path);
@@ -257,12 +243,7 @@ impl ShareWatcher {
             return self.complain("too many files in share/, not offered", &offered);
         }
         let told_at = step.now;
-        let file = KnownFile {
-            signature,
-            told_at,
-            is_deferred: false,
-            look,
-        };
+        let file = KnownFile { signature, told_at, is_deferred: false, look };
         self.known.add_file(folder, name, file);
         step.seen(offered, signature);
     }

@@ -30,13 +30,7 @@ impl<'a> Step<'a> {
         share: &'a ShareFolder,
         inputs: &'a mut VecDeque<Input<'static>>,
     ) -> Self {
-        Self {
-            now,
-            wall,
-            share,
-            inputs,
-            opened: None,
-        }
+        Self { now, wall, share, inputs, opened: None }
     }
 
     pub(super) fn open(&self, path: &str) -> rustix::io::Result<OwnedFd> {
@@ -49,17 +43,10 @@ impl<'a> Step<'a> {
     }
 
     pub(super) fn open_cached(&mut self, path: &str) -> rustix::io::Result<BorrowedFd<'_>> {
-        if self
-            .opened
-            .as_ref()
-            .is_none_or(|(opened, _)| &**opened != path)
-        {
+        if self.opened.as_ref().is_none_or(|(opened, _)| &**opened != path) {
             self.opened = Some((path.into(), self.open(path)?));
         }
-        self.opened
-            .as_ref()
-            .map(|(_, folder)| folder.as_fd())
-            .ok_or(Errno::NOENT)
+        self.opened.as_ref().map(|(_, folder)| folder.as_fd()).ok_or(Errno::NOENT)
     }
 
     pub(super) fn seen(&mut self, name: ShareName, signature: FileSignature) {
@@ -69,11 +56,7 @@ impl<'a> Step<'a> {
             .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(since)))
             .and_then(|changed| self.wall.duration_since(changed).ok())
             .unwrap_or_default();
-        self.inputs.push_back(Input::FileSeen {
-            name,
-            signature,
-            unchanged_for,
-        });
+        self.inputs.push_back(Input::FileSeen { name, signature, unchanged_for });
     }
 
     pub(super) fn gone(&mut self, path: &str) {
@@ -86,10 +69,7 @@ impl<'a> Step<'a> {
 
 /// Whether this error means that there is nothing for us, rather than that something went wrong.
 pub(super) fn is_absent(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::NAMETOOLONG
-    )
+    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::NAMETOOLONG)
 }
 
 pub(super) fn identity(stat: &Stat) -> (u64, u64) {
@@ -97,12 +77,9 @@ pub(super) fn identity(stat: &Stat) -> (u64, u64) {
     (signature.device, signature.inode)
 }
 
-/// The same as [`share_folder::signature`](crate::driver::share_folder::signature), of a file that is
-/// not open.
-#[allow(
-    clippy::unnecessary_cast,
-    reason = "the widths differ between architectures"
-)]
+/// The same as [`share_folder::signature`](crate::driver::share_folder::signature), of a file that
+/// is not open.
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
 pub(super) fn signature(stat: &Stat) -> FileSignature {
     let nanoseconds =
         |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);

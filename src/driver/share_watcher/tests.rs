@@ -28,13 +28,7 @@ impl Watched {
         let root = tempfile::tempdir().unwrap();
         let share = ShareFolder::open_or_make(&root.path().join("share")).unwrap();
         let now = Instant::from_micros(1_000_000);
-        Self {
-            root,
-            share,
-            watcher,
-            now,
-            inputs: VecDeque::new(),
-        }
+        Self { root, share, watcher, now, inputs: VecDeque::new() }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -51,15 +45,8 @@ impl Watched {
     fn step(&mut self) -> usize {
         for steps in 1..10_000 {
             let inputs = &mut self.inputs;
-            if !self
-                .watcher
-                .step(self.now, wall_now(), &mut self.share, inputs)
-            {
-                assert!(
-                    self.watcher.next_due().unwrap() > self.now,
-                    "{:?}",
-                    self.watcher
-                );
+            if !self.watcher.step(self.now, wall_now(), &mut self.share, inputs) {
+                assert!(self.watcher.next_due().unwrap() > self.now, "{:?}", self.watcher);
                 return steps;
             }
         }
@@ -68,11 +55,7 @@ impl Watched {
 
     /// What was told: `+name size` and `-name`.
     fn told(&mut self) -> Vec<String> {
-        let mut told: Vec<_> = self
-            .inputs
-            .drain(..)
-            .map(|input| describe(&input))
-            .collect();
+        let mut told: Vec<_> = self.inputs.drain(..).map(|input| describe(&input)).collect();
         told.sort();
         told
     }
@@ -92,9 +75,7 @@ impl Watched {
 
 fn describe(input: &Input<'_>) -> String {
     match input {
-        Input::FileSeen {
-            name, signature, ..
-        } => format!("+{name} {}", signature.size),
+        Input::FileSeen { name, signature, .. } => format!("+{name} {}", signature.size),
         Input::FileGone { name } => format!("-{name}"),
         other => panic!("{other:?}"),
     }
@@ -103,16 +84,8 @@ fn describe(input: &Input<'_>) -> String {
 #[test]
 fn the_first_scan_tells_regular_files_with_good_names_and_nothing_else() {
     let mut watched = Watched::new();
-    for name in [
-        "a",
-        "deep/er/b",
-        "deep/c.PART",
-        "d~",
-        ".hidden",
-        ".git/e",
-        "deep/x\\y",
-        "f.tmp/g",
-    ] {
+    for name in ["a", "deep/er/b", "deep/c.PART", "d~", ".hidden", ".git/e", "deep/x\\y", "f.tmp/g"]
+    {
         watched.write(name, "12345");
     }
     fs::create_dir(watched.path("empty")).unwrap();
@@ -127,10 +100,7 @@ fn the_first_scan_tells_regular_files_with_good_names_and_nothing_else() {
     assert_eq!(watched.told(), ["+a 5", "+deep/er/b 5", "+f.tmp/g 5"]);
     assert!(watched.watcher.is_settled());
     let idle = watched.watcher.next_due().unwrap().since(watched.now);
-    assert!(
-        idle >= SCAN_INTERVAL,
-        "no wake-ups when nothing happens: {idle:?}"
-    );
+    assert!(idle >= SCAN_INTERVAL, "no wake-ups when nothing happens: {idle:?}");
     assert!(watched.pass(SCAN_INTERVAL * 2).is_empty());
 }
 
@@ -140,42 +110,22 @@ fn the_signature_is_the_one_of_the_open_file_and_the_age_that_of_its_last_change
     watched.write("a", "1");
     let opened = fs::File::open(watched.path("a")).unwrap();
     let wall = wall_now() + Duration::from_secs(100);
-    watched
-        .watcher
-        .step(watched.now, wall, &mut watched.share, &mut watched.inputs);
-    let Some(Input::FileSeen {
-        signature,
-        unchanged_for,
-        ..
-    }) = watched.inputs.pop_front()
-    else {
+    watched.watcher.step(watched.now, wall, &mut watched.share, &mut watched.inputs);
+    let Some(Input::FileSeen { signature, unchanged_for, .. }) = watched.inputs.pop_front() else {
         panic!("nothing told");
     };
     let expected = crate::driver::share_folder::signature(&opened).unwrap();
     assert_eq!(signature, expected);
-    assert!(
-        (99..=101).contains(&unchanged_for.as_secs()),
-        "{unchanged_for:?}"
-    );
+    assert!((99..=101).contains(&unchanged_for.as_secs()), "{unchanged_for:?}");
 
     // A change after now, as clocks that were set back have it.
     let inputs = &mut VecDeque::new();
     let mut step = Step::new(watched.now, SystemTime::UNIX_EPOCH, &watched.share, inputs);
     step.seen(crate::content::ShareName::parse("a").unwrap(), signature);
-    let before = FileSignature {
-        modified_ns: -1,
-        changed_ns: i64::MIN,
-        ..signature
-    };
+    let before = FileSignature { modified_ns: -1, changed_ns: i64::MIN, ..signature };
     step.seen(crate::content::ShareName::parse("b").unwrap(), before);
     for input in inputs {
-        assert!(matches!(
-            input,
-            Input::FileSeen {
-                unchanged_for: Duration::ZERO,
-                ..
-            }
-        ));
+        assert!(matches!(input, Input::FileSeen { unchanged_for: Duration::ZERO, .. }));
     }
 }
 
@@ -197,18 +147,12 @@ fn events_lead_to_what_came_changed_moved_and_went() {
     assert_eq!(watched.after_events(), ["+new/b 2", "-a", "-b"]);
 
     fs::rename(watched.path("new"), watched.path("old")).unwrap();
-    assert_eq!(
-        watched.after_events(),
-        ["+old/b 2", "+old/folder/c 4", "-new/b", "-new/folder/c"]
-    );
+    assert_eq!(watched.after_events(), ["+old/b 2", "+old/folder/c 4", "-new/b", "-new/folder/c"]);
     // The folders' watches have moved along.
     watched.write("old/folder/d", "");
     assert_eq!(watched.after_events(), ["+old/folder/d 0"]);
     fs::remove_dir_all(watched.path("old")).unwrap();
-    assert_eq!(
-        watched.after_events(),
-        ["-old/b", "-old/folder/c", "-old/folder/d"]
-    );
+    assert_eq!(watched.after_events(), ["-old/b", "-old/folder/c", "-old/folder/d"]);
 }
 
 #[test]
@@ -253,10 +197,7 @@ fn a_file_that_changes_all_the_time_is_told_five_times_a_second() {
     assert_eq!(watched.after_events(), ["+a 7"]);
     watched.write("a", "the very end");
     assert!(watched.after_events().is_empty());
-    assert_eq!(
-        watched.watcher.next_due(),
-        Some(watched.now + TELLING - GATHERED)
-    );
+    assert_eq!(watched.watcher.next_due(), Some(watched.now + TELLING - GATHERED));
     assert_eq!(watched.pass(TELLING), ["+a 12"]);
 }
 
@@ -275,10 +216,7 @@ fn share_deleted_or_replaced_is_survived() {
     watched.write("a/f", "22");
     assert_eq!(watched.after_events(), ["+a/f 2"]);
 
-    let (share, other) = (
-        watched.root.path().join("share"),
-        watched.root.path().join("other"),
-    );
+    let (share, other) = (watched.root.path().join("share"), watched.root.path().join("other"));
     fs::create_dir_all(other.join("a")).unwrap();
     fs::write(other.join("a/g"), "333").unwrap();
     fs::rename(&share, watched.root.path().join("old")).unwrap();
@@ -320,10 +258,7 @@ fn without_events_scans_find_everything() {
     watched.write("b", "22");
     watched.write("c/d/e", "");
     let due = watched.watcher.next_due().unwrap().since(watched.now);
-    assert!(
-        due >= SCAN_INTERVAL_WITHOUT_EVENTS && due < SCAN_INTERVAL,
-        "{due:?}"
-    );
+    assert!(due >= SCAN_INTERVAL_WITHOUT_EVENTS && due < SCAN_INTERVAL, "{due:?}");
     assert_eq!(watched.pass(due), ["+b 2", "+c/d/e 0", "-a/f"]);
 }
 
@@ -356,12 +291,7 @@ fn files_that_come_and_go_while_a_folder_is_listed_are_told_right() {
         watched.write(&format!("{number:04}"), "");
     }
     // In the middle of the listing.
-    assert!(watched.watcher.step(
-        watched.now,
-        wall_now(),
-        &mut watched.share,
-        &mut watched.inputs
-    ));
+    assert!(watched.watcher.step(watched.now, wall_now(), &mut watched.share, &mut watched.inputs));
     for number in 0..3_000 {
         if number % 2 == 0 {
             fs::remove_file(watched.path(&format!("{number:04}"))).unwrap();
@@ -380,20 +310,13 @@ fn files_that_come_and_go_while_a_folder_is_listed_are_told_right() {
         }
     }
     let on_disk = names_in(&watched.path(""));
-    assert_eq!(
-        there
-            .iter()
-            .map(|name| name.to_string())
-            .collect::<Vec<_>>(),
-        on_disk
-    );
+    assert_eq!(there.iter().map(|name| name.to_string()).collect::<Vec<_>>(), on_disk);
 }
 
 fn names_in(folder: &DiskPath) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

@@ -1,0 +1,168 @@
+//! Writing `.sprat/hashes` anew without what is stale, and removing chains that nobody uses: a
+//! piece at a time. What is stored meanwhile waits and is appended afterwards.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::ops::Bound;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{CWD, Dir, OFlags};
+
+use super::{ABSENCE_MAX, HashCache, STALE_MIN, lines};
+use crate::content::{ContentId, ShareName};
+use crate::driver::chunk_store::names;
+use crate::driver::clock::{Slice, wall_now};
+use crate::driver::share_folder::entry;
+use crate::node::Instant;
+
+/// How many entries are written between two looks at the clock.
+const ENTRIES_A_PIECE: usize = 64;
+/// Files in the folder of chains that nobody knows are removed when they are as old as this:
+/// another process may be about to use them.
+const UNKNOWN_AGE: Duration = Duration::from_secs(3_600);
+
+/// How far it is.
+#[derive(Debug)]
+pub(super) enum Rewriting {
+    /// The lines up to and with this name's are in the new file.
+    Lines { new: File, after: Option<ShareName>, count: usize },
+    /// The new file is in place; now what is in the folder of chains is looked through.
+    Chains { entries: Dir },
+}
+
+impl HashCache {
+    /// Drops entries that are of no use any more. If most of the file is stale then, begins.
+    pub(super) fn begin_rewriting_if_worth_it(&mut self, now: Instant) {
+        let is_stale =
+            |absent: &Option<Instant>| absent.is_some_and(|since| now.since(since) >= ABSENCE_MAX);
+        let stale = self.entries.values().filter(|entry| is_stale(&entry.absent_since)).count();
+        let lines = self.line_count.max(self.entries.len());
+        let live = self.entries.len() - stale;
+        if lines - live <= live.max(STALE_MIN) {
+            return;
+        }
+        self.entries.retain(|_, entry| !is_stale(&entry.absent_since));
+        let used: std::collections::BTreeSet<_> =
+            self.entries.values().map(|entry| entry.content).collect();
+        self.chains.retain(|content| used.contains(&content));
+        match self.create_new() {
+            Ok(new) => self.rewriting = Some(Rewriting::Lines { new, after: None, count: 0 }),
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    /// Goes on until the slice is over. Whether there is more to do.
+    pub(super) fn go_on_rewriting(
+        &mut self,
+        now: Instant,
+        rewriting: Rewriting,
+        slice: &Slice,
+    ) -> bool {
+        let next = match rewriting {
+            Rewriting::Lines { new, after, count } => self.write_lines(new, after, count, slice),
+            Rewriting::Chains { entries } => Ok(self.remove_unused(entries, slice)),
+        };
+        match next {
+            Ok(next) => self.rewriting = next,
+            Err(error) => {
+                self.complain(&error);
+                let _ = std::fs::remove_file(self.new_file());
+                self.tidying_due = now + super::TIDYING_INTERVAL;
+            }
+        }
+        self.rewriting.is_some() || self.has_unwritten()
+    }
+
+    fn new_file(&self) -> std::path::PathBuf {
+        self.folder.join("hashes.new")
+    }
+
+    fn create_new(&self) -> io::Result<File> {
+        std::fs::create_dir_all(&self.folder)?;
+        match std::fs::remove_file(self.new_file()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        entry::open_file(CWD, self.new_file(), create)
+    }
+
+    fn write_lines(
+        &mut self,
+        mut new: File,
+        mut after: Option<ShareName>,
+        mut count: usize,
+        slice: &Slice,
+    ) -> io::Result<Option<Rewriting>> {
+        let mut text = String::new();
+        while !slice.is_over() {
+            let bound = match &after {
+                Some(after) => Bound::Excluded(after),
+                None => Bound::Unbounded,
+            };
+            let mut last = None;
+            let piece = self.entries.range((bound, Bound::Unbounded)).take(ENTRIES_A_PIECE);
+            for (name, entry) in piece {
+                if entry.is_trusted {
+                    lines::push(&mut text, name, &entry.signature, entry.content, entry.chain);
+                    count += 1;
+                }
+                last = Some(name.clone());
+            }
+            if last.is_none() {
+                new.write_all(text.as_bytes())?;
+                return self.put_in_place(count);
+            }
+            after = last;
+        }
+        new.write_all(text.as_bytes())?;
+        Ok(Some(Rewriting::Lines { new, after, count }))
+    }
+
+    fn put_in_place(&mut self, count: usize) -> io::Result<Option<Rewriting>> {
+        std::fs::rename(self.new_file(), self.file())?;
+        log::debug!("{} has {count} lines now", self.file().display());
+        self.line_count = count;
+        let folder = entry::open_folder(CWD, self.chains.folder());
+        let entries = folder.and_then(|folder| Ok(Dir::read_from(folder)?));
+        Ok(entries.ok().map(|entries| Rewriting::Chains { entries }))
+    }
+
+    fn remove_unused(&self, mut entries: Dir, slice: &Slice) -> Option<Rewriting> {
+        while !slice.is_over() {
+            let item = entries.read()?.ok()?;
+            let Ok(name) = item.file_name().to_str() else {
+                continue;
+            };
+            if !self.is_of_use(name) && is_old(entries.fd().ok()?, name) {
+                log::debug!("removing the chain {name}, which nothing needs");
+                let _ = entry::remove(entries.fd().ok()?, name);
+            }
+        }
+        Some(Rewriting::Chains { entries })
+    }
+
+    /// Whether a file in the folder of chains is of use, or none of ours.
+    fn is_of_use(&self, file_name: &str) -> bool {
+        let (digits, kind) = file_name.split_once('.').unwrap_or((file_name, ""));
+        let Ok(content) = digits.parse::<ContentId>() else {
+            return true;
+        };
+        match kind {
+            "" => self.chains.is_known(content),
+            "partial" => {
+                let root = self.folder.parent().unwrap_or(&self.folder);
+                root.join("chunks").join(names::attrs(content)).exists()
+            }
+            "new" | "partial-new" => false,
+            _ => true,
+        }
+    }
+}
+
+fn is_old(folder: std::os::fd::BorrowedFd<'_>, name: &str) -> bool {
+    let age = |changed: SystemTime| wall_now().duration_since(changed).ok();
+    entry::metadata(folder, name)
+        .and_then(|metadata| metadata.modified())
+        .is_ok_and(|changed| age(changed).is_some_and(|age| age >= UNKNOWN_AGE))
+}
