@@ -1,1 +1,385 @@
-//! The mio loop.
+//! The mio loop. One turn: wait, read the clock, take what the socket has, hand the core its answers and
+//! its time, do a slice of slow work, wait again. No turn is to take longer than some milliseconds.
+//!
+//! The drive contract is kept in one place, [`EventLoop::feed`]: one input, every output until there is
+//! none, only then the next input.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use super::clock::{Clock, Slice};
+use super::executor::Executor;
+use super::interfaces::Interfaces;
+use super::receive_batch::ReceiveBatch;
+use super::signals::EndSignals;
+use crate::node::input::Command;
+use crate::node::{Input, Instant, Node};
+
+const SOCKET: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const SHARE: Token = Token(2);
+const CHUNKS: Token = Token(3);
+
+/// What a turn spends on datagrams before it looks at anything else.
+const RECEIVE_SLICE: Duration = Duration::from_millis(2);
+/// What a turn spends on the inbox, each of the two times.
+const INBOX_SLICE: Duration = Duration::from_millis(1);
+/// What a turn spends on slow work.
+const WORK_SLICE: Duration = Duration::from_millis(2);
+/// A turn that has taken so long leaves slow work to the next one,
+const WORK_WAITS_AFTER: Duration = Duration::from_millis(3);
+/// but not more often in a row than this.
+const WORK_WAITS_MAX: u32 = 4;
+
+/// How often the loop looks after itself.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Every how many times of these the interfaces are looked at.
+const INTERFACES_EVERY: u32 = 3;
+/// How long the core may take to leave the network.
+const STOP_WITHIN: Duration = Duration::from_millis(500);
+
+/// What the loop did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TurnStatistics {
+    /// How many turns there were.
+    pub turns: u64,
+    /// The longest one, waiting not counted.
+    pub longest: Duration,
+}
+
+/// The loop of one run.
+pub struct EventLoop {
+    /// The core.
+    pub node: Node,
+    /// What carries out.
+    pub executor: Executor,
+    /// The signal that ended the run, if one did.
+    pub ended_by: Option<i32>,
+    clock: Clock,
+    /// When the current step began: the core's time.
+    now: Instant,
+    poll: Poll,
+    events: Events,
+    batch: ReceiveBatch,
+    signals: EndSignals,
+    interfaces: Interfaces,
+    /// Readiness is edge-triggered: the socket has to be read until nothing comes.
+    readable: bool,
+    work_waited: u32,
+    housekeeping_due: Instant,
+    housekeepings: u32,
+    stop_by: Option<Instant>,
+    statistics: TurnStatistics,
+}
+
+/// What a look at the loop from outside, once a turn, says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Go on.
+    On,
+    /// Go on; a second has gone by.
+    Housekeeping,
+    /// It is over.
+    Over,
+}
+
+impl EventLoop {
+    /// A loop whose signals are caught from now on.
+    ///
+    /// # Errors
+    /// The kernel has no room for the loop's handles.
+    pub fn new(clock: Clock, node: Node, mut executor: Executor, poll: Poll) -> io::Result<Self> {
+        let registry = poll.registry();
+        executor.socket.register(registry, SOCKET)?;
+        let signals = EndSignals::catch(registry, SIGNALS)?;
+        if let Some(peer) = &executor.peer {
+            let watched = [(peer.watcher.fd(), SHARE), (peer.partials.fd(), CHUNKS)];
+            for (fd, token) in watched {
+                if let Some(fd) = fd {
+                    let fd: BorrowedFd<'_> = fd;
+                    registry.register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)?;
+                }
+            }
+        }
+        let now = clock.now();
+        Ok(Self {
+            node,
+            executor,
+            ended_by: None,
+            clock,
+            now,
+            poll,
+            events: Events::with_capacity(16),
+            batch: ReceiveBatch::new(),
+            signals,
+            interfaces: Interfaces::new(),
+            readable: true,
+            work_waited: 0,
+            housekeeping_due: now + HOUSEKEEPING,
+            housekeepings: 0,
+            stop_by: None,
+            statistics: TurnStatistics::default(),
+        })
+    }
+
+    /// Tells the core what it has to know first, with `command` before all that could make it speak
+    /// to the network.
+    pub fn begin(&mut self, command: Option<Command>) {
+        let bytes = self.executor.socket.receive_buffer();
+        self.feed_now(Input::SocketBuffer { bytes });
+        if let Some(command) = command {
+            self.command(command);
+        }
+        self.look_at_interfaces();
+    }
+
+    /// Hands in a command.
+    pub fn command(&mut self, command: Command) {
+        self.feed_now(Input::Command(command));
+    }
+
+    /// Asks the core to leave the network and stop; the loop is over when it has, or soon anyway.
+    pub fn stop(&mut self) {
+        if self.stop_by.is_none() {
+            self.stop_by = Some(self.clock.now() + STOP_WITHIN);
+            self.command(Command::Stop);
+        }
+    }
+
+    /// The time of the current step.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What the loop did so far.
+    pub fn statistics(&self) -> TurnStatistics {
+        self.statistics
+    }
+
+    /// One turn. An error of the poll itself is all that it fails with.
+    pub fn turn(&mut self) -> io::Result<Turn> {
+        self.executor
+            .socket
+            .renew_interest(self.poll.registry(), SOCKET)?;
+        let timeout = self.timeout();
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        let turn = Slice::of(WORK_WAITS_AFTER);
+        self.now = self.clock.now();
+        self.take_events();
+        self.receive();
+        self.answer();
+        self.let_time_pass();
+        if !turn.is_over() || self.work_waited >= WORK_WAITS_MAX {
+            self.work_waited = 0;
+            self.now = self.clock.now();
+            self.executor.work(self.now, &Slice::of(WORK_SLICE));
+            self.answer();
+        } else {
+            self.work_waited += 1;
+        }
+        let housekeeping = self.keep_house();
+        self.statistics.turns += 1;
+        self.statistics.longest = self.statistics.longest.max(turn.elapsed());
+        let stop_is_over = self.stop_by.is_some_and(|by| by <= self.now);
+        Ok(match () {
+            () if self.executor.stopped || stop_is_over => Turn::Over,
+            () if housekeeping => Turn::Housekeeping,
+            () => Turn::On,
+        })
+    }
+
+    /// Hands one input in, which is no datagram, and carries out all that the core asks for.
+    fn feed(&mut self, input: Input<'_>) {
+        feed(&mut self.node, &mut self.executor, self.now, input, None);
+    }
+
+    fn feed_now(&mut self, input: Input<'_>) {
+        self.now = self.clock.now();
+        self.feed(input);
+    }
+
+    /// How long to wait: not at all while there is something to do.
+    fn timeout(&self) -> Option<Duration> {
+        let executor = &self.executor;
+        if self.readable
+            || executor.stopped
+            || !executor.inbox.is_empty()
+            || executor.buffers.has_claims()
+            || executor.has_more_work()
+        {
+            return Some(Duration::ZERO);
+        }
+        let core = self.node.poll_timeout().map(|deadline| deadline.at);
+        [
+            core,
+            executor.next_work(),
+            Some(self.housekeeping_due),
+            self.stop_by,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|due| due.since(self.clock.now()))
+    }
+
+    fn take_events(&mut self) {
+        let mut writable = false;
+        let mut signalled = false;
+        for event in &self.events {
+            match event.token() {
+                SOCKET => {
+                    self.readable |= event.is_readable() || event.is_error();
+                    writable |= event.is_writable();
+                }
+                SIGNALS => signalled = true,
+                token => {
+                    if let Some(peer) = &mut self.executor.peer {
+                        match token {
+                            SHARE => peer.watcher.on_readable(self.now),
+                            _ => peer.partials.on_readable(self.now),
+                        }
+                    }
+                }
+            }
+        }
+        if signalled {
+            self.take_signals();
+        }
+        if writable && self.executor.socket.flush() {
+            self.feed(Input::Writable);
+        }
+    }
+
+    /// The first signal asks to stop, the second does not wait for that.
+    fn take_signals(&mut self) {
+        for signal in self.signals.pending() {
+            if self.ended_by.is_some() {
+                super::signals::end_as_if_by(signal);
+            }
+            log::info!("stopping, by signal {signal}");
+            self.ended_by = Some(signal);
+            self.stop();
+        }
+    }
+
+    /// Takes datagrams until there are none or the slice is over.
+    fn receive(&mut self) {
+        let slice = Slice::of(RECEIVE_SLICE);
+        while self.readable {
+            self.readable = self.executor.socket.receive(&mut self.batch);
+            if self.readable {
+                self.now = self.clock.now();
+                for (from, bytes) in self.batch.datagrams() {
+                    let input = Input::Datagram { from, bytes };
+                    feed(
+                        &mut self.node,
+                        &mut self.executor,
+                        self.now,
+                        input,
+                        Some(bytes),
+                    );
+                }
+            }
+            if self.executor.buffers.has_many_claims() {
+                self.prove();
+            }
+            if slice.is_over() {
+                break;
+            }
+        }
+    }
+
+    fn prove(&mut self) {
+        let Executor { buffers, inbox, .. } = &mut self.executor;
+        buffers.prove(&Slice::of(INBOX_SLICE), inbox);
+    }
+
+    /// Hands in what came of the core's wishes, and what comes of that in turn.
+    fn answer(&mut self) {
+        let slice = Slice::of(INBOX_SLICE);
+        self.now = self.clock.now();
+        loop {
+            if self.executor.buffers.has_claims() {
+                self.prove();
+            }
+            let Some(input) = self.executor.inbox.pop_front() else {
+                break;
+            };
+            self.feed(input);
+            if slice.is_over() {
+                break;
+            }
+        }
+    }
+
+    /// Lets the core's deadlines pass that are due.
+    fn let_time_pass(&mut self) {
+        self.now = self.clock.now();
+        let Some(deadline) = self
+            .node
+            .poll_timeout()
+            .filter(|deadline| deadline.at <= self.now)
+        else {
+            return;
+        };
+        log::trace!("{}: woke for {}", self.now, deadline.reason);
+        self.node.handle_timeout(self.now);
+        drain(&mut self.node, &mut self.executor, self.now, None);
+        let next = self.node.poll_timeout();
+        debug_assert!(
+            next.is_none_or(|next| next.at > self.now),
+            "after {}, {next:?} is due at once",
+            deadline.reason
+        );
+    }
+
+    /// Whether it was time.
+    fn keep_house(&mut self) -> bool {
+        if self.now < self.housekeeping_due {
+            return false;
+        }
+        self.housekeeping_due = self.now + HOUSEKEEPING;
+        self.housekeepings += 1;
+        self.executor.tidy(self.now);
+        if self.housekeepings % INTERFACES_EVERY == 0 {
+            self.look_at_interfaces();
+        }
+        true
+    }
+
+    fn look_at_interfaces(&mut self) {
+        if let Some(addresses) = self.interfaces.refresh(&self.executor.socket) {
+            let own = addresses.iter().map(|own| own.address).collect();
+            self.executor.socket.set_own_addresses(own);
+            self.feed_now(Input::Interfaces { addresses });
+        }
+    }
+}
+
+/// The drive contract.
+fn feed(
+    node: &mut Node,
+    executor: &mut Executor,
+    now: Instant,
+    input: Input<'_>,
+    in_hand: Option<&[u8]>,
+) {
+    node.handle_input(now, input);
+    drain(node, executor, now, in_hand);
+    if cfg!(debug_assertions) {
+        node.check_invariants();
+    }
+}
+
+fn drain(node: &mut Node, executor: &mut Executor, now: Instant, in_hand: Option<&[u8]>) {
+    while let Some(output) = node.poll_output() {
+        executor.execute(now, output, in_hand);
+    }
+}

@@ -18,6 +18,7 @@ pub mod progress;
 pub mod publish;
 pub mod receive_batch;
 pub mod root_lock;
+pub mod run;
 pub mod serving;
 pub mod share_folder;
 pub mod share_search;

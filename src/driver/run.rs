@@ -1,0 +1,252 @@
+//! A whole run: `peer` until somebody ends it, `fetch` until the file is there.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::process::ExitCode;
+
+use mio::Poll;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::chunk_store::ChunkStore;
+use super::clock::{self, Clock};
+use super::directory_file::DirectoryFile;
+use super::event_loop::{EventLoop, Turn};
+use super::executor::{Executor, PeerWork};
+use super::interfaces::prepare_multicast;
+use super::lines::complain;
+use super::progress::Progress;
+use super::root_lock::RootLock;
+use super::share_folder::ShareFolder;
+use super::signals::end_as_if_by;
+use super::udp_socket::{BindAddress, UdpSocket};
+use crate::config::{Config, DEFAULT_PORT, FetchConfig, PeerHost, SWEEP, Verbosity};
+use crate::node::input::{Command, FetchRequest};
+use crate::node::output::FetchEnding;
+use crate::node::{FetchId, Node, NodeConfig};
+
+/// Exit codes of the contract.
+const FAILED: u8 = 1;
+const WRONG_ARGUMENTS: u8 = 2;
+const NOT_NOW: u8 = 75;
+
+/// Why a run cannot begin or go on: one sentence.
+type Sentence = String;
+
+/// Runs a peer until it is stopped. Where a signal stops it, this does not return.
+pub fn run_peer(config: &Config) -> ExitCode {
+    finish(peer(config))
+}
+
+/// Runs a fetch until it ends. Where a signal stops it, this does not return.
+pub fn run_fetch(config: &Config, fetch: FetchConfig) -> ExitCode {
+    finish(fetch_one(config, fetch))
+}
+
+/// How a run ended.
+enum End {
+    Code(u8),
+    BySignal(i32),
+}
+
+fn finish(result: Result<End, Sentence>) -> ExitCode {
+    match result {
+        Ok(End::Code(code)) => ExitCode::from(code),
+        Ok(End::BySignal(signal)) => {
+            end_as_if_by(signal);
+            ExitCode::from(FAILED)
+        }
+        Err(sentence) => {
+            complain(&sentence);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn peer(config: &Config) -> Result<End, Sentence> {
+    let clock = Clock::start();
+    make_folder(&config.root)?;
+    let lock = RootLock::take(&config.root)?;
+    let directory = DirectoryFile::create(&config.root, clock::wall_now())?;
+    make_folder(&config.root.join("chunks"))?;
+    let share = open_share(&config.root)?;
+    let socket = open_socket(config, config.port)?;
+    log::info!("peer in {} on {}", config.root.display(), socket.local_address());
+    let node = Node::new(node_config(config, true, &socket)?, clock.now());
+    let work = PeerWork::new(&config.root, directory);
+    let executor = Executor::new(&config.root, share, socket, Some(work));
+    let mut run = open_loop(clock, node, executor)?;
+    run.begin(None);
+    loop {
+        match run.turn().map_err(loop_failed)? {
+            Turn::On => {}
+            Turn::Housekeeping => {
+                if lock.somebody_knocks() {
+                    log::info!("stopping, for a newer peer in this folder");
+                    run.stop();
+                }
+            }
+            Turn::Over => break,
+        }
+    }
+    if let Some(peer) = &mut run.executor.peer {
+        peer.cache.flush();
+    }
+    tell_statistics(&run);
+    Ok(run.ended_by.map_or(End::Code(0), End::BySignal))
+}
+
+fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Sentence> {
+    let clock = Clock::start();
+    let share = open_share(&config.root)?;
+    if config.peers.iter().any(|peer| matches!(peer, PeerHost::Named { .. })) {
+        // Looking names up is network traffic, and the attrs stand there before any.
+        let FetchConfig { content, size, name, .. } = &fetch;
+        ChunkStore::new(&config.root, *content, *size, name.clone()).open();
+    }
+    let socket = open_socket(config, 0)?;
+    let node = Node::new(node_config(config, false, &socket)?, clock.now());
+    let executor = Executor::new(&config.root, share, socket, None);
+    let mut run = open_loop(clock, node, executor)?;
+    let quiet = config.verbosity == Verbosity::Quiet;
+    let mut progress = Some(Progress::new(&fetch.name.to_string(), fetch.size, quiet, clock.now()));
+    let wanted = fetch.name.clone();
+    let id = FetchId(1);
+    run.begin(Some(Command::Fetch(FetchRequest {
+        fetch: id,
+        content: fetch.content,
+        size: fetch.size,
+        name: fetch.name,
+        sources: fetch.sources,
+        timeout: fetch.timeout,
+    })));
+    let mut ending = None;
+    loop {
+        let turn = run.turn().map_err(loop_failed)?;
+        if let Some(known) = run.node.fetch_progress(id) {
+            if let Some(progress) = &mut progress {
+                progress.update(run.now(), known);
+            }
+        }
+        if let Some((_, how)) = run.executor.endings.pop() {
+            if let Some(progress) = progress.take() {
+                progress.end(run.now(), matches!(how, FetchEnding::Done(_)));
+            }
+            ending = Some(how);
+            run.stop();
+        }
+        if turn == Turn::Over {
+            break;
+        }
+    }
+    tell_statistics(&run);
+    let code = match ending {
+        None => return Ok(run.ended_by.map_or(End::Code(FAILED), End::BySignal)),
+        Some(FetchEnding::Done(name)) => {
+            if name != wanted {
+                log::warn!("share/{wanted} is another file, so this one is share/{name}");
+            }
+            0
+        }
+        Some(FetchEnding::WrongSize { size }) => {
+            complain(&format!("the file with this SHA-1 has {size} bytes: give that as SIZE"));
+            WRONG_ARGUMENTS
+        }
+        Some(FetchEnding::TimedOut) => {
+            complain("the time is over; the same call goes on from what is here");
+            NOT_NOW
+        }
+        Some(FetchEnding::Failed(sentence)) => {
+            complain(&sentence);
+            FAILED
+        }
+    };
+    Ok(End::Code(code))
+}
+
+fn open_loop(clock: Clock, node: Node, executor: Executor) -> Result<EventLoop, Sentence> {
+    let new = || EventLoop::new(clock, node, executor, Poll::new()?);
+    new().map_err(|error| format!("cannot wait for events ({error}): too many open files?"))
+}
+
+fn loop_failed(error: io::Error) -> Sentence {
+    format!("cannot wait for events any more ({error})")
+}
+
+fn make_folder(path: &Path) -> Result<(), Sentence> {
+    fs::create_dir_all(path).map_err(|error| {
+        format!("cannot make the folder {} ({error}): give another with --root", path.display())
+    })
+}
+
+fn open_share(root: &Path) -> Result<ShareFolder, Sentence> {
+    let path = root.join("share");
+    ShareFolder::open_or_make(&path).map_err(|error| {
+        format!("cannot open the folder {} ({error}): see to its rights", path.display())
+    })
+}
+
+fn open_socket(config: &Config, port: u16) -> Result<UdpSocket, Sentence> {
+    let at = BindAddress {
+        address: config.bind.map(|bind| bind.address),
+        scope_id: config.bind.map_or(0, |bind| bind.scope_id),
+        port,
+    };
+    let plain = std::env::var_os("SPRAT_PLAIN_SOCKET").is_some_and(|value| value == "1");
+    let socket = UdpSocket::bind(at, plain).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "UDP port {port} is taken, by the peer of another folder perhaps: stop it, or give \
+             another port with --port"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            "the address given with --bind is not one of this machine's".to_owned()
+        }
+        _ => format!("cannot open a UDP socket on port {port} ({error})"),
+    })?;
+    prepare_multicast(&socket);
+    Ok(socket)
+}
+
+fn node_config(config: &Config, serves: bool, socket: &UdpSocket) -> Result<NodeConfig, Sentence> {
+    let mut seed = [0; 32];
+    let filled = getrandom(&mut seed, GetRandomFlags::empty())
+        .map_err(|error| format!("the kernel gives no random numbers ({error})"))?;
+    debug_assert_eq!(filled, seed.len(), "so few are given at once");
+    Ok(NodeConfig {
+        serves,
+        port: socket.local_address().port(),
+        default_port: if serves { DEFAULT_PORT } else { config.port },
+        peers: resolve(&config.peers),
+        seed,
+        sweep: SWEEP,
+    })
+}
+
+/// The addresses of the hosts; a name that does not resolve now is told and left out.
+fn resolve(hosts: &[PeerHost]) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for host in hosts {
+        match host {
+            PeerHost::Address(address) => addresses.push(*address),
+            PeerHost::Named { name, port } => match (name.as_str(), *port).to_socket_addrs() {
+                Ok(found) => addresses.extend(found.take(2)),
+                Err(error) => log::warn!("--peer {name} is left out: {error}"),
+            },
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+fn tell_statistics(run: &EventLoop) {
+    let statistics = run.statistics();
+    log::info!(
+        "{} turns, the longest {:.1} ms",
+        statistics.turns,
+        statistics.longest.as_secs_f64() * 1_000.0
+    );
+    log::info!("socket: {}", run.executor.socket.counters());
+    log::info!("dropped: {}", run.node.counters());
+}
