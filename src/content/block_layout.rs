@@ -2,17 +2,20 @@
 
 use std::ops::Range;
 
-/// The shortest block, in bytes. With 20 bytes of state a block, the chain is 0.03 % of the content.
+/// The shortest block, in bytes. With 20 bytes of state a block, the chain is 0.03 % of the
+/// content.
 pub const BLOCK_LENGTH_MIN: u64 = 64 * 1024;
 /// The longest block, in bytes: a whole one stands in memory until it is proven.
 pub const BLOCK_LENGTH_MAX: u64 = 1024 * 1024;
 /// Blocks are made longer, up to the maximum, so that there are not more of them than this.
 pub const BLOCK_COUNT_WANTED: u64 = 16_384;
-/// The longest content, in bytes: what a number of JavaScript holds exactly, as front ends read sizes.
+/// The longest content, in bytes: what a number of JavaScript holds exactly, as front ends read
+/// sizes.
 pub const CONTENT_SIZE_MAX: u64 = (1 << 53) - 1;
 
-/// The cut of a content of a known size into blocks. It follows from the size alone, so that all hosts
-/// agree on it: a power of two from 64 KiB to 1 MiB, chosen so that 16,384 blocks suffice up to 16 GiB.
+/// The cut of a content of a known size into blocks. It follows from the size alone, so that all
+/// hosts agree on it: a power of two from 64 KiB to 1 MiB, chosen so that 16,384 blocks suffice up
+/// to 16 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockLayout {
     size: u64,
@@ -60,7 +63,8 @@ impl BlockLayout {
         block + 1 == self.block_count()
     }
 
-    /// The number of inner boundaries, which is the number of states in the chain: one less than blocks.
+    /// The number of inner boundaries, which is the number of states in the chain: one less than
+    /// blocks.
     pub const fn state_count(self) -> u64 {
         self.block_count().saturating_sub(1)
     }

@@ -3,8 +3,8 @@
 //!
 //! - *content*: a sequence of bytes, named by its SHA-1 ([`ContentId`]).
 //! - *block*: a fixed-length part of a content ([`BlockLayout`]); the last one may be shorter.
-//! - *chain*: the SHA-1 states at the block boundaries ([`state_chain`]); with it, any block
-//!   can be checked alone.
+//! - *chain*: the SHA-1 states at the block boundaries ([`state_chain`]); with it, any block can be
+//!   checked alone.
 //! - *share name*: a file's path below `share/`, with `/` between folders ([`ShareName`]).
 //! - *extent*: a run of bytes of a content that is on disk; one chunk file holds one.
 

@@ -2,10 +2,10 @@
 //! from the disk. What passes it can neither leave `share/` nor drive a terminal.
 //!
 //! Not refused are the characters and names that only Windows reserves (`:`, `*`, `?`, `CON`): they
-//! are good names here, and people have such files. A host on which they are not would refuse them when
-//! it makes the file. Nor are names normalised: a name is the bytes that its host's disk has, and
-//! two spellings of `é` are two names. Joiners and variation selectors stay allowed, because scripts
-//! need them ([`terminal_text`](super::terminal_text) has the list).
+//! are good names here, and people have such files. A host on which they are not would refuse them
+//! when it makes the file. Nor are names normalised: a name is the bytes that its host's disk has,
+//! and two spellings of `é` are two names. Joiners and variation selectors stay allowed, because
+//! scripts need them ([`terminal_text`](super::terminal_text) has the list).
 
 use std::fmt;
 use std::str::Split;
@@ -141,8 +141,9 @@ impl ShareName {
         self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
     }
 
-    /// Whether a file of this name in `share/` is offered to others: not if it or a folder on the way
-    /// to it is hidden by a dot, nor if the name is one of a file that somebody is still writing.
+    /// Whether a file of this name in `share/` is offered to others: not if it or a folder on the
+    /// way to it is hidden by a dot, nor if the name is one of a file that somebody is still
+    /// writing.
     pub fn is_offered(&self) -> bool {
         let name = self.file_name().as_bytes();
         let unfinished = UNFINISHED_ENDINGS.iter().any(|ending| {
@@ -156,9 +157,9 @@ impl ShareName {
     }
 
     /// The name beside this one for content that cannot have it, because other content has:
-    /// `movie (2fd4e1c6).mov`, and if that is taken too, `movie (2fd4e1c6-2).mov` for attempt 2, and so
-    /// on. Attempts 0 and 1 are the same. The stem is shortened where there is no room; where
-    /// the folders leave none, the file moves up.
+    /// `movie (2fd4e1c6).mov`, and if that is taken too, `movie (2fd4e1c6-2).mov` for attempt 2,
+    /// and so on. Attempts 0 and 1 are the same. The stem is shortened where there is no room;
+    /// where the folders leave none, the file moves up.
     pub fn beside(&self, content: ContentId, attempt: u32) -> Self {
         let [a, b, c, d, ..] = content.0;
         let mut suffix = format!(" ({a:02x}{b:02x}{c:02x}{d:02x}");

@@ -1,7 +1,8 @@
-//! Strangers' text made safe for a terminal: one line stays one line, in one colour, in one direction.
+//! Strangers' text made safe for a terminal: one line stays one line, in one colour, in one
+//! direction.
 //!
-//! This is the project's one list of characters that show nothing themselves and change what else is
-//! shown. [`ShareName`](super::ShareName) refuses them; [`printable`] spells them out.
+//! This is the project's one list of characters that show nothing themselves and change what else
+//! is shown. [`ShareName`](super::ShareName) refuses them; [`printable`] spells them out.
 //!
 //! Kept, although they show nothing, are the joiners U+200C and U+200D and the variation selectors:
 //! Persian, the scripts of India, Japanese names and emoji cannot be written without them.
@@ -49,8 +50,8 @@ impl Unprintable {
     }
 }
 
-/// The text with every [`Unprintable`] character as `\u{..}`. It is for people: a backslash stays one,
-/// so what is shown cannot be read back.
+/// The text with every [`Unprintable`] character as `\u{..}`. It is for people: a backslash stays
+/// one, so what is shown cannot be read back.
 pub fn printable(text: &str) -> impl Display + '_ {
     Printable(text)
 }

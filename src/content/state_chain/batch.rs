@@ -8,15 +8,16 @@ use super::{ChainState, Link};
 /// How the compression function is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// One block after the other, by the `sha1` crate, which uses SHA instructions where there are any.
+    /// One block after the other, by the `sha1` crate, which uses SHA instructions where there are
+    /// any.
     Serial,
     /// Eight or four blocks side by side.
     Lanes,
 }
 
 impl Engine {
-    /// The faster one here. Lanes of 128 bits (SSE2, NEON) are over twice as fast as serial code without
-    /// SHA instructions and no faster than these; lanes of 256 bits (AVX2) beat
+    /// The faster one here. Lanes of 128 bits (SSE2, NEON) are over twice as fast as serial code
+    /// without SHA instructions and no faster than these; lanes of 256 bits (AVX2) beat
     /// them, but the compiler uses them only where the build's target has them.
     pub fn for_this_machine() -> Self {
         let wide = cfg!(target_feature = "avx2");
@@ -55,8 +56,8 @@ pub fn verify_many(jobs: &[(Link, &[u8])]) -> Vec<bool> {
 #[derive(Clone, Debug)]
 pub struct BatchCheck {
     engine: Engine,
-    /// For fewer blocks than this, lanes do not pay. Without SHA instructions four lanes take no longer
-    /// than two blocks one after the other; with them, as long as four.
+    /// For fewer blocks than this, lanes do not pay. Without SHA instructions four lanes take no
+    /// longer than two blocks one after the other; with them, as long as four.
     fewest: usize,
     links: Vec<Link>,
     /// Where each link's bytes have led so far.
@@ -89,8 +90,8 @@ impl BatchCheck {
         }
     }
 
-    /// Hashes about `budget` more bytes in all, at least 64 of every block; tells whether there is more
-    /// to do. The blocks are the same at each call, in the order of the links.
+    /// Hashes about `budget` more bytes in all, at least 64 of every block; tells whether there is
+    /// more to do. The blocks are the same at each call, in the order of the links.
     pub fn step(&mut self, blocks: &[&[u8]], budget: usize) -> bool {
         debug_assert_eq!(blocks.len(), self.links.len());
         let share = budget / self.links.len().max(1) / PIECE_LENGTH * PIECE_LENGTH;
@@ -145,8 +146,8 @@ fn whole_pieces<'a>(link: &Link, block: &'a [u8]) -> &'a [u8] {
     }
 }
 
-/// Takes the parts of a group of at most `N` blocks: side by side as far as the shortest reaches, and
-/// what then is left of the others one by one.
+/// Takes the parts of a group of at most `N` blocks: side by side as far as the shortest reaches,
+/// and what then is left of the others one by one.
 fn absorb_group<'a, const N: usize>(
     states: &mut [ChainState],
     group: &[usize],
@@ -161,5 +162,84 @@ fn absorb_group<'a, const N: usize>(
     for (lane, at) in group.iter().enumerate() {
         states[*at] = lanes[lane];
         absorb_pieces(&mut states[*at], &parts[lane][common..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LinkEnd, verify};
+    use super::*;
+    use crate::content::ContentId;
+
+    /// SplitMix64.
+    fn random(seed: &mut u64, bound: u64) -> usize {
+        *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound) as usize
+    }
+
+    /// A link that these bytes close, or one that they do not.
+    fn link(bytes: &[u8], genuine: bool) -> Link {
+        let mut content = ContentId(<sha1::Sha1 as sha1::Digest>::digest(bytes).into());
+        content.0[3] ^= u8::from(!genuine);
+        let (length, size) = (bytes.len() as u32, bytes.len() as u64);
+        Link {
+            from: ChainState::INITIAL,
+            to: LinkEnd::Name { content, size },
+            length,
+        }
+    }
+
+    #[test]
+    fn any_mixture_gets_the_answers_that_one_by_one_gets() {
+        let mut seed = 18;
+        for _ in 0..200 {
+            let count = random(&mut seed, 21);
+            let alike = random(&mut seed, 3) == 0;
+            let blocks: Vec<Vec<u8>> = (0..count)
+                .map(|_| {
+                    let length = if alike { 1024 } else { random(&mut seed, 3000) };
+                    (0..length).map(|_| random(&mut seed, 256) as u8).collect()
+                })
+                .collect();
+            let blocks: Vec<&[u8]> = blocks.iter().map(|block| &block[..]).collect();
+            let expected: Vec<bool> = (0..count).map(|_| random(&mut seed, 4) > 0).collect();
+            let links: Vec<Link> = blocks
+                .iter()
+                .zip(&expected)
+                .map(|(bytes, genuine)| link(bytes, *genuine))
+                .collect();
+            let jobs: Vec<_> = links.iter().copied().zip(blocks.iter().copied()).collect();
+            assert_eq!(verify_many(&jobs), expected);
+            let alone: Vec<bool> = jobs
+                .iter()
+                .map(|(link, bytes)| verify(link, bytes))
+                .collect();
+            assert_eq!(alone, expected);
+
+            for engine in [Engine::Serial, Engine::Lanes] {
+                let budget = random(&mut seed, 40_000);
+                let mut check = BatchCheck::with_engine(links.clone(), engine);
+                let mut steps = 0;
+                while check.step(&blocks, budget) {
+                    steps += 1;
+                    assert!(steps <= 3000 / PIECE_LENGTH, "each step gets on");
+                }
+                assert_eq!(check.finish(&blocks), expected, "{engine:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_of_the_wrong_length_spoils_no_other() {
+        let bytes = [9; 640];
+        let mut jobs = vec![(link(&bytes, true), &bytes[..]); 9];
+        jobs[4].1 = &bytes[..576];
+        let answers = verify_many(&jobs);
+        assert_eq!(answers.iter().filter(|genuine| !**genuine).count(), 1);
+        assert!(!answers[4]);
+        assert!(verify_many(&[]).is_empty());
     }
 }

@@ -18,9 +18,9 @@ pub(super) fn absorb_pieces<'a>(state: &mut ChainState, bytes: &'a [u8]) -> &'a 
     rest
 }
 
-/// The name of a content of `size` bytes: the state before its last `tail.len()` bytes, these, and the
-/// padding. None where the padding of that size does not belong behind a tail of this length, or the
-/// size is no content's.
+/// The name of a content of `size` bytes: the state before its last `tail.len()` bytes, these, and
+/// the padding. None where the padding of that size does not belong behind a tail of this length,
+/// or the size is no content's.
 pub(super) fn close(mut state: ChainState, tail: &[u8], size: u64) -> Option<ContentId> {
     if size > CONTENT_SIZE_MAX || size % PIECE_LENGTH as u64 != tail.len() as u64 {
         return None;

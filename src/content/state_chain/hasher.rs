@@ -55,8 +55,8 @@ impl ChainHasher {
         }
     }
 
-    /// The content's name and its chain's states, 20 bytes each. None if the bytes were not as many as
-    /// the size said.
+    /// The content's name and its chain's states, 20 bytes each. None if the bytes were not as many
+    /// as the size said.
     pub fn finish(self) -> Option<(ContentId, Vec<u8>)> {
         if self.overrun || self.taken != self.layout.size() {
             return None;
@@ -67,5 +67,32 @@ impl ChainHasher {
         );
         let (state, tail) = self.compressor.state_and_tail();
         Some((close(state, tail, self.taken)?, self.states))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::block_layout::BLOCK_LENGTH_MIN as BLOCK;
+
+    #[test]
+    fn bytes_that_are_not_as_many_as_said_have_no_chain() {
+        for size in [0_u64, 1, 64, BLOCK, BLOCK + 1] {
+            for more in [-1, 1, BLOCK as i64] {
+                let Some(fed) = size.checked_add_signed(more) else {
+                    continue;
+                };
+                let mut hasher = ChainHasher::new(size);
+                hasher.update(&vec![7; fed as usize]);
+                assert_eq!(hasher.finish(), None, "{fed} bytes of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_claimed_size_costs_no_memory() {
+        let mut hasher = ChainHasher::new(1 << 50);
+        hasher.update(&[0; 100]);
+        assert_eq!((hasher.taken(), hasher.states.capacity()), (100, 0));
     }
 }

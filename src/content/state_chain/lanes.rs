@@ -1,11 +1,12 @@
-//! SHA-1 of several runs of bytes side by side, one in each lane of the processor's vector registers.
+//! SHA-1 of several runs of bytes side by side, one in each lane of the processor's vector
+//! registers.
 //!
-//! Within one content SHA-1 is strictly serial: each round waits for the one before. Blocks of a chain
-//! do not wait for each other, so the same round is done for several of them at once. There are no
-//! intrinsics here: the body of [`compress_piece`]'s loop is one straight line of 80 rounds over scalars,
-//! which the compiler's loop vectoriser turns into vectors of as many lanes as the target has.
-//! That it stays a straight line matters: written as loops over the rounds, or with the
-//! lanes as the inner loop of each round, it is four times slower (`examples/chain_speed.rs`).
+//! Within one content SHA-1 is strictly serial: each round waits for the one before. Blocks of a
+//! chain do not wait for each other, so the same round is done for several of them at once. There
+//! are no intrinsics here: the body of [`compress_piece`]'s loop is one straight line of 80 rounds
+//! over scalars, which the compiler's loop vectoriser turns into vectors of as many lanes as the
+//! target has. That it stays a straight line matters: written as loops over the rounds, or with the
+//! lanes as the inner loop of each round, it is four times slower.
 
 use super::ChainState;
 use super::compress::PIECE_LENGTH;
@@ -73,7 +74,10 @@ fn compress_piece<const N: usize>(states: &mut [[u32; N]; 5], words: &[[u32; N];
         macro_rules! rounds {
             ($function:ident, $constant:literal: $($t:literal)*) => {$(
                 if $t >= 16 {
-                    w[$t & 15] = (w[($t + 13) & 15] ^ w[($t + 8) & 15] ^ w[($t + 2) & 15] ^ w[$t & 15])
+                    w[$t & 15] = (w[($t + 13) & 15]
+                        ^ w[($t + 8) & 15]
+                        ^ w[($t + 2) & 15]
+                        ^ w[$t & 15])
                         .rotate_left(1);
                 }
                 let new = a

@@ -1,14 +1,14 @@
 //! SHA-1 as a chain of states: the proof that one block of a content is genuine, with nothing to go
 //! by but the content's name.
 //!
-//! SHA-1 maps a 20-byte state and 64 bytes of content to the next state. The first state is a published
-//! constant; the last one, after padding that holds the size, is the name. A host that hands out the
-//! states at the block boundaries (the *chain*) makes every block checkable alone: do the bytes
-//! lead from the state at the block's start to the state at its end?
+//! SHA-1 maps a 20-byte state and 64 bytes of content to the next state. The first state is a
+//! published constant; the last one, after padding that holds the size, is the name. A host that
+//! hands out the states at the block boundaries (the *chain*) makes every block checkable alone: do
+//! the bytes lead from the state at the block's start to the state at its end?
 //!
-//! **What a link that holds proves.** If the state at its end is authentic, so are its bytes and the
-//! state at its start. Authenticity begins at the name and goes towards the start of the content. A
-//! link that holds below a state that nobody has proven yet proves nothing.
+//! **What a link that holds proves.** If the state at its end is authentic, so are its bytes and
+//! the state at its start. Authenticity begins at the name and goes towards the start of the
+//! content. A link that holds below a state that nobody has proven yet proves nothing.
 //!
 //! `docs/state-chain.md` has the reasons, the costs and the limits.
 //!
@@ -77,8 +77,8 @@ impl fmt::Debug for ChainState {
     }
 }
 
-/// The name of a chain: the SHA-1 of its states as they stand one after the other. Hosts that claim the
-/// same chain claim the same id; that a chain is true it does not prove.
+/// The name of a chain: the SHA-1 of its states as they stand one after the other. Hosts that claim
+/// the same chain claim the same id; that a chain is true it does not prove.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChainId(pub [u8; 20]);
 
@@ -136,8 +136,8 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Takes states, 20 bytes each and one for every inner boundary, for the chain of a content of this
-    /// size. Nothing but their number can be wrong with them at this point; what
+    /// Takes states, 20 bytes each and one for every inner boundary, for the chain of a content of
+    /// this size. Nothing but their number can be wrong with them at this point; what
     /// they are worth, the links tell. None, too, if the size is more than [`CONTENT_SIZE_MAX`].
     pub fn from_bytes(content: ContentId, size: u64, states: impl Into<Arc<[u8]>>) -> Option<Self> {
         let (layout, states) = (BlockLayout::new(size), states.into());
@@ -178,8 +178,8 @@ impl Chain {
         ChainState::from_bytes(at.expect("the caller asks for a boundary of this content"))
     }
 
-    /// The link that block `block` must close. An empty content has one, for block 0: no bytes, from the
-    /// initial state to the name.
+    /// The link that block `block` must close. An empty content has one, for block 0: no bytes,
+    /// from the initial state to the name.
     ///
     /// # Panics
     ///
@@ -212,9 +212,9 @@ impl Chain {
         &self.states
     }
 
-    /// The decisive block between two chains of one content: the highest one whose start states differ
-    /// while its end states agree. Its true bytes close the link of one of the two at most; going by
-    /// what is above it, which both share, the other is false from here down.
+    /// The decisive block between two chains of one content: the highest one whose start states
+    /// differ while its end states agree. Its true bytes close the link of one of the two at
+    /// most; going by what is above it, which both share, the other is false from here down.
     ///
     /// None if the chains are equal, or not of the same content and size.
     pub fn highest_difference(&self, other: &Self) -> Option<u64> {
