@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::NodeConfig;
 use super::counters::Counters;
 use super::input::InterfaceAddress;
 use super::output::Output;
 use super::random::Random;
 use super::time::Instant;
-use super::NodeConfig;
 use crate::wire::{GROUP_V4, GROUP_V6, Message};
 
 /// Interfaces that are used; a machine with more announces itself on the first of them.
@@ -121,10 +121,9 @@ impl Interfaces {
     pub(crate) fn is_broadcast_reach(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
-            IpAddr::V4(_) => self
-                .addresses
-                .iter()
-                .any(|own| own.broadcast.is_some() && same_network(own, ip)),
+            IpAddr::V4(_) => {
+                self.addresses.iter().any(|own| own.broadcast.is_some() && same_network(own, ip))
+            }
         }
     }
 
@@ -154,15 +153,14 @@ mod tests {
 
     fn interfaces() -> Interfaces {
         let mut interfaces = Interfaces::default();
-        let address = |text: &str, prefix_length, broadcast: Option<&str>, loopback| {
-            InterfaceAddress {
+        let address =
+            |text: &str, prefix_length, broadcast: Option<&str>, loopback| InterfaceAddress {
                 index: 1,
                 address: text.parse().unwrap(),
                 prefix_length,
                 broadcast: broadcast.map(|text| text.parse().unwrap()),
                 loopback,
-            }
-        };
+            };
         interfaces.replace(vec![
             address("127.0.0.1", 8, None, true),
             address("192.0.2.9", 24, Some("192.0.2.255"), false),

@@ -130,7 +130,14 @@ mod tests {
         let new = [entry(1, 1, "a"), entry(3, 2, "b"), entry(4, 4, "c")];
         let text: Vec<String> = differences(&old, &new)
             .into_iter()
-            .map(|(came, entry)| format!("{}{}{}", if came { '+' } else { '-' }, entry.name.as_str(), entry.content.0[0]))
+            .map(|(came, entry)| {
+                format!(
+                    "{}{}{}",
+                    if came { '+' } else { '-' },
+                    entry.name.as_str(),
+                    entry.content.0[0]
+                )
+            })
             .collect();
         assert_eq!(text, ["-b2", "+b3", "+c4"]);
     }

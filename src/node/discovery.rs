@@ -139,7 +139,13 @@ impl Discovery {
 
     /// Somebody asked about our listing. With a proof that it receives where it asks from, that is a
     /// host that we ought to know.
-    pub(crate) fn on_ask(&mut self, ctx: &mut Context<'_>, from: SocketAddr, ask: &Ask, proven: bool) {
+    pub(crate) fn on_ask(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        ask: &Ask,
+        proven: bool,
+    ) {
         let is_host = ask.instance != InstanceId::NONE && ask.instance != self.instance;
         if !is_host {
             return;
@@ -425,7 +431,9 @@ impl Discovery {
     fn make_directory(&mut self, ctx: &mut Context<'_>) {
         let visible = self.visible();
         let nothing: Arc<[ListingEntry]> = Arc::from([]);
-        for instance in self.shown.keys().chain(visible.keys().filter(|new| !self.shown.contains_key(new))) {
+        for instance in
+            self.shown.keys().chain(visible.keys().filter(|new| !self.shown.contains_key(new)))
+        {
             let old = self.shown.get(instance);
             let new = visible.get(instance);
             let entries_of = |shown: Option<&Shown>| {

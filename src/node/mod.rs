@@ -112,8 +112,7 @@ impl Node {
     pub fn new(config: NodeConfig, now: Instant) -> Self {
         let mut random = Random::new(config.seed);
         let server = Server::new(CookieJar::new(&mut random));
-        let discovery =
-            config.serves.then(|| Discovery::new(now, &config.peers, &mut random));
+        let discovery = config.serves.then(|| Discovery::new(now, &config.peers, &mut random));
         Self {
             now,
             random,
@@ -372,7 +371,9 @@ impl Machines<'_> {
             About::Listing => Answer::Listing(self.shelf.listing().summary),
             About::Content { content, .. } => {
                 let answer = content_answer(self.shelf, self.partials, content);
-                if ask.to_many && matches!(answer, Answer::Content { holding: Holding::Nothing, .. }) {
+                if ask.to_many
+                    && matches!(answer, Answer::Content { holding: Holding::Nothing, .. })
+                {
                     return;
                 }
                 answer

@@ -67,8 +67,7 @@ impl Partials {
         let mut unchecked = RangeSet::new();
         for range in held.iter() {
             for block in range {
-                let set =
-                    if partial.proven.contains(block) { &mut proven } else { &mut unchecked };
+                let set = if partial.proven.contains(block) { &mut proven } else { &mut unchecked };
                 set.insert(block..block + 1);
             }
         }

@@ -190,7 +190,8 @@ impl Remote {
         self.cookie = cookie;
         self.flow.set_cookie(cookie);
         self.wanted = Some(listing);
-        if self.download.as_ref().is_some_and(|download| download.summary.digest != listing.digest) {
+        if self.download.as_ref().is_some_and(|download| download.summary.digest != listing.digest)
+        {
             self.stop_download();
         }
     }

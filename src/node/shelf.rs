@@ -132,7 +132,10 @@ impl Shelf {
                 return;
             }
         } else if self.files.len() >= LISTING_FILES_MAX as usize {
-            warn!("more than {LISTING_FILES_MAX} files: {} is not offered", printable(name.as_str()));
+            warn!(
+                "more than {LISTING_FILES_MAX} files: {} is not offered",
+                printable(name.as_str())
+            );
             return;
         }
         self.take_back(ctx, &name);

@@ -38,9 +38,7 @@ impl Add<Duration> for Instant {
     /// Saturates at the end of time, which is 584,000 years away.
     fn add(self, duration: Duration) -> Self {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Self {
-            micros: self.micros.saturating_add(micros),
-        }
+        Self { micros: self.micros.saturating_add(micros) }
     }
 }
 
@@ -50,20 +48,13 @@ impl Sub<Duration> for Instant {
     /// Saturates at the origin.
     fn sub(self, duration: Duration) -> Self {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Self {
-            micros: self.micros.saturating_sub(micros),
-        }
+        Self { micros: self.micros.saturating_sub(micros) }
     }
 }
 
 impl fmt::Display for Instant {
     /// Seconds with six digits, as log lines and traces show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{:06}",
-            self.micros / 1_000_000,
-            self.micros % 1_000_000
-        )
+        write!(f, "{}.{:06}", self.micros / 1_000_000, self.micros % 1_000_000)
     }
 }

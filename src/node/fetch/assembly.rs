@@ -185,9 +185,11 @@ impl Assembly {
         for extent in extents {
             let blocks = blocks_within(self.layout, std::slice::from_ref(extent));
             let aligned = extent.start % self.layout.block_length() == 0;
-            let kept = blocks.iter().next().filter(|_| aligned).map_or(0, |range| {
-                self.layout.block_range(range.end - 1).end - extent.start
-            });
+            let kept = blocks
+                .iter()
+                .next()
+                .filter(|_| aligned)
+                .map_or(0, |range| self.layout.block_range(range.end - 1).end - extent.start);
             if kept > 0 {
                 let chunk_file = ChunkFile { length: kept, writing: false };
                 self.chunk_files.insert(extent.start, chunk_file);
@@ -517,7 +519,9 @@ impl Assembly {
     /// Cuts the chunk file that holds this block so that it ends before it.
     fn cut_at(&mut self, ctx: &mut Context<'_>, block: u64) {
         let position = self.layout.block_range(block).start;
-        let Some((&extent, &file)) = self.chunk_files.range(..=position).next_back() else { return };
+        let Some((&extent, &file)) = self.chunk_files.range(..=position).next_back() else {
+            return;
+        };
         let end = extent + file.length;
         if end <= position {
             return;
@@ -556,6 +560,9 @@ impl Assembly {
         }
         let on_disk: u64 = self.chunk_files.values().map(|file| file.length).sum();
         let known = self.stored.total() + self.unchecked.total();
-        assert!(known * self.layout.block_length() >= on_disk, "every byte on disk is accounted for");
+        assert!(
+            known * self.layout.block_length() >= on_disk,
+            "every byte on disk is accounted for"
+        );
     }
 }

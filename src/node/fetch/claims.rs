@@ -105,7 +105,9 @@ impl Claims {
         let state = match bare.filter(|_| self.layout.state_count() == 0) {
             // One block or none: there are no states, and nothing to be claimed.
             Some(chain) => ClaimState::Known(chain),
-            None => ClaimState::Wanted { bytes: Vec::new(), received: RangeSet::new(), asked: None },
+            None => {
+                ClaimState::Wanted { bytes: Vec::new(), received: RangeSet::new(), asked: None }
+            }
         };
         self.claims.push(Claim { id, state });
         Some(self.claims.len() - 1)

@@ -25,9 +25,7 @@ use super::deadline::{Deadline, Earliest};
 use super::directory::host_text;
 use super::flow::Stray;
 use super::ids::BufferId;
-use super::input::{
-    DiskFault, DiskFaultKind, FetchRequest, Publishing, ShareSearch, StoreOpening,
-};
+use super::input::{DiskFault, DiskFaultKind, FetchRequest, Publishing, ShareSearch, StoreOpening};
 use super::output::{FetchEnding, Output};
 use super::time::Instant;
 use crate::content::state_chain::Chain;
@@ -309,11 +307,8 @@ impl Fetch {
             (_, Some(Told { held: held @ Held::Part { .. }, .. })) => held,
             _ => Held::Part { blocks: RangeSet::new(), look_at: ctx.now },
         };
-        source.told = (holding != Holding::Nothing).then_some(Told {
-            size,
-            claim: claim.flatten(),
-            held,
-        });
+        source.told =
+            (holding != Holding::Nothing).then_some(Told { size, claim: claim.flatten(), held });
         self.advance(ctx);
         true
     }
@@ -477,7 +472,8 @@ impl Fetch {
             source.flow.check_invariants();
             assert_eq!(*address, source.address);
         }
-        for (_, block) in self.assembly.iter().filter(|(_, block)| block.stage == Stage::Gathering) {
+        for (_, block) in self.assembly.iter().filter(|(_, block)| block.stage == Stage::Gathering)
+        {
             let owner = block.owner.map(|owner| self.sources.contains_key(&owner));
             assert_ne!(owner, Some(false), "a block is asked of a source that is not there");
         }

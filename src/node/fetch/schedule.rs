@@ -8,6 +8,7 @@ use super::assembly::{Purpose, Stage};
 use super::claims::Claims;
 use super::source::{Source, Tag};
 use super::{Fetch, Phase};
+use crate::content::ContentId;
 use crate::node::context::Context;
 use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
@@ -22,7 +23,9 @@ impl Fetch {
         if self.phase != Phase::Fetching {
             return;
         }
-        if self.assembly.is_complete() {
+        // No bytes are the empty content, and no other.
+        let empty = self.request.size == 0;
+        if self.assembly.is_complete() && (!empty || self.request.content == ContentId::EMPTY) {
             return self.publish(ctx);
         }
         if self.no_room_until.is_none() {
@@ -95,11 +98,12 @@ impl Fetch {
                         Some((Object::File(content), gap.start, length))
                     })
                 }
-                Tag::Chain(claim) => wants_chain(&self.claims, claim, source)
-                    .then_some((Object::Chain(content), piece.offset, piece.length)),
-                Tag::LastState { .. } => {
-                    Some((Object::Chain(content), piece.offset, piece.length))
-                }
+                Tag::Chain(claim) => wants_chain(&self.claims, claim, source).then_some((
+                    Object::Chain(content),
+                    piece.offset,
+                    piece.length,
+                )),
+                Tag::LastState { .. } => Some((Object::Chain(content), piece.offset, piece.length)),
                 Tag::Have => Some((Object::Have(content), piece.offset, piece.length)),
             };
             let Some((object, offset, length)) = wanted else { continue };

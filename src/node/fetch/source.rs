@@ -56,10 +56,7 @@ pub(crate) enum Held {
     /// All of it.
     Whole,
     /// These blocks, as far as it is known.
-    Part {
-        blocks: RangeSet,
-        look_at: Instant,
-    },
+    Part { blocks: RangeSet, look_at: Instant },
 }
 
 /// What a source has told.
@@ -117,13 +114,8 @@ impl Source {
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, about: About) {
         let nonce = ctx.random.next();
         self.question = Some(Question { nonce, sent_at: ctx.now });
-        let ask = Ask {
-            about,
-            to_many: false,
-            nonce,
-            instance: InstanceId::NONE,
-            cookie: self.cookie,
-        };
+        let ask =
+            Ask { about, to_many: false, nonce, instance: InstanceId::NONE, cookie: self.cookie };
         ctx.send(self.address, &Message::Ask(ask));
         let patience = PATIENCE[self.unanswered.min(PATIENCE.len() - 1)];
         self.unanswered += 1;

@@ -114,7 +114,8 @@ impl Fetch {
             }
         }
         let claimed = self.sources.values().filter_map(|source| source.claim());
-        let next = claimed.filter(|&claim| !self.claims.is_refuted(claim) && supported(claim)).min();
+        let next =
+            claimed.filter(|&claim| !self.claims.is_refuted(claim) && supported(claim)).min();
         if let Some(next) = next {
             self.claims.go_by(next);
         }
@@ -201,7 +202,8 @@ impl Fetch {
             .collect();
         for liar in liars {
             self.blame(ctx, liar, "a block of another source refutes its chain");
-            if let Some(told) = self.sources.get_mut(&liar).and_then(|source| source.told.as_mut()) {
+            if let Some(told) = self.sources.get_mut(&liar).and_then(|source| source.told.as_mut())
+            {
                 told.claim = None;
             }
         }

@@ -20,7 +20,9 @@ use round_trip::RoundTrip;
 use super::deadline::{Deadline, Earliest};
 use super::random::Random;
 use super::time::Instant;
-use crate::wire::{Cookie, GRANT_BYTES_MAX, GRANT_PACKETS_MAX, Grant, Message, Object, ObjectRange, Ranges};
+use crate::wire::{
+    Cookie, GRANT_BYTES_MAX, GRANT_PACKETS_MAX, Grant, Message, Object, ObjectRange, Ranges,
+};
 
 /// A packet counts as lost when this many later ones have come (RFC 9002 section 6.1.1), as long as
 /// this way has not been seen to reorder.
@@ -299,7 +301,7 @@ impl<T: Copy> Flow<T> {
         } else {
             // It was only late.
             self.reorders = true;
-            self.lost -= length;
+            self.lost = self.lost.saturating_sub(length);
         }
         if first && packet == 0 {
             self.trip.sample(now, now.since(grant.sent_at));
