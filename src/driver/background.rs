@@ -40,9 +40,15 @@ impl Executor {
         .min()
     }
 
-    /// Once a second: what nobody asked for lately is closed.
+    /// Once a second: what nobody asked for lately is closed, and the watched folders are looked at,
+    /// whether they are still the same: the kernel does not tell while we hold the old ones.
     pub fn tidy(&mut self, now: Instant) {
         self.serving.close_idle(now);
+        self.note_work(Task::ScanShare);
+        self.note_work(Task::LookAtPartials);
+        if self.peer.as_ref().is_some_and(|peer| peer.cache.has_lost()) {
+            self.note_work(Task::Hash);
+        }
     }
 
     pub(super) fn note_work(&mut self, task: Task) {

@@ -18,7 +18,7 @@ mod chains;
 mod lines;
 mod rewriting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -56,6 +56,8 @@ const FIRST_TIDYING: Duration = Duration::from_secs(60);
 /// For how long the entry of a file that is gone is kept: it may lie on a stick that was pulled
 /// out.
 const ABSENCE_MAX: Duration = Duration::from_secs(3_600);
+/// The most contents at a time whose chains are hashed again.
+const LOST_MAX: usize = 64;
 /// The most files that are remembered.
 const ENTRIES_MAX: usize = 1 << 20;
 /// So many stale lines are never worth writing the file anew.
@@ -67,6 +69,8 @@ pub struct HashCache {
     folder: PathBuf,
     entries: BTreeMap<ShareName, Entry>,
     chains: Chains,
+    /// Contents whose chain was wanted and is not there any more.
+    lost: BTreeSet<ContentId>,
     /// Lines in the file, stale ones included.
     line_count: usize,
     /// Lines to be appended.
@@ -97,6 +101,7 @@ impl HashCache {
             folder: root.join(".sprat"),
             entries: BTreeMap::new(),
             chains: Chains::new(root),
+            lost: BTreeSet::new(),
             line_count: 0,
             unwritten: String::new(),
             write_due: None,
@@ -155,6 +160,7 @@ impl HashCache {
             return None;
         }
         entry.absent_since = None;
+        entry.signature.device = signature.device;
         Some((entry.content, entry.chain))
     }
 
@@ -183,7 +189,28 @@ impl HashCache {
     /// The chain of a content that was hashed, or of an unfinished download, 20 bytes a state. A
     /// few are kept in memory.
     pub fn chain(&mut self, content: ContentId) -> Option<Arc<[u8]>> {
-        self.chains.get(content)
+        let states = self.chains.get(content);
+        if states.is_none() && self.chains.is_known(content) && self.lost.len() < LOST_MAX {
+            self.lost.insert(content);
+        }
+        states
+    }
+
+    /// Whether somebody asked for a chain that was there and is not:
+    /// [`take_lost`](Self::take_lost).
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// A file to hash again for the sake of its chain, which was deleted or damaged.
+    pub fn take_lost(&mut self) -> Option<(ShareName, FileSignature)> {
+        while let Some(content) = self.lost.pop_first() {
+            let has_it = |entry: &Entry| entry.content == content && entry.absent_since.is_none();
+            if let Some((name, entry)) = self.entries.iter().find(|(_, entry)| has_it(entry)) {
+                return Some((name.clone(), entry.signature));
+            }
+        }
+        None
     }
 
     /// The file is gone from `share/`: after an hour its entry may go too.

@@ -41,6 +41,8 @@ struct Hashing {
     file: File,
     hasher: ChainHasher,
     begun: SystemTime,
+    /// Whether the core waits for it. If not, the cache lost its chain.
+    is_asked: bool,
 }
 
 /// A block of an unfinished download that is to be checked.
@@ -87,9 +89,10 @@ impl HashJobs {
             } else if let Some(hashing) = self.hashing.take() {
                 match self.go_on(hashing) {
                     Progress::Reading(hashing) => self.hashing = Some(hashing),
-                    Progress::Over(hashing) => inputs.push_back(end(hashing, cache)),
-                    Progress::Failed(name, signature, error) => {
-                        inputs.push_back(failed(name, signature, &error));
+                    Progress::Over(hashing) => inputs.extend(end(hashing, cache)),
+                    Progress::Failed(hashing, error) => {
+                        let answer = failed(hashing.name, hashing.signature, &error);
+                        inputs.extend(hashing.is_asked.then_some(answer));
                     }
                 }
             } else if let Some((name, signature)) = self.files.pop_front() {
@@ -100,17 +103,20 @@ impl HashJobs {
                         HashOutcome::Whole { content, chain },
                     ));
                 } else {
-                    match begin(share, &name, signature) {
+                    match begin(share, &name, signature, true) {
                         Ok(hashing) => self.hashing = Some(hashing),
                         Err(error) => inputs.push_back(failed(name, signature, &error)),
                     }
                 }
+            } else if let Some((name, signature)) = cache.take_lost() {
+                self.hashing = begin(share, &name, signature, false).ok();
             } else {
                 self.buffer = Vec::new();
                 return false;
             }
         }
-        !self.checks.is_empty() || !self.files.is_empty() || self.hashing.is_some()
+        let is_busy = self.hashing.is_some() || cache.has_lost();
+        is_busy || !self.checks.is_empty() || !self.files.is_empty()
     }
 
     fn go_on(&mut self, mut hashing: Hashing) -> Progress {
@@ -127,7 +133,7 @@ impl HashJobs {
                 Progress::Reading(hashing)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Progress::Reading(hashing),
-            Err(error) => Progress::Failed(hashing.name, hashing.signature, error),
+            Err(error) => Progress::Failed(hashing, error),
         }
     }
 
@@ -163,10 +169,15 @@ impl HashJobs {
 enum Progress {
     Reading(Hashing),
     Over(Hashing),
-    Failed(ShareName, FileSignature, io::Error),
+    Failed(Hashing, io::Error),
 }
 
-fn begin(share: &ShareFolder, name: &ShareName, expected: FileSignature) -> io::Result<Hashing> {
+fn begin(
+    share: &ShareFolder,
+    name: &ShareName,
+    expected: FileSignature,
+    is_asked: bool,
+) -> io::Result<Hashing> {
     let file = share.open(name)?;
     if signature(&file)? != expected {
         return Err(io::ErrorKind::NotFound.into());
@@ -177,11 +188,13 @@ fn begin(share: &ShareFolder, name: &ShareName, expected: FileSignature) -> io::
         file,
         hasher: ChainHasher::new(expected.size),
         begun: wall_now(),
+        is_asked,
     })
 }
 
-fn end(hashing: Hashing, cache: &mut HashCache) -> Input<'static> {
-    let Hashing { name, signature: expected, file, hasher, begun } = hashing;
+/// The answer, where somebody waits for one.
+fn end(hashing: Hashing, cache: &mut HashCache) -> Option<Input<'static>> {
+    let Hashing { name, signature: expected, file, hasher, begun, is_asked } = hashing;
     let outcome = match (signature(&file), hasher.finish()) {
         (Ok(now), Some((content, states))) if now == expected => {
             let chain = cache.store(&name, &expected, content, states, begun);
@@ -189,7 +202,7 @@ fn end(hashing: Hashing, cache: &mut HashCache) -> Input<'static> {
         }
         _ => HashOutcome::Changed,
     };
-    hashed(name, expected, outcome)
+    is_asked.then(|| hashed(name, expected, outcome))
 }
 
 fn failed(name: ShareName, signature: FileSignature, error: &io::Error) -> Input<'static> {
@@ -201,7 +214,8 @@ fn failed(name: ShareName, signature: FileSignature, error: &io::Error) -> Input
     if is_other {
         return hashed(name, signature, HashOutcome::Changed);
     }
-    log::warn!("cannot read share/{name}, it is not offered: {error}");
+    // The core warns; here is the reason.
+    log::info!("cannot read share/{name}: {error}");
     hashed(name, signature, HashOutcome::Failed)
 }
 
@@ -295,6 +309,30 @@ mod tests {
         let later = wall_now() + Duration::from_secs(60);
         let chain = desk.cache.store(&name(), &state, content, vec![], later);
         assert_eq!(desk.outcome(state), HashOutcome::Whole { content, chain });
+    }
+
+    #[test]
+    fn a_chain_that_was_deleted_is_made_again_once_somebody_asks_for_it() {
+        let mut desk = desk();
+        let state = desk.write(&[1; 200_000]);
+        let HashOutcome::Whole { content, .. } = desk.outcome(state) else {
+            panic!("not hashed");
+        };
+        let states = desk.cache.chain(content).unwrap();
+        desk.cache.flush();
+        let sprat = desk.root.path().join(".sprat");
+        fs::remove_dir_all(&sprat).unwrap();
+        assert_eq!(desk.cache.chain(content), None);
+        assert!(desk.cache.has_lost());
+        while desk.step() {}
+        assert!(desk.inputs.is_empty(), "nobody asked for an answer");
+        assert_eq!(desk.cache.chain(content), Some(states));
+
+        desk.cache.flush();
+        fs::remove_dir_all(&sprat).unwrap();
+        fs::remove_file(desk.path()).unwrap();
+        assert_eq!(desk.cache.chain(content), None);
+        assert!(!desk.step() && desk.inputs.is_empty() && !desk.cache.has_lost());
     }
 
     #[test]

@@ -232,12 +232,12 @@ impl ShareWatcher {
                     self.complaints.clear();
                 }
                 self.place = place;
+                // All there was is gone, and all there is is new, be it the same: while another
+                // folder stood there, the core may have found files missing.
                 self.listing = None;
-                if self.known.folder("").is_some() {
-                    self.unwatch("");
-                } else {
-                    self.known.add_folder("", place, 0);
-                }
+                self.to_list.clear();
+                self.known.remove_folder("");
+                self.known.add_folder("", place, 0);
                 self.begin_scan();
             }
             Err(error) => {

@@ -225,6 +225,14 @@ fn share_deleted_or_replaced_is_survived() {
     fs::write(watched.root.path().join("old/a/f"), "not ours any more").unwrap();
     watched.write("a/h", "");
     assert_eq!(watched.after_events(), ["+a/h 0"]);
+
+    // Away for a moment: the core may have missed its files, so they are told again.
+    fs::rename(&share, &other).unwrap();
+    fs::create_dir(&share).unwrap();
+    assert_eq!(watched.pass(PLACE_INTERVAL), ["-a/g", "-a/h"]);
+    fs::remove_dir(&share).unwrap();
+    fs::rename(&other, &share).unwrap();
+    assert_eq!(watched.pass(PLACE_INTERVAL), ["+a/g 3", "+a/h 0"]);
 }
 
 #[test]
