@@ -19,9 +19,7 @@ fn main() {
         for together in [1, 2, 4, 8, 16] {
             let blocks: Vec<&[u8]> = content.chunks_exact(length).take(BLOCKS).collect();
             let [serial, lanes] = [Engine::Serial, Engine::Lanes].map(|engine| {
-                (0..ROUNDS)
-                    .map(|_| seconds(&blocks, together, engine))
-                    .fold(f64::MAX, f64::min)
+                (0..ROUNDS).map(|_| seconds(&blocks, together, engine)).fold(f64::MAX, f64::min)
             });
             let speed = |seconds: f64| (blocks.len() * length) as f64 / seconds / 1e9;
             println!(

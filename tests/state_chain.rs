@@ -57,19 +57,12 @@ fn claim(truth: &Chain, states: Vec<u8>) -> Chain {
 
 /// The content's blocks; an empty content has one, which is empty.
 fn blocks(content: &[u8]) -> Vec<&[u8]> {
-    if content.is_empty() {
-        vec![&[]]
-    } else {
-        content.chunks(BLOCK).collect()
-    }
+    if content.is_empty() { vec![&[]] } else { content.chunks(BLOCK).collect() }
 }
 
 /// Which jobs do not hold. All ways of checking must agree on each.
 fn failures(jobs: &[(Link, &[u8])]) -> Vec<usize> {
-    let expected: Vec<bool> = jobs
-        .iter()
-        .map(|(link, bytes)| verify(link, bytes))
-        .collect();
+    let expected: Vec<bool> = jobs.iter().map(|(link, bytes)| verify(link, bytes)).collect();
     assert_eq!(verify_many(jobs), expected);
     let (links, blocks): (Vec<_>, Vec<_>) = jobs.iter().copied().unzip();
     for engine in [Engine::Serial, Engine::Lanes] {
@@ -88,10 +81,7 @@ fn failures(jobs: &[(Link, &[u8])]) -> Vec<usize> {
 /// Which blocks of the content do not close their links of the chain.
 fn open_links(chain: &Chain, content: &[u8]) -> Vec<usize> {
     let blocks = blocks(content);
-    let jobs: Vec<_> = (0..)
-        .zip(blocks)
-        .map(|(at, bytes)| (chain.link(at), bytes))
-        .collect();
+    let jobs: Vec<_> = (0..).zip(blocks).map(|(at, bytes)| (chain.link(at), bytes)).collect();
     failures(&jobs)
 }
 
@@ -99,26 +89,8 @@ const NONE: [usize; 0] = [];
 
 #[test]
 fn every_size_around_a_boundary_has_a_chain_that_holds() {
-    let sizes = [
-        0,
-        1,
-        55,
-        56,
-        63,
-        64,
-        65,
-        119,
-        120,
-        128,
-        BLOCK - 64,
-        BLOCK - 1,
-        BLOCK,
-        BLOCK + 1,
-    ];
-    for size in sizes
-        .into_iter()
-        .chain([2 * BLOCK - 1, 2 * BLOCK, 5 * BLOCK + 56, 9 * BLOCK])
-    {
+    let sizes = [0, 1, 55, 56, 63, 64, 65, 119, 120, 128, BLOCK - 64, BLOCK - 1, BLOCK, BLOCK + 1];
+    for size in sizes.into_iter().chain([2 * BLOCK - 1, 2 * BLOCK, 5 * BLOCK + 56, 9 * BLOCK]) {
         let content = content(size, size as u64);
         for slice in [997, BLOCK, usize::MAX] {
             let mut hasher = ChainHasher::new(size as u64);
@@ -137,10 +109,7 @@ fn a_state_is_the_hash_before_its_padding() {
     let content = content(2 * BLOCK, 1);
     let mut check = LinkCheck::new(Link {
         from: chain(&content).state(1),
-        to: LinkEnd::Name {
-            content: name(&content[..BLOCK]),
-            size: BLOCK as u64,
-        },
+        to: LinkEnd::Name { content: name(&content[..BLOCK]), size: BLOCK as u64 },
         length: 0,
     });
     check.update(&[]);
@@ -149,55 +118,24 @@ fn a_state_is_the_hash_before_its_padding() {
 
 #[test]
 fn a_wrong_size_leaves_the_last_link_open() {
-    for size in [
-        1,
-        55,
-        56,
-        63,
-        64,
-        65,
-        BLOCK - 1,
-        BLOCK,
-        3 * BLOCK - 1,
-        3 * BLOCK + 100,
-    ] {
+    for size in [1, 55, 56, 63, 64, 65, BLOCK - 1, BLOCK, 3 * BLOCK - 1, 3 * BLOCK + 100] {
         let content = content(size + BLOCK, 3);
         let truth = chain(&content[..size]);
-        for wrong in [
-            size - 1,
-            size + 1,
-            (size - 1) & !63,
-            size + 64,
-            size + BLOCK,
-        ] {
+        for wrong in [size - 1, size + 1, (size - 1) & !63, size + 64, size + BLOCK] {
             // Fewer or more boundaries than the true ones: the liar adds or leaves out some.
             let count = BlockLayout::new(wrong as u64).state_count() as usize;
             let mut states = truth.bytes().to_vec();
             states.resize(count * STATE_LENGTH, 0x55);
             let lie = Chain::from_bytes(truth.content(), wrong as u64, states).unwrap();
             let open = open_links(&lie, &content[..wrong]);
-            assert!(
-                open.contains(&(blocks(&content[..wrong]).len() - 1)),
-                "{wrong} for {size}"
-            );
+            assert!(open.contains(&(blocks(&content[..wrong]).len() - 1)), "{wrong} for {size}");
         }
     }
     let bytes = content(100, 4);
-    for size in [
-        99,
-        101,
-        100 + 64,
-        100 + 512,
-        u64::MAX - 27,
-        36,
-        (1 << 61) + 100,
-    ] {
+    for size in [99, 101, 100 + 64, 100 + 512, u64::MAX - 27, 36, (1 << 61) + 100] {
         let link = Link {
             from: ChainState::INITIAL,
-            to: LinkEnd::Name {
-                content: name(&bytes),
-                size,
-            },
+            to: LinkEnd::Name { content: name(&bytes), size },
             length: 100,
         };
         assert_eq!(failures(&[(link, &bytes)]), [0], "{size}");
@@ -217,10 +155,7 @@ fn bytes_of_another_length_than_the_links_close_nothing() {
         }
         if block == 0 {
             assert_eq!(
-                failures(&[
-                    (link, &content[..length + 1]),
-                    (link, &content[..length + 64])
-                ]),
+                failures(&[(link, &content[..length + 1]), (link, &content[..length + 64])]),
                 [0, 1]
             );
         }
@@ -232,15 +167,7 @@ fn one_flipped_bit_opens_its_link_and_no_other() {
     let mut content = content(3 * BLOCK + 100, 6);
     let truth = chain(&content);
     let mut random = Random(7);
-    let ends = [
-        0,
-        BLOCK - 1,
-        BLOCK,
-        3 * BLOCK - 1,
-        3 * BLOCK,
-        3 * BLOCK + 99,
-    ]
-    .map(|at| at * 8);
+    let ends = [0, BLOCK - 1, BLOCK, 3 * BLOCK - 1, 3 * BLOCK, 3 * BLOCK + 99].map(|at| at * 8);
     let others: Vec<usize> = (0..20).map(|_| random.below(content.len() * 8)).collect();
     for bit in ends.into_iter().chain(others) {
         content[bit / 8] ^= 1 << (bit % 8);
@@ -257,10 +184,7 @@ fn one_flipped_bit_of_a_state_opens_the_links_on_both_sides() {
         let mut states = truth.bytes().to_vec();
         states[bit / 8] ^= 0x80 >> (bit % 8);
         let boundary = bit / 160 + 1;
-        assert_eq!(
-            open_links(&claim(&truth, states), &content),
-            [boundary - 1, boundary]
-        );
+        assert_eq!(open_links(&claim(&truth, states), &content), [boundary - 1, boundary]);
     }
 }
 
@@ -284,22 +208,12 @@ fn states_out_of_nothing_hold_nowhere() {
     let content = content(5 * BLOCK + 1, 10);
     let truth = chain(&content);
     let length = truth.bytes().len();
-    for states in [
-        vec![0; length],
-        vec![0xff; length],
-        Random(11).bytes(length),
-    ] {
-        assert_eq!(
-            open_links(&claim(&truth, states), &content),
-            [0, 1, 2, 3, 4, 5]
-        );
+    for states in [vec![0; length], vec![0xff; length], Random(11).bytes(length)] {
+        assert_eq!(open_links(&claim(&truth, states), &content), [0, 1, 2, 3, 4, 5]);
     }
     // Nor do the initial states of as many contents.
     let states = ChainState::INITIAL.to_bytes().repeat(5);
-    assert_eq!(
-        open_links(&claim(&truth, states), &content),
-        [0, 1, 2, 3, 4, 5]
-    );
+    assert_eq!(open_links(&claim(&truth, states), &content), [0, 1, 2, 3, 4, 5]);
 }
 
 /// A liar's content and chain: his own bytes below `junction` and the true ones from there on, with
@@ -353,12 +267,8 @@ fn two_chains_are_settled_by_one_block() {
         let (ours, theirs) = (truth.link(block), lie.link(block));
         assert_eq!(ours.to, theirs.to);
         let (true_bytes, false_bytes) = (&content[range.clone()], &bytes[range]);
-        let jobs = [
-            (ours, true_bytes),
-            (theirs, true_bytes),
-            (ours, false_bytes),
-            (theirs, false_bytes),
-        ];
+        let jobs =
+            [(ours, true_bytes), (theirs, true_bytes), (ours, false_bytes), (theirs, false_bytes)];
         assert_eq!(failures(&jobs), [1, 2, 3]);
     }
 }
@@ -367,9 +277,8 @@ fn two_chains_are_settled_by_one_block() {
 fn seven_liars_cost_a_block_each() {
     let content = content(9 * BLOCK + 5, 17);
     let truth = chain(&content);
-    let mut claims: Vec<(Chain, Vec<u8>)> = (1..8)
-        .map(|liar| garbage_below(&truth, &content, 2 + liar, 100 + liar as u64))
-        .collect();
+    let mut claims: Vec<(Chain, Vec<u8>)> =
+        (1..8).map(|liar| garbage_below(&truth, &content, 2 + liar, 100 + liar as u64)).collect();
     claims.insert(3, (truth.clone(), content.clone()));
     // Whoever stands is set against the next one; either's own block says who falls, or both do.
     let mut checked = 0;
@@ -379,20 +288,14 @@ fn seven_liars_cost_a_block_each() {
             standing.push(challenger);
             continue;
         };
-        let block = claims[holder]
-            .0
-            .highest_difference(&claims[challenger].0)
-            .unwrap();
+        let block = claims[holder].0.highest_difference(&claims[challenger].0).unwrap();
         standing = [holder, challenger]
             .into_iter()
             .filter(|at| {
                 checked += 1;
                 let (chain, bytes) = &claims[*at];
                 let start = block as usize * BLOCK;
-                verify(
-                    &chain.link(block),
-                    &bytes[start..bytes.len().min(start + BLOCK)],
-                )
+                verify(&chain.link(block), &bytes[start..bytes.len().min(start + BLOCK)])
             })
             .collect();
     }
@@ -419,19 +322,13 @@ fn more_than_four_gib() {
 
     let chain = Chain::from_bytes(id, size, states).unwrap();
     let layout = chain.layout();
-    assert_eq!(
-        (layout.block_length(), layout.block_count()),
-        (1 << 19, (1 << 13) + 1)
-    );
+    assert_eq!((layout.block_length(), layout.block_count()), (1 << 19, (1 << 13) + 1));
     let last = layout.block_count() - 1;
     let length = 1 << 19;
     let jobs = [
         (chain.link(0), &zeros[..length]),
         (chain.link(last / 2), &zeros[..length]),
-        (
-            chain.link(last - 1),
-            &end[end.len() - 1 - length..end.len() - 1],
-        ),
+        (chain.link(last - 1), &end[end.len() - 1 - length..end.len() - 1]),
         (chain.link(last), &b"!"[..]),
         (chain.link(last), &b"?"[..]),
         (chain.link(last - 1), &zeros[..length]),

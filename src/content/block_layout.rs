@@ -87,11 +87,7 @@ mod tests {
             (1 << 40, 1 << 20, 1 << 20),
         ] {
             let layout = BlockLayout::new(size);
-            assert_eq!(
-                (layout.block_length(), layout.block_count()),
-                (length, count),
-                "{size}"
-            );
+            assert_eq!((layout.block_length(), layout.block_count()), (length, count), "{size}");
         }
     }
 

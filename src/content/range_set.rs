@@ -18,10 +18,7 @@ pub struct RangeSet {
 impl RangeSet {
     /// The empty set.
     pub const fn new() -> Self {
-        Self {
-            ranges: Vec::new(),
-            total: 0,
-        }
+        Self { ranges: Vec::new(), total: 0 }
     }
 
     /// Adds a range, and tells how many of its numbers were not in the set before.
@@ -34,14 +31,9 @@ impl RangeSet {
         let touched = self.ranges[first..].partition_point(|range| range.start <= added.end);
         let met = &self.ranges[first..first + touched];
         let known: u64 = met.iter().map(length).sum();
-        let start = met
-            .first()
-            .map_or(added.start, |range| range.start.min(added.start));
-        let end = met
-            .last()
-            .map_or(added.end, |range| range.end.max(added.end));
-        self.ranges
-            .splice(first..first + touched, iter::once(start..end));
+        let start = met.first().map_or(added.start, |range| range.start.min(added.start));
+        let end = met.last().map_or(added.end, |range| range.end.max(added.end));
+        self.ranges.splice(first..first + touched, iter::once(start..end));
         let newly = (end - start) - known;
         self.total += newly;
         newly
@@ -60,9 +52,7 @@ impl RangeSet {
         let before = lowest.start..removed.start;
         let after = removed.end..highest.end;
         let known: u64 = met.iter().map(length).sum();
-        let rest = [before, after]
-            .into_iter()
-            .filter(|range| !range.is_empty());
+        let rest = [before, after].into_iter().filter(|range| !range.is_empty());
         self.total -= known - rest.clone().map(|range| length(&range)).sum::<u64>();
         self.ranges.splice(first..end, rest);
     }
@@ -70,16 +60,12 @@ impl RangeSet {
     /// Whether `number` is in the set.
     pub fn contains(&self, number: u64) -> bool {
         let at = self.ranges.partition_point(|range| range.end <= number);
-        self.ranges
-            .get(at)
-            .is_some_and(|range| range.start <= number)
+        self.ranges.get(at).is_some_and(|range| range.start <= number)
     }
 
     /// Whether every number of `wanted` is in the set. An empty range always is.
     pub fn covers(&self, wanted: &Range<u64>) -> bool {
-        let at = self
-            .ranges
-            .partition_point(|range| range.end <= wanted.start);
+        let at = self.ranges.partition_point(|range| range.end <= wanted.start);
         wanted.is_empty()
             || self
                 .ranges
@@ -136,9 +122,7 @@ impl RangeSet {
 
     /// Which of the ranges share a number with `other`: indices, from and up to.
     fn overlapping(&self, other: &Range<u64>) -> (usize, usize) {
-        let first = self
-            .ranges
-            .partition_point(|range| range.end <= other.start);
+        let first = self.ranges.partition_point(|range| range.end <= other.start);
         let count = self.ranges[first..].partition_point(|range| range.start < other.end);
         (first, first + count)
     }
@@ -198,9 +182,7 @@ mod tests {
                 let start = random(&mut seed) % SPACE;
                 let end = start + random(&mut seed) % (SPACE - start + 1).min(20);
                 let insert = random(&mut seed) % 5 < 3;
-                let changed = (start..end)
-                    .filter(|at| model.0[*at as usize] != insert)
-                    .count();
+                let changed = (start..end).filter(|at| model.0[*at as usize] != insert).count();
                 model.0[start as usize..end as usize].fill(insert);
                 if insert {
                     assert_eq!(set.insert(start..end), changed as u64);
@@ -234,10 +216,7 @@ mod tests {
         assert_eq!(set.insert(5..u64::MAX), 0);
         assert!(set.contains(u64::MAX - 1) && !set.contains(u64::MAX));
         set.remove(1..u64::MAX - 1);
-        assert_eq!(
-            set.iter().collect::<Vec<_>>(),
-            [0..1, u64::MAX - 1..u64::MAX]
-        );
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0..1, u64::MAX - 1..u64::MAX]);
         assert_eq!(set.first_gap(0..u64::MAX), Some(1..u64::MAX - 1));
     }
 

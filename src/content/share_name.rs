@@ -64,10 +64,7 @@ impl fmt::Display for NameError {
             Self::EmptyComponent => f.write_str("a name has a part before and after every /"),
             Self::DotComponent => f.write_str("no part of a name can be . or .."),
             Self::ComponentTooLong => {
-                write!(
-                    f,
-                    "each part of a name has at most {COMPONENT_LENGTH_MAX} bytes"
-                )
+                write!(f, "each part of a name has at most {COMPONENT_LENGTH_MAX} bytes")
             }
             Self::Backslash => f.write_str("a name cannot contain a backslash"),
             Self::Character(character, kind) => {
@@ -78,11 +75,7 @@ impl fmt::Display for NameError {
                     Unprintable::Invisible => "invisible character",
                     Unprintable::Noncharacter => "noncharacter",
                 };
-                write!(
-                    f,
-                    "a name cannot contain the {kind} U+{:04X}",
-                    u32::from(*character)
-                )
+                write!(f, "a name cannot contain the {kind} U+{:04X}", u32::from(*character))
             }
         }
     }
@@ -150,10 +143,7 @@ impl ShareName {
             let start = name.len().saturating_sub(ending.len());
             name[start..].eq_ignore_ascii_case(ending.as_bytes())
         });
-        !unfinished
-            && !self
-                .components()
-                .any(|component| component.starts_with('.'))
+        !unfinished && !self.components().any(|component| component.starts_with('.'))
     }
 
     /// The name beside this one for content that cannot have it, because other content has:
@@ -232,10 +222,7 @@ mod tests {
             &long,
             &longest[..NAME_LENGTH_MAX - 1],
         ] {
-            assert_eq!(
-                ShareName::parse(text).map(|name| name.to_string()),
-                Ok(text.into())
-            );
+            assert_eq!(ShareName::parse(text).map(|name| name.to_string()), Ok(text.into()));
         }
     }
 
@@ -273,55 +260,33 @@ mod tests {
             ('\u{10ffff}', Unprintable::Noncharacter),
         ] {
             let text = format!("a/b{character}c");
-            assert_eq!(
-                ShareName::parse(&text),
-                Err(NameError::Character(character, kind))
-            );
+            assert_eq!(ShareName::parse(&text), Err(NameError::Character(character, kind)));
         }
     }
 
     #[test]
     fn the_sentence_is_safe_to_print() {
         let error = ShareName::parse("a\u{1b}").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a name cannot contain the control character U+001B"
-        );
+        assert_eq!(error.to_string(), "a name cannot contain the control character U+001B");
     }
 
     #[test]
     fn its_parts() {
         let path = name("animals/small/fox.txt");
-        assert_eq!(
-            path.components().collect::<Vec<_>>(),
-            ["animals", "small", "fox.txt"]
-        );
-        assert_eq!(
-            (path.file_name(), name("fox").file_name()),
-            ("fox.txt", "fox")
-        );
+        assert_eq!(path.components().collect::<Vec<_>>(), ["animals", "small", "fox.txt"]);
+        assert_eq!((path.file_name(), name("fox").file_name()), ("fox.txt", "fox"));
     }
 
     #[test]
     fn hidden_and_unfinished_files_are_not_offered() {
-        for text in [
-            ".x",
-            "a/.x",
-            ".a/x",
-            "a/.b/x",
-            "x.part",
-            "x.PART",
-            "a/x.CrDownload",
-            "x.tmp",
-        ] {
+        for text in [".x", "a/.x", ".a/x", "a/.b/x", "x.part", "x.PART", "a/x.CrDownload", "x.tmp"]
+        {
             assert!(!name(text).is_offered(), "{text}");
         }
         for text in ["x.lefting", "x~", "~", "é.Tmp"] {
             assert!(!name(text).is_offered(), "{text}");
         }
-        for text in [
-            "x", "x.party", "part", "tmp", "x.part/y", "x~/y", "a.b", "~x", "ätmp",
-        ] {
+        for text in ["x", "x.party", "part", "tmp", "x.part/y", "x~/y", "a.b", "~x", "ätmp"] {
             assert!(name(text).is_offered(), "{text}");
         }
     }
@@ -346,13 +311,7 @@ mod tests {
         let folder = "d".repeat(255);
         let deep = format!("{folder}/{folder}/{folder}/{}", "d".repeat(253));
         let dots = ".".repeat(255);
-        for text in [
-            &*long,
-            &*dots,
-            &*format!("{deep}/x"),
-            &*format!("{folder}/{long}"),
-            &*deep,
-        ] {
+        for text in [&*long, &*dots, &*format!("{deep}/x"), &*format!("{folder}/{long}"), &*deep] {
             for attempt in [1, 2, u32::MAX] {
                 let beside = name(text).beside(id(), attempt);
                 assert_eq!(ShareName::parse(beside.as_str()), Ok(beside.clone()));
@@ -360,16 +319,8 @@ mod tests {
                 assert_ne!(beside, name(text));
             }
         }
-        assert!(
-            name(&long)
-                .beside(id(), 1)
-                .as_str()
-                .ends_with("é (2fd4e1c6).mov")
-        );
+        assert!(name(&long).beside(id(), 1).as_str().ends_with("é (2fd4e1c6).mov"));
         let moved = name(&format!("{deep}/x")).beside(id(), 1);
-        assert_eq!(
-            moved.as_str(),
-            format!("{folder}/{folder}/{folder}/x (2fd4e1c6)")
-        );
+        assert_eq!(moved.as_str(), format!("{folder}/{folder}/{folder}/x (2fd4e1c6)"));
     }
 }

@@ -93,14 +93,9 @@ mod tests {
 
     #[test]
     fn what_people_write_stays() {
-        for text in [
-            "Grüße",
-            "می\u{200c}خواهم",
-            "क्\u{200d}ष",
-            "👩\u{200d}🚀",
-            "❤\u{fe0f}",
-            "葛\u{e0100}城",
-        ] {
+        for text in
+            ["Grüße", "می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}🚀", "❤\u{fe0f}", "葛\u{e0100}城"]
+        {
             assert_eq!(printable(text).to_string(), text);
         }
     }

@@ -21,11 +21,7 @@ pub struct LinkCheck {
 impl LinkCheck {
     /// A check that has seen no bytes yet.
     pub const fn new(link: Link) -> Self {
-        Self {
-            link,
-            taken: 0,
-            compressor: Compressor::new(link.from),
-        }
+        Self { link, taken: 0, compressor: Compressor::new(link.from) }
     }
 
     /// Takes the next bytes, as many as there are.
@@ -81,16 +77,10 @@ mod tests {
             "3f44383881ea3deca0eaa0ee5183a72c3324485dab702ab66fdab66dd4a69e2f",
             "943820fd13fffb4eefff493b7fff5504dbffd96f71feeeeee45af306048688ab",
         ));
-        let first = Link {
-            from: state("506b0178ff6d1890202291fd3ade3871b2c665ea"),
-            to,
-            length: 64,
-        };
-        let second = Link {
-            from: state("506b0178ff6d1891a02291fd3ade3871b2c665ea"),
-            to,
-            length: 64,
-        };
+        let first =
+            Link { from: state("506b0178ff6d1890202291fd3ade3871b2c665ea"), to, length: 64 };
+        let second =
+            Link { from: state("506b0178ff6d1891a02291fd3ade3871b2c665ea"), to, length: 64 };
         assert!(verify(&first, &one) && verify(&second, &two));
         assert!(!verify(&first, &two) && !verify(&second, &one));
     }
@@ -99,15 +89,8 @@ mod tests {
     fn slices_of_any_length_and_no_more_bytes_than_the_link_has() {
         let bytes: Vec<u8> = (0..1000_u32).map(|at| (at * at) as u8).collect();
         let id = ContentId(<sha1::Sha1 as sha1::Digest>::digest(&bytes).into());
-        let to = LinkEnd::Name {
-            content: id,
-            size: 1000,
-        };
-        let link = Link {
-            from: ChainState::INITIAL,
-            to,
-            length: 1000,
-        };
+        let to = LinkEnd::Name { content: id, size: 1000 };
+        let link = Link { from: ChainState::INITIAL, to, length: 1000 };
         for slice in [1, 63, 64, 65, 999, 1000] {
             let mut check = LinkCheck::new(link);
             bytes.chunks(slice).for_each(|bytes| check.update(bytes));
@@ -119,10 +102,7 @@ mod tests {
         }
         // The padding of this size belongs behind 40 bytes more than whole pieces; so it does here,
         // but the content would be shorter than its last block.
-        let to = LinkEnd::Name {
-            content: id,
-            size: 1000 - 64,
-        };
+        let to = LinkEnd::Name { content: id, size: 1000 - 64 };
         assert!(!verify(&Link { to, ..link }, &bytes));
     }
 }

@@ -29,11 +29,7 @@ pub(super) fn close(mut state: ChainState, tail: &[u8], size: u64) -> Option<Con
     padded[..tail.len()].copy_from_slice(tail);
     padded[tail.len()] = 0x80;
     // One piece, if the mark and the eight bytes of the length still fit behind the tail.
-    let end = if tail.len() + 9 <= PIECE_LENGTH {
-        PIECE_LENGTH
-    } else {
-        2 * PIECE_LENGTH
-    };
+    let end = if tail.len() + 9 <= PIECE_LENGTH { PIECE_LENGTH } else { 2 * PIECE_LENGTH };
     padded[end - 8..end].copy_from_slice(&(size * 8).to_be_bytes());
     absorb_pieces(&mut state, &padded[..end]);
     Some(ContentId(state.to_bytes()))
@@ -50,11 +46,7 @@ pub(super) struct Compressor {
 
 impl Compressor {
     pub(super) const fn new(state: ChainState) -> Self {
-        Self {
-            state,
-            kept: [0; PIECE_LENGTH],
-            kept_length: 0,
-        }
+        Self { state, kept: [0; PIECE_LENGTH], kept_length: 0 }
     }
 
     pub(super) fn update(&mut self, mut bytes: &[u8]) {
@@ -92,16 +84,10 @@ mod tests {
             let expected = ContentId(Sha1::digest(&content[..size]).into());
             for slice in [1, 3, 63, 64, 65, 130, 300] {
                 let mut compressor = Compressor::new(ChainState::INITIAL);
-                content[..size]
-                    .chunks(slice)
-                    .for_each(|bytes| compressor.update(bytes));
+                content[..size].chunks(slice).for_each(|bytes| compressor.update(bytes));
                 let (state, tail) = compressor.state_and_tail();
                 let size = size as u64;
-                assert_eq!(
-                    close(state, tail, size),
-                    Some(expected),
-                    "{size} by {slice}"
-                );
+                assert_eq!(close(state, tail, size), Some(expected), "{size} by {slice}");
                 assert_eq!(close(state, tail, size + 1), None);
             }
         }

@@ -61,10 +61,7 @@ impl ChainHasher {
         if self.overrun || self.taken != self.layout.size() {
             return None;
         }
-        debug_assert_eq!(
-            self.states.len() as u64,
-            self.layout.state_count() * STATE_LENGTH as u64
-        );
+        debug_assert_eq!(self.states.len() as u64, self.layout.state_count() * STATE_LENGTH as u64);
         let (state, tail) = self.compressor.state_and_tail();
         Some((close(state, tail, self.taken)?, self.states))
     }

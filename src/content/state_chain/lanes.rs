@@ -31,11 +31,7 @@ const fn majority(x: u32, y: u32, z: u32) -> u32 {
 /// exceeds the shortest or a whole number of pieces is not taken.
 pub(super) fn absorb_lanes<const N: usize>(states: &mut [ChainState; N], runs: &[&[u8]; N]) {
     let mut turned: [[u32; N]; 5] = std::array::from_fn(|word| states.map(|state| state.0[word]));
-    let pieces = runs
-        .iter()
-        .map(|run| run.len() / PIECE_LENGTH)
-        .min()
-        .unwrap_or(0);
+    let pieces = runs.iter().map(|run| run.len() / PIECE_LENGTH).min().unwrap_or(0);
     for piece in 0..pieces {
         let start = piece * PIECE_LENGTH;
         let words = turn(&runs.map(|run| &run[start..start + PIECE_LENGTH]));
@@ -64,13 +60,8 @@ fn compress_piece<const N: usize>(states: &mut [[u32; N]; 5], words: &[[u32; N];
     let [state_a, state_b, state_c, state_d, state_e] = states;
     for lane in 0..N {
         let mut w: [u32; 16] = std::array::from_fn(|at| words[at][lane]);
-        let (mut a, mut b, mut c, mut d, mut e) = (
-            state_a[lane],
-            state_b[lane],
-            state_c[lane],
-            state_d[lane],
-            state_e[lane],
-        );
+        let (mut a, mut b, mut c, mut d, mut e) =
+            (state_a[lane], state_b[lane], state_c[lane], state_d[lane], state_e[lane]);
         macro_rules! rounds {
             ($function:ident, $constant:literal: $($t:literal)*) => {$(
                 if $t >= 16 {
@@ -112,11 +103,7 @@ mod tests {
             let runs: [&[u8]; N] =
                 std::array::from_fn(|lane| &content[lane * 256..][..pieces * PIECE_LENGTH]);
             let starts: [ChainState; N] = std::array::from_fn(|lane| {
-                ChainState(
-                    ChainState::INITIAL
-                        .0
-                        .map(|word| word.rotate_left(lane as u32)),
-                )
+                ChainState(ChainState::INITIAL.0.map(|word| word.rotate_left(lane as u32)))
             });
             let mut expected = starts;
             for (state, run) in expected.iter_mut().zip(&runs) {

@@ -44,13 +44,8 @@ pub struct ChainState(pub [u32; 5]);
 
 impl ChainState {
     /// The state before the first byte, as FIPS 180-4 section 5.3.1 has it.
-    pub const INITIAL: Self = Self([
-        0x6745_2301,
-        0xefcd_ab89,
-        0x98ba_dcfe,
-        0x1032_5476,
-        0xc3d2_e1f0,
-    ]);
+    pub const INITIAL: Self =
+        Self([0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0]);
 
     /// The five words, each with its highest byte first: as SHA-1 writes a digest.
     pub fn to_bytes(self) -> [u8; STATE_LENGTH] {
@@ -143,11 +138,7 @@ impl Chain {
         let (layout, states) = (BlockLayout::new(size), states.into());
         let fits = size <= CONTENT_SIZE_MAX
             && states.len() as u64 == layout.state_count() * STATE_LENGTH as u64;
-        fits.then_some(Self {
-            content,
-            layout,
-            states,
-        })
+        fits.then_some(Self { content, layout, states })
     }
 
     /// The content's name.
@@ -190,10 +181,7 @@ impl Chain {
         Link {
             from: self.state(block),
             to: if last {
-                LinkEnd::Name {
-                    content: self.content,
-                    size: self.layout.size(),
-                }
+                LinkEnd::Name { content: self.content, size: self.layout.size() }
             } else {
                 LinkEnd::State(self.state(block + 1))
             },
@@ -224,9 +212,7 @@ impl Chain {
         let ours = self.states.chunks_exact(STATE_LENGTH);
         let theirs = other.states.chunks_exact(STATE_LENGTH);
         // State `n` of the list stands at the start of block `n + 1`.
-        ours.zip(theirs)
-            .rposition(|(one, two)| one != two)
-            .map(|index| index as u64 + 1)
+        ours.zip(theirs).rposition(|(one, two)| one != two).map(|index| index as u64 + 1)
     }
 }
 
@@ -271,18 +257,12 @@ mod tests {
         let chain = Chain::from_bytes(ContentId::EMPTY, size, states).unwrap();
         assert_eq!(chain.link(0).from, ChainState::INITIAL);
         for block in 0..3 {
-            assert_eq!(
-                chain.link(block).to,
-                LinkEnd::State(chain.link(block + 1).from)
-            );
+            assert_eq!(chain.link(block).to, LinkEnd::State(chain.link(block + 1).from));
             assert_eq!(chain.link(block).length, 65_536);
         }
         let last = Link {
             from: ChainState::from_bytes(std::array::from_fn(|at| 40 + at as u8)),
-            to: LinkEnd::Name {
-                content: ContentId::EMPTY,
-                size,
-            },
+            to: LinkEnd::Name { content: ContentId::EMPTY, size },
             length: 5,
         };
         assert_eq!(chain.link(3), last);
@@ -292,10 +272,7 @@ mod tests {
     fn the_highest_difference_is_the_block_that_decides() {
         let size = 5 * 65_536;
         let chain = |states: [u8; 4]| {
-            let states: Vec<u8> = states
-                .iter()
-                .flat_map(|byte| [*byte; STATE_LENGTH])
-                .collect();
+            let states: Vec<u8> = states.iter().flat_map(|byte| [*byte; STATE_LENGTH]).collect();
             Chain::from_bytes(ContentId::EMPTY, size, states).unwrap()
         };
         let one = chain([1, 2, 3, 4]);
