@@ -63,10 +63,7 @@ pub fn parse(
     around: Surroundings<'_>,
 ) -> Result<Command, Refusal> {
     let words = Words::split(arguments)?;
-    let mut options = Options {
-        given: Arguments::from_vec(words.options),
-        around,
-    };
+    let mut options = Options { given: Arguments::from_vec(words.options), around };
     if options.flag("--help", "-h") {
         return Ok(Command::Help(match words.verb {
             Some(Verb::Peer) => PEER_HELP,
@@ -79,15 +76,12 @@ pub fn parse(
     }
     let (config, timeout) = options.finish(words.verb)?;
     match words.verb {
-        None => Err(refuse(
-            "say what to do: sprat peer, or sprat fetch SHA1 NAME SIZE [IP ...]",
-        )),
+        None => Err(refuse("say what to do: sprat peer, or sprat fetch SHA1 NAME SIZE [IP ...]")),
         Some(Verb::Peer) => match (timeout, words.positional.first()) {
             (Timeout::Given(_), _) => Err(refuse("--timeout is for fetch, a peer runs for ever")),
-            (_, Some(word)) => Err(refuse(format!(
-                "peer takes no arguments beside options, not {}",
-                shown(word)
-            ))),
+            (_, Some(word)) => {
+                Err(refuse(format!("peer takes no arguments beside options, not {}", shown(word))))
+            }
             (_, None) => Ok(Command::Peer(config)),
         },
         Some(Verb::Fetch) => {
@@ -151,9 +145,7 @@ impl Words {
             }
             _ => {
                 let shown = shown(&word);
-                return Err(refuse(format!(
-                    "{shown} is no command: there are peer and fetch"
-                )));
+                return Err(refuse(format!("{shown} is no command: there are peer and fetch")));
             }
         });
         Ok(())
@@ -169,10 +161,7 @@ impl Words {
         if bytes.starts_with(b"--") {
             let equals = bytes.iter().position(|byte| *byte == b'=');
             let (name, glued) = match equals {
-                Some(at) => (
-                    &bytes[..at],
-                    Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned()),
-                ),
+                Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned())),
                 None => (bytes, None),
             };
             let name = OsStr::from_bytes(name);
@@ -186,9 +175,7 @@ impl Words {
                 return Ok(());
             }
         } else if bytes.len() > 2 && bytes.is_ascii() {
-            let flags = bytes[1..]
-                .iter()
-                .map(|flag| OsString::from(format!("-{}", *flag as char)));
+            let flags = bytes[1..].iter().map(|flag| OsString::from(format!("-{}", *flag as char)));
             self.options.extend(flags);
             return Ok(());
         }
@@ -254,10 +241,7 @@ impl Options<'_> {
         };
         match read(value) {
             Ok(value) => Ok((Some(value), given)),
-            Err(wanted) => Err(refuse(format!(
-                "{option} wants {wanted}, not {}",
-                shown(value)
-            ))),
+            Err(wanted) => Err(refuse(format!("{option} wants {wanted}, not {}", shown(value)))),
         }
     }
 
@@ -273,16 +257,12 @@ impl Options<'_> {
             times += 1;
         }
         if times == 0 && !quiet {
-            if self
-                .variable("SPRAT_QUIET")
-                .is_some_and(|value| value != "0")
-            {
+            if self.variable("SPRAT_QUIET").is_some_and(|value| value != "0") {
                 return Ok(Verbosity::Quiet);
             }
             let told = self.variable("SPRAT_VERBOSE");
-            times = told.map_or(0, |value| {
-                value.to_str().and_then(|v| v.parse().ok()).unwrap_or(1)
-            });
+            times =
+                told.map_or(0, |value| value.to_str().and_then(|v| v.parse().ok()).unwrap_or(1));
         }
         match (quiet, times) {
             (true, 0) => Ok(Verbosity::Quiet),
@@ -303,33 +283,18 @@ impl Options<'_> {
         let port = port.unwrap_or(DEFAULT_PORT);
         let (timeout, given) = self.value("--timeout", values::parse_timeout)?;
         // A peer's own port says nothing about where others listen.
-        let others = if verb == Some(Verb::Fetch) {
-            port
-        } else {
-            DEFAULT_PORT
-        };
+        let others = if verb == Some(Verb::Fetch) { port } else { DEFAULT_PORT };
         let peers = self.peers(others)?;
         if let Some(unknown) = self.given.finish().first() {
             let unknown = shown(unknown);
-            return Err(refuse(format!(
-                "{unknown} is no option: sprat --help tells which are"
-            )));
+            return Err(refuse(format!("{unknown} is no option: sprat --help tells which are")));
         }
         let timeout = match timeout {
             Some(timeout) if given => Timeout::Given(timeout),
             other => Timeout::Inherited(other),
         };
         let root = root.unwrap_or_else(|| PathBuf::from("."));
-        Ok((
-            Config {
-                root,
-                bind,
-                port,
-                peers,
-                verbosity,
-            },
-            timeout,
-        ))
+        Ok((Config { root, bind, port, peers, verbosity }, timeout))
     }
 
     /// The hosts of every `--peer`; a value may name several, with commas or spaces between.
@@ -348,9 +313,7 @@ impl Options<'_> {
             }
         }
         if peers.len() > SOURCES_MAX {
-            return Err(refuse(format!(
-                "more than {SOURCES_MAX} hosts with --peer are too many"
-            )));
+            return Err(refuse(format!("more than {SOURCES_MAX} hosts with --peer are too many")));
         }
         Ok(peers)
     }
@@ -364,13 +327,9 @@ fn fetch_config(
     scopes: &values::Scopes<'_>,
 ) -> Result<FetchConfig, Refusal> {
     let [sha1, name, size, hosts @ ..] = words else {
-        return Err(refuse(
-            "fetch needs SHA1 NAME SIZE, and takes addresses after these",
-        ));
+        return Err(refuse("fetch needs SHA1 NAME SIZE, and takes addresses after these"));
     };
-    let content = sha1
-        .to_str()
-        .and_then(|text| text.parse::<ContentId>().ok());
+    let content = sha1.to_str().and_then(|text| text.parse::<ContentId>().ok());
     let Some(content) = content else {
         return Err(refuse(format!(
             "SHA1 wants exactly 40 hexadecimal digits, not {}",
@@ -396,17 +355,9 @@ fn fetch_config(
         }
     }
     if sources.len() > SOURCES_MAX {
-        return Err(refuse(format!(
-            "more than {SOURCES_MAX} addresses are too many"
-        )));
+        return Err(refuse(format!("more than {SOURCES_MAX} addresses are too many")));
     }
-    Ok(FetchConfig {
-        content,
-        name,
-        size,
-        sources,
-        timeout,
-    })
+    Ok(FetchConfig { content, name, size, sources, timeout })
 }
 
 fn looks_like_option(word: &OsStr) -> bool {

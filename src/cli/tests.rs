@@ -12,20 +12,11 @@ fn run_with(line: &str, variables: &[(&str, &str)]) -> Result<Command, String> {
         word => OsString::from(word.replace('_', " ")),
     });
     let variable = |name: &str| {
-        variables
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.into())
+        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
     };
     let scope_number = |name: &str| (name == "eth0").then_some(3);
-    parse(
-        words,
-        Surroundings {
-            variable: &variable,
-            scope_number: &scope_number,
-        },
-    )
-    .map_err(|refusal| refusal.0)
+    parse(words, Surroundings { variable: &variable, scope_number: &scope_number })
+        .map_err(|refusal| refusal.0)
 }
 
 fn run(line: &str) -> Result<Command, String> {
@@ -51,10 +42,7 @@ fn peer_with_nothing_else() {
     let config = config("peer", &[]);
     assert_eq!(config.root, PathBuf::from("."));
     assert_eq!((config.port, config.bind), (DEFAULT_PORT, None));
-    assert_eq!(
-        (config.peers.len(), config.verbosity),
-        (0, Verbosity::Normal)
-    );
+    assert_eq!((config.peers.len(), config.verbosity), (0, Verbosity::Normal));
 }
 
 #[test]
@@ -68,18 +56,13 @@ fn a_fetch_is_the_same_with_the_word_and_without() {
     assert_eq!((fetch.size, fetch.timeout), (43, None));
     assert_eq!(
         fetch.sources,
-        [
-            "192.0.2.4:27183".parse().unwrap(),
-            "192.0.2.7:30000".parse().unwrap()
-        ]
+        ["192.0.2.4:27183".parse().unwrap(), "192.0.2.7:30000".parse().unwrap()]
     );
 }
 
 #[test]
 fn name_and_size_are_taken_raw() {
-    for name in [
-        "--help", "-rf", "-q", "--", "-", "--root", "peer", "fetch", "a b",
-    ] {
+    for name in ["--help", "-rf", "-q", "--", "-", "--root", "peer", "fetch", "a b"] {
         let line = format!("fetch SHA1 {} 43", name.replace(' ', "_"));
         assert_eq!(fetch(&line).1.name.as_str(), name, "{line}");
     }
@@ -99,17 +82,10 @@ fn options_stand_before_the_sha1_and_among_the_addresses() {
     ] {
         let (config, fetch) = fetch(line);
         assert_eq!(config.root, PathBuf::from("/x"), "{line}");
-        assert_eq!(
-            (config.port, config.verbosity),
-            (7, Verbosity::Debug),
-            "{line}"
-        );
+        assert_eq!((config.port, config.verbosity), (7, Verbosity::Debug), "{line}");
         assert_eq!(fetch.timeout, Some(Duration::from_millis(1_500)), "{line}");
         assert_eq!(fetch.sources.len(), 2, "{line}");
-        assert!(
-            fetch.sources.iter().all(|source| source.port() == 7),
-            "{line}"
-        );
+        assert!(fetch.sources.iter().all(|source| source.port() == 7), "{line}");
     }
 }
 
@@ -135,10 +111,7 @@ fn addresses_in_all_their_forms_each_once() {
 
 #[test]
 fn what_is_refused_says_what_was_wrong() {
-    let many = (1..=65)
-        .map(|last| format!("192.0.2.{last}"))
-        .collect::<Vec<_>>()
-        .join(" ");
+    let many = (1..=65).map(|last| format!("192.0.2.{last}")).collect::<Vec<_>>().join(" ");
     for (line, part) in [
         ("", "say what to do"),
         ("serve", "\"serve\" is no command"),
@@ -197,10 +170,7 @@ fn what_is_refused_says_what_was_wrong() {
 fn a_name_that_is_not_text_is_refused() {
     let mut words = vec![OsString::from("fetch"), SHA1.into(), "n".into(), "1".into()];
     words[2] = OsStr::from_bytes(b"a\xffb").to_owned();
-    let around = Surroundings {
-        variable: &|_| None,
-        scope_number: &|_| None,
-    };
+    let around = Surroundings { variable: &|_| None, scope_number: &|_| None };
     let refusal = parse(words, around).unwrap_err();
     assert!(refusal.0.contains("UTF-8"), "{}", refusal.0);
 }
@@ -250,10 +220,7 @@ fn variables_stand_in_for_options_that_are_not_given() {
         told.peers,
         [
             PeerHost::Address("192.0.2.4:27183".parse().unwrap()),
-            PeerHost::Named {
-                name: "host".into(),
-                port: DEFAULT_PORT
-            },
+            PeerHost::Named { name: "host".into(), port: DEFAULT_PORT },
             PeerHost::Address("192.0.2.5:7".parse().unwrap()),
         ]
     );
@@ -261,15 +228,10 @@ fn variables_stand_in_for_options_that_are_not_given() {
     let told = config(flags, &variables);
     assert_eq!((told.root, told.port), (PathBuf::from("/y"), 8));
     assert_eq!((told.peers.len(), told.verbosity), (2, Verbosity::Quiet));
-    for (value, verbosity) in [
-        ("", Verbosity::Normal),
-        ("0", Verbosity::Normal),
-        ("1", Verbosity::Quiet),
-    ] {
-        assert_eq!(
-            config("peer", &[("SPRAT_QUIET", value)]).verbosity,
-            verbosity
-        );
+    for (value, verbosity) in
+        [("", Verbosity::Normal), ("0", Verbosity::Normal), ("1", Verbosity::Quiet)]
+    {
+        assert_eq!(config("peer", &[("SPRAT_QUIET", value)]).verbosity, verbosity);
     }
     let refusal = run_with("peer", &[("SPRAT_PORT", "x")]).unwrap_err();
     assert!(refusal.contains("--port wants"), "{refusal}");

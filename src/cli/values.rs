@@ -16,9 +16,7 @@ pub(crate) type Scopes<'a> = dyn Fn(&str) -> Option<u32> + 'a;
 pub(crate) fn parse_size(text: &OsStr) -> Result<u64, String> {
     let wanted = || format!("a number of bytes up to {CONTENT_SIZE_MAX}");
     let text = text.to_str().ok_or_else(wanted)?;
-    digits(text)
-        .filter(|size| *size <= CONTENT_SIZE_MAX)
-        .ok_or_else(wanted)
+    digits(text).filter(|size| *size <= CONTENT_SIZE_MAX).ok_or_else(wanted)
 }
 
 /// Reads a port.
@@ -33,10 +31,7 @@ pub(crate) fn parse_port(text: &OsStr) -> Result<u16, String> {
 /// Reads a number of seconds, parts of a second included.
 pub(crate) fn parse_timeout(text: &OsStr) -> Result<Duration, String> {
     text.to_str()
-        .filter(|text| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'.')
-        })
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
         .and_then(|text| text.parse::<f64>().ok())
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "a number of seconds".to_owned())
@@ -53,10 +48,7 @@ pub(crate) fn parse_bind(text: &OsStr, scopes: &Scopes<'_>) -> Result<BindHost, 
         SocketAddr::V6(v6) => v6.scope_id(),
         SocketAddr::V4(_) => 0,
     };
-    Ok(BindHost {
-        address: host.ip(),
-        scope_id,
-    })
+    Ok(BindHost { address: host.ip(), scope_id })
 }
 
 /// Reads a host of `--peer`: what [`parse_host`] takes, or a name.
@@ -77,10 +69,7 @@ pub(crate) fn parse_peer(
         && name.bytes().all(plain)
         && !last.bytes().all(|byte| byte.is_ascii_digit());
     match port {
-        Some(port) if is_name => Ok(PeerHost::Named {
-            name: name.to_owned(),
-            port,
-        }),
+        Some(port) if is_name => Ok(PeerHost::Named { name: name.to_owned(), port }),
         _ => parse_host(text, default_port, scopes).map(PeerHost::Address),
     }
 }

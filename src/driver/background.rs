@@ -30,14 +30,10 @@ impl Executor {
     /// When there is something to do again.
     pub fn next_work(&self) -> Option<Instant> {
         let peer = self.peer.as_ref()?;
-        [
-            peer.watcher.next_due(),
-            peer.partials.next_due(),
-            peer.cache.next_due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [peer.watcher.next_due(), peer.partials.next_due(), peer.cache.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Once a second: what nobody asked for lately is closed, and the watched folders are looked at,
@@ -76,9 +72,7 @@ impl Executor {
         match task {
             Task::ScanShare => {
                 let begun = inputs.len();
-                let more = peer
-                    .watcher
-                    .step(now, clock::wall_now(), &mut self.share, inputs);
+                let more = peer.watcher.step(now, clock::wall_now(), &mut self.share, inputs);
                 for input in inputs.range(begun..) {
                     if let Input::FileGone { name } = input {
                         peer.cache.forget(name, now);
@@ -87,9 +81,7 @@ impl Executor {
                 more
             }
             Task::LookAtPartials => peer.partials.step(now, inputs),
-            Task::Hash => peer
-                .jobs
-                .step(&self.share, &peer.partials, &mut peer.cache, inputs),
+            Task::Hash => peer.jobs.step(&self.share, &peer.partials, &mut peer.cache, inputs),
             Task::WriteCache => peer.cache.step(now),
             Task::WorkForFetches => false,
         }
@@ -114,8 +106,7 @@ impl Executor {
                     Some(outcome) => {
                         work.search = None;
                         self.search_cache = None;
-                        self.inbox
-                            .push_back(Input::ShareSearched { fetch, outcome });
+                        self.inbox.push_back(Input::ShareSearched { fetch, outcome });
                     }
                 }
             }

@@ -38,10 +38,7 @@ impl BlockBuffers {
     /// For `Output::Reserve`.
     pub fn reserve(&mut self, buffer: BufferId, length: u32) {
         let length = length as usize;
-        let fitting = self
-            .spare
-            .iter()
-            .rposition(|spare| spare.capacity() >= length);
+        let fitting = self.spare.iter().rposition(|spare| spare.capacity() >= length);
         let mut bytes = match fitting {
             Some(at) => self.spare.swap_remove(at),
             None => Vec::new(),
@@ -85,11 +82,7 @@ impl BlockBuffers {
 
     /// For `Output::Verify`: to be proven at the next occasion.
     pub fn claim(&mut self, fetch: FetchId, buffer: BufferId, link: Link) {
-        self.claims.push_back(Claim {
-            fetch,
-            buffer,
-            link,
-        });
+        self.claims.push_back(Claim { fetch, buffer, link });
     }
 
     /// Whether something is to be proven.
@@ -112,21 +105,14 @@ impl BlockBuffers {
                 .iter()
                 .map(|claim| {
                     // A buffer that was released meanwhile proves nothing.
-                    let bytes = self
-                        .buffers
-                        .get(&claim.buffer)
-                        .map_or(&[][..], Vec::as_slice);
+                    let bytes = self.buffers.get(&claim.buffer).map_or(&[][..], Vec::as_slice);
                     (claim.link, bytes)
                 })
                 .collect();
             let verdicts = verify_many(&jobs);
             for (claim, genuine) in group.iter().zip(verdicts) {
                 let Claim { fetch, buffer, .. } = *claim;
-                inputs.push_back(Input::Verified {
-                    fetch,
-                    buffer,
-                    genuine,
-                });
+                inputs.push_back(Input::Verified { fetch, buffer, genuine });
             }
             if slice.is_over() {
                 break;
@@ -181,28 +167,17 @@ mod tests {
         }
         let mut inputs = VecDeque::new();
         buffers.prove(&Slice::of(Duration::ZERO), &mut inputs);
-        assert_eq!(
-            inputs.len(),
-            TOGETHER_MAX,
-            "a slice that is over proves one group"
-        );
+        assert_eq!(inputs.len(), TOGETHER_MAX, "a slice that is over proves one group");
         buffers.prove(&Slice::of(Duration::from_secs(3600)), &mut inputs);
         assert!(!buffers.has_claims());
         let genuine: Vec<u64> = inputs
             .iter()
             .filter_map(|input| match input {
-                Input::Verified {
-                    buffer,
-                    genuine: true,
-                    fetch: FETCH,
-                } => Some(buffer.0),
+                Input::Verified { buffer, genuine: true, fetch: FETCH } => Some(buffer.0),
                 _ => None,
             })
             .collect();
-        assert_eq!(
-            genuine,
-            (0..40).filter(|block| *block != 7).collect::<Vec<_>>()
-        );
+        assert_eq!(genuine, (0..40).filter(|block| *block != 7).collect::<Vec<_>>());
     }
 
     #[test]

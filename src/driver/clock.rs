@@ -14,9 +14,7 @@ pub struct Clock {
 impl Clock {
     /// A clock whose origin is now.
     pub fn start() -> Self {
-        Self {
-            origin: monotonic(),
-        }
+        Self { origin: monotonic() }
     }
 
     /// The time since the origin. Never goes back.
@@ -36,10 +34,7 @@ pub struct Slice {
 impl Slice {
     /// A slice that begins now.
     pub fn of(length: Duration) -> Self {
-        Self {
-            began: monotonic(),
-            length,
-        }
+        Self { began: monotonic(), length }
     }
 
     /// Whether it is over. A look costs some 30 ns.
@@ -54,18 +49,12 @@ impl Slice {
 }
 
 /// Wall time, which may jump either way.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the place that reads the clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]
 pub fn wall_now() -> SystemTime {
     SystemTime::now()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the place that reads the clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]
 fn monotonic() -> std::time::Instant {
     std::time::Instant::now()
 }

@@ -162,9 +162,7 @@ impl EventLoop {
 
     /// One turn. An error of the poll itself is all that it fails with.
     pub fn turn(&mut self) -> io::Result<Turn> {
-        self.executor
-            .socket
-            .renew_interest(self.poll.registry(), SOCKET)?;
+        self.executor.socket.renew_interest(self.poll.registry(), SOCKET)?;
         let timeout = self.timeout();
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -217,16 +215,11 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let core = self.node.poll_timeout().map(|deadline| deadline.at);
-        [
-            core,
-            executor.next_work(),
-            Some(self.housekeeping_due),
-            self.stop_by,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .map(|due| due.since(self.clock.now()))
+        [core, executor.next_work(), Some(self.housekeeping_due), self.stop_by]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|due| due.since(self.clock.now()))
     }
 
     fn take_events(&mut self) {
@@ -278,13 +271,7 @@ impl EventLoop {
                 self.now = self.clock.now();
                 for (from, bytes) in self.batch.datagrams() {
                     let input = Input::Datagram { from, bytes };
-                    feed(
-                        &mut self.node,
-                        &mut self.executor,
-                        self.now,
-                        input,
-                        Some(bytes),
-                    );
+                    feed(&mut self.node, &mut self.executor, self.now, input, Some(bytes));
                 }
             }
             if self.executor.buffers.has_many_claims() {
@@ -322,10 +309,7 @@ impl EventLoop {
     /// Lets the core's deadlines pass that are due.
     fn let_time_pass(&mut self) {
         self.now = self.clock.now();
-        let Some(deadline) = self
-            .node
-            .poll_timeout()
-            .filter(|deadline| deadline.at <= self.now)
+        let Some(deadline) = self.node.poll_timeout().filter(|deadline| deadline.at <= self.now)
         else {
             return;
         };
@@ -355,9 +339,11 @@ impl EventLoop {
     }
 
     fn look_at_interfaces(&mut self) {
-        if let Some(addresses) = self.interfaces.refresh(&self.executor.socket) {
+        let socket = &mut self.executor.socket;
+        if let Some(mut addresses) = self.interfaces.refresh(&*socket) {
+            addresses.retain(|own| socket.is_on(own));
             let own = addresses.iter().map(|own| own.address).collect();
-            self.executor.socket.set_own_addresses(own);
+            socket.set_own_addresses(own);
             self.feed_now(Input::Interfaces { addresses });
         }
     }

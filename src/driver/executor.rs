@@ -100,13 +100,8 @@ pub(super) enum Task {
 }
 
 impl Task {
-    pub(super) const ALL: [Self; 5] = [
-        Self::ScanShare,
-        Self::LookAtPartials,
-        Self::Hash,
-        Self::WriteCache,
-        Self::WorkForFetches,
-    ];
+    pub(super) const ALL: [Self; 5] =
+        [Self::ScanShare, Self::LookAtPartials, Self::Hash, Self::WriteCache, Self::WorkForFetches];
 }
 
 impl Executor {
@@ -133,61 +128,31 @@ impl Executor {
     pub fn execute(&mut self, now: Instant, output: Output, in_hand: Option<&[u8]>) {
         match output {
             Output::Transmit { to, via, bytes } => self.transmit(to, via, bytes),
-            Output::Serve {
-                job,
-                to,
-                nonce,
-                source,
-                offset,
-                length,
-                payload_length,
-            } => {
-                let order = ServeOrder {
-                    to,
-                    nonce,
-                    source,
-                    offset,
-                    length,
-                    payload_length,
-                };
+            Output::Serve { job, to, nonce, source, offset, length, payload_length } => {
+                let order = ServeOrder { to, nonce, source, offset, length, payload_length };
                 let (partials, cache) = match &mut self.peer {
                     Some(peer) => (Some(&peer.partials), Some(&mut peer.cache)),
                     None => (None, None),
                 };
-                let shelves = Shelves {
-                    share: &self.share,
-                    partials,
-                    cache,
-                };
+                let shelves = Shelves { share: &self.share, partials, cache };
                 let outcome = self.serving.serve(now, &order, shelves, &mut self.socket);
                 self.inbox.push_back(Input::Served { job, outcome });
             }
             Output::Hash { .. } | Output::CheckPartial { .. } => self.ask_hash_jobs(output),
             Output::Reserve { buffer, length } => self.buffers.reserve(buffer, length),
             Output::Keep { buffer, offset } => self.keep(buffer, offset, in_hand),
-            Output::Verify {
-                fetch,
-                buffer,
-                link,
-            } => self.buffers.claim(fetch, buffer, link),
+            Output::Verify { fetch, buffer, link } => self.buffers.claim(fetch, buffer, link),
             Output::Release { buffer } => self.buffers.release(buffer),
             Output::Directory { discovered_files } => {
                 if let Some(peer) = &mut self.peer {
                     peer.directory.write(&discovered_files, clock::wall_now());
                 }
             }
-            Output::Discovered {
-                appeared,
-                host,
-                content,
-                size,
-                name,
-            } => {
+            Output::Discovered { appeared, host, content, size, name } => {
                 if let Some(peer) = &mut self.peer {
                     let sign = if appeared { '+' } else { '-' };
                     let (host, name) = (printable(&host), printable(name.as_str()));
-                    peer.discoveries
-                        .line(&format!("{sign} {host} {content} {size} B {name}"));
+                    peer.discoveries.line(&format!("{sign} {host} {content} {size} B {name}"));
                 }
             }
             Output::Stopped => self.stopped = true,
@@ -198,12 +163,7 @@ impl Executor {
     /// Those outputs that speak of a fetch's store.
     fn execute_store(&mut self, output: Output) {
         match output {
-            Output::OpenStore {
-                fetch,
-                content,
-                size,
-                name,
-            } => {
+            Output::OpenStore { fetch, content, size, name } => {
                 let work = self.fetches.entry(fetch).or_insert_with(|| FetchWork {
                     store: ChunkStore::new(&self.root, content, size, name),
                     search: None,
@@ -221,8 +181,7 @@ impl Executor {
                 }
                 None => {
                     let outcome = ShareSearch::Absent;
-                    self.inbox
-                        .push_back(Input::ShareSearched { fetch, outcome });
+                    self.inbox.push_back(Input::ShareSearched { fetch, outcome });
                 }
             },
             Output::Publish { fetch } => self.publish(fetch, PublishJob::publish()),
@@ -230,37 +189,20 @@ impl Executor {
             Output::CheckStored { fetch, block, link } => {
                 let work = self.fetches.get_mut(&fetch);
                 let genuine = work.is_some_and(|work| work.store.check_stored(block, &link));
-                self.inbox.push_back(Input::StoredChecked {
-                    fetch,
-                    block,
-                    genuine,
-                });
+                self.inbox.push_back(Input::StoredChecked { fetch, block, genuine });
             }
-            Output::TruncateExtent {
-                fetch,
-                extent,
-                length,
-            } => {
+            Output::TruncateExtent { fetch, extent, length } => {
                 if let Some(work) = self.fetches.get_mut(&fetch) {
                     work.store.truncate_extent(extent, length);
                 }
             }
-            Output::Store {
-                fetch,
-                buffer,
-                extent,
-                position,
-            } => {
+            Output::Store { fetch, buffer, extent, position } => {
                 let bytes = self.buffers.get(buffer);
                 let outcome = match (self.fetches.get_mut(&fetch), bytes) {
                     (Some(work), Some(bytes)) => work.store.store(extent, position, bytes),
                     _ => Err(no_store()),
                 };
-                self.inbox.push_back(Input::Stored {
-                    fetch,
-                    buffer,
-                    outcome,
-                });
+                self.inbox.push_back(Input::Stored { fetch, buffer, outcome });
             }
             Output::SaveChain { fetch, states } => {
                 if let Some(work) = self.fetches.get_mut(&fetch) {
@@ -297,11 +239,7 @@ impl Executor {
         };
         match output {
             Output::Hash { name, signature } => peer.jobs.hash(name, signature),
-            Output::CheckPartial {
-                content,
-                block,
-                link,
-            } => {
+            Output::CheckPartial { content, block, link } => {
                 peer.jobs.check_partial(content, block, link);
             }
             _ => return,
@@ -325,10 +263,7 @@ impl Executor {
 
 fn no_store() -> DiskFault {
     debug_assert!(false, "a fetch without a store");
-    DiskFault {
-        kind: DiskFaultKind::Final,
-        message: "the download's store is closed".into(),
-    }
+    DiskFault { kind: DiskFaultKind::Final, message: "the download's store is closed".into() }
 }
 
 #[cfg(test)]

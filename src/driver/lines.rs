@@ -21,11 +21,7 @@ pub struct Lines<W> {
 impl<W: Write + AsFd> Lines<W> {
     /// Lines to this stream.
     pub fn new(stream: W) -> Self {
-        Self {
-            stream,
-            broken: false,
-            dropped: 0,
-        }
+        Self { stream, broken: false, dropped: 0 }
     }
 
     /// Writes one line.
@@ -42,12 +38,7 @@ impl<W: Write + AsFd> Write for Lines<W> {
         for piece in bytes.chunks(PIECE_LENGTH_MAX) {
             if self.broken || !takes(self.stream.as_fd()) {
                 self.dropped += 1;
-            } else if self
-                .stream
-                .write_all(piece)
-                .and_then(|()| self.stream.flush())
-                .is_err()
-            {
+            } else if self.stream.write_all(piece).and_then(|()| self.stream.flush()).is_err() {
                 // The reader is gone: it does not come back.
                 self.broken = true;
             }
@@ -69,10 +60,7 @@ pub fn complain(sentence: &str) {
 /// Whether a stream takes something without making us wait. A broken pipe does: with an error.
 fn takes(stream: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(stream, PollFlags::OUT)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     matches!(poll(&mut polled, Some(&at_once)), Ok(1..))
 }
 

@@ -57,11 +57,7 @@ mod tests {
         let host = |port| SocketAddr::from(([192, 0, 2, 9], port));
         let mut addresses = LocalAddresses::default();
         addresses.note(host(1), own);
-        assert_eq!(
-            addresses.source_for(host(1)),
-            None,
-            "it is not known to be ours"
-        );
+        assert_eq!(addresses.source_for(host(1)), None, "it is not known to be ours");
         addresses.set_own(vec![own]);
         addresses.note(host(1), own);
         addresses.note(host(1), "192.0.2.255".parse().unwrap());

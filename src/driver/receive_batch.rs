@@ -60,12 +60,7 @@ impl ReceiveBatch {
         for (part, meta) in parts.zip(self.metas.iter_mut()) {
             match receive(part) {
                 Ok((len, addr)) => {
-                    *meta = RecvMeta {
-                        addr,
-                        len,
-                        stride: len,
-                        ..RecvMeta::default()
-                    };
+                    *meta = RecvMeta { addr, len, stride: len, ..RecvMeta::default() };
                 }
                 Err(error) if self.filled == 0 => return Err(error),
                 Err(_) => break,
@@ -79,13 +74,7 @@ impl ReceiveBatch {
     pub fn datagram_count(&self) -> u64 {
         self.metas[..self.filled]
             .iter()
-            .map(|meta| {
-                if meta.stride == 0 {
-                    1
-                } else {
-                    meta.len.div_ceil(meta.stride) as u64
-                }
-            })
+            .map(|meta| if meta.stride == 0 { 1 } else { meta.len.div_ceil(meta.stride) as u64 })
             .sum()
     }
 
@@ -99,16 +88,11 @@ impl ReceiveBatch {
     /// The datagrams in the order of their arrival, each with its sender.
     pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let buffers = self.bytes.chunks_exact(BUFFER_LENGTH);
-        self.metas[..self.filled]
-            .iter()
-            .zip(buffers)
-            .flat_map(|(meta, buffer)| {
-                let from = canonical(meta.addr);
-                let bytes = &buffer[..meta.len.min(BUFFER_LENGTH)];
-                // An empty datagram has no segments, and is one all the same; nobody misses it.
-                bytes
-                    .chunks(meta.stride.max(1))
-                    .map(move |datagram| (from, datagram))
-            })
+        self.metas[..self.filled].iter().zip(buffers).flat_map(|(meta, buffer)| {
+            let from = canonical(meta.addr);
+            let bytes = &buffer[..meta.len.min(BUFFER_LENGTH)];
+            // An empty datagram has no segments, and is one all the same; nobody misses it.
+            bytes.chunks(meta.stride.max(1)).map(move |datagram| (from, datagram))
+        })
     }
 }

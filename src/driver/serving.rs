@@ -70,11 +70,7 @@ pub struct Serving {
 /// An object that is open for reading.
 enum Reader<'a> {
     /// A file, which must still be in this state after every read, where one was offered.
-    File {
-        file: &'a File,
-        start: u64,
-        offered: Option<FileSignature>,
-    },
+    File { file: &'a File, start: u64, offered: Option<FileSignature> },
     /// Bytes in memory.
     Bytes(Arc<[u8]>),
 }
@@ -89,17 +85,9 @@ impl Serving {
     /// With no file open.
     pub fn new() -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let share = limit.map_or(OPEN_FILES_MAX, |limit| {
-            usize::try_from(limit / 8).unwrap_or(0)
-        });
-        let files = OpenFiles {
-            most: share.clamp(1, OPEN_FILES_MAX),
-            entries: Vec::new(),
-        };
-        Self {
-            buffer: Vec::new(),
-            files,
-        }
+        let share = limit.map_or(OPEN_FILES_MAX, |limit| usize::try_from(limit / 8).unwrap_or(0));
+        let files = OpenFiles { most: share.clamp(1, OPEN_FILES_MAX), entries: Vec::new() };
+        Self { buffer: Vec::new(), files }
     }
 
     /// Carries an order out.
@@ -132,9 +120,7 @@ impl Serving {
 
     /// Closes files that nobody asked for lately. To be called about once a second.
     pub fn close_idle(&mut self, now: Instant) {
-        self.files
-            .entries
-            .retain(|entry| now.since(entry.used) < OPEN_IDLE_MAX);
+        self.files.entries.retain(|entry| now.since(entry.used) < OPEN_IDLE_MAX);
         if self.files.entries.is_empty() {
             self.buffer = Vec::new();
         }
@@ -151,22 +137,14 @@ impl Serving {
         let reader = match &order.source {
             ServeSource::File { name, signature } => {
                 let file = self.files.open(now, name, signature, shelves.share)?;
-                Reader::File {
-                    file,
-                    start: order.offset,
-                    offered: Some(*signature),
-                }
+                Reader::File { file, start: order.offset, offered: Some(*signature) }
             }
             ServeSource::Partial { content } => {
                 let partials = shelves.partials.ok_or(io::ErrorKind::NotFound)?;
                 let range = (order.offset, u64::from(order.length));
                 let (file, start) = partials.open_range(*content, range.0, range.1)?;
                 partial = file;
-                Reader::File {
-                    file: &partial,
-                    start,
-                    offered: None,
-                }
+                Reader::File { file: &partial, start, offered: None }
             }
             ServeSource::Chain { content } => {
                 let chain = shelves.cache.and_then(|cache| cache.chain(*content));
@@ -220,12 +198,7 @@ fn write_headers(run: &mut [u8], packet: usize, order: &ServeOrder, done: u64) {
     let mut offset = order.offset + done;
     for part in run.chunks_mut(packet) {
         if let Some((header, _)) = part.split_first_chunk_mut::<DATA_HEADER_LENGTH>() {
-            DataHeader {
-                kind,
-                nonce: order.nonce,
-                offset,
-            }
-            .write(header);
+            DataHeader { kind, nonce: order.nonce, offset }.write(header);
         }
         offset += u64::from(order.payload_length);
     }
@@ -240,19 +213,14 @@ impl Reader<'_> {
                 let mut rest = bytes.get(start..).unwrap_or_default();
                 for part in run.chunks_mut(packet) {
                     let gap = &mut part[DATA_HEADER_LENGTH..];
-                    let (taken, left) = rest
-                        .split_at_checked(gap.len())
-                        .ok_or(io::ErrorKind::UnexpectedEof)?;
+                    let (taken, left) =
+                        rest.split_at_checked(gap.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
                     gap.copy_from_slice(taken);
                     rest = left;
                 }
                 Ok(())
             }
-            Self::File {
-                file,
-                start,
-                offered,
-            } => {
+            Self::File { file, start, offered } => {
                 read_gaps(file, run, packet, start + done)?;
                 match offered {
                     Some(offered) if signature(file)? != *offered => {
@@ -329,10 +297,7 @@ impl OpenFiles {
             .iter()
             .position(|entry| entry.signature == *offered && entry.name == *name);
         let entry = match known {
-            Some(at) => OpenFile {
-                used: now,
-                ..self.entries.remove(at)
-            },
+            Some(at) => OpenFile { used: now, ..self.entries.remove(at) },
             None => {
                 let file = share.open(name)?;
                 if signature(&file)? != *offered {
@@ -341,12 +306,7 @@ impl OpenFiles {
                 if self.entries.len() >= self.most {
                     self.entries.remove(0);
                 }
-                OpenFile {
-                    name: name.clone(),
-                    signature: *offered,
-                    file,
-                    used: now,
-                }
+                OpenFile { name: name.clone(), signature: *offered, file, used: now }
             }
         };
         self.entries.push(entry);

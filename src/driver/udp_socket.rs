@@ -17,6 +17,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::local_addresses::LocalAddresses;
 use super::receive_batch::ReceiveBatch;
+use crate::node::input::InterfaceAddress;
 
 /// Datagrams that wait for room in the socket; more are dropped and counted.
 pub const QUEUE_LENGTH_MAX: usize = 256;
@@ -149,6 +150,13 @@ impl UdpSocket {
         SockRef::from(&self.io)
     }
 
+    /// Of the machine's addresses, whether this is one of a network that the socket speaks to: where it
+    /// is bound to one address, only to that one's.
+    pub fn is_on(&self, own: &InterfaceAddress) -> bool {
+        let bound = self.local.ip().to_canonical();
+        bound.is_unspecified() || same_network(bound, own.address, own.prefix_length)
+    }
+
     /// The machine has these addresses now.
     pub fn set_own_addresses(&mut self, own: Vec<IpAddr>) {
         self.addresses.set_own(own);
@@ -181,11 +189,8 @@ impl UdpSocket {
         if wanted == self.writable_wanted {
             return Ok(());
         }
-        let interest = if wanted {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
+        let interest =
+            if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         registry.reregister(&mut self.io, token, interest)?;
         self.writable_wanted = wanted;
         Ok(())
@@ -205,9 +210,7 @@ impl UdpSocket {
                 self.counters.receive_calls += 1;
                 self.counters.received += batch.datagram_count();
                 if self.local.ip().is_unspecified() {
-                    batch
-                        .ways()
-                        .for_each(|(from, to)| self.addresses.note(from, to));
+                    batch.ways().for_each(|(from, to)| self.addresses.note(from, to));
                 }
                 true
             }
@@ -342,11 +345,7 @@ impl UdpSocket {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) => {
                 self.counters.send_refused += 1;
-                log::debug!(
-                    "sending {} bytes to {}: {error}",
-                    datagram.bytes.len(),
-                    datagram.to
-                );
+                log::debug!("sending {} bytes to {}: {error}", datagram.bytes.len(), datagram.to);
             }
         }
         true
@@ -371,18 +370,21 @@ impl UdpSocket {
         let Some(destination) = self.reachable(to) else {
             return Err(io::ErrorKind::NetworkUnreachable.into());
         };
+        let source = self.addresses.source_for(to);
         match &self.fast {
-            Some(state) => {
+            // A single datagram goes the plain way, so that its being refused says nothing about
+            // segments.
+            Some(state) if segment.is_some() || source.is_some() => {
                 let transmit = Transmit {
                     destination,
                     ecn: None,
                     contents: bytes,
                     segment_size: segment,
-                    src_ip: self.addresses.source_for(to),
+                    src_ip: source,
                 };
                 state.try_send(UdpSockRef::from(&self.io), &transmit)
             }
-            None => self.io.send_to(bytes, destination).map(|_| ()),
+            _ => self.io.send_to(bytes, destination).map(|_| ()),
         }
     }
 
@@ -426,17 +428,27 @@ fn bind_all(at: BindAddress) -> io::Result<Socket> {
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         // On the unspecified address, IPv4 arrives here as well.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+fn same_network(one: IpAddr, other: IpAddr, prefix_length: u8) -> bool {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => {
+            let differ = one.to_bits() ^ other.to_bits();
+            differ.leading_zeros() >= u32::from(prefix_length)
+        }
+        (IpAddr::V6(one), IpAddr::V6(other)) => {
+            let differ = one.to_bits() ^ other.to_bits();
+            differ.leading_zeros() >= u32::from(prefix_length)
+        }
+        _ => false,
+    }
 }
 
 fn fast_path(io: &mio::net::UdpSocket) -> Option<UdpSocketState> {

@@ -24,11 +24,8 @@ impl Bench {
     fn new(plain: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let share = ShareFolder::open_or_make(&folder.path().join("share")).unwrap();
-        let at = BindAddress {
-            address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            scope_id: 0,
-            port: 0,
-        };
+        let at =
+            BindAddress { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), scope_id: 0, port: 0 };
         Self {
             folder,
             share,
@@ -68,13 +65,8 @@ impl Bench {
             length,
             payload_length,
         };
-        let shelves = Shelves {
-            share: &self.share,
-            partials: None,
-            cache: None,
-        };
-        self.serving
-            .serve(Instant::ORIGIN, &order, shelves, &mut self.sender)
+        let shelves = Shelves { share: &self.share, partials: None, cache: None };
+        self.serving.serve(Instant::ORIGIN, &order, shelves, &mut self.sender)
     }
 
     /// What came so far: offset to payload, all under the nonce and of this kind.
@@ -104,30 +96,16 @@ fn a_range_arrives_in_packets_of_the_length_that_was_asked_for() {
         let mut bench = Bench::new(plain);
         let bytes = pattern(200_000);
         let source = bench.offer("file", &bytes);
-        for (offset, length, payload) in [
-            (0, 65_536, 1_408),
-            (70_001, 65_536, 1_152),
-            (199_999, 1, 1_408),
-            (5, 65_536, 8_896),
-        ] {
-            assert_eq!(
-                bench.serve_in(&source, offset, length, payload),
-                ServeOutcome::Sent
-            );
+        for (offset, length, payload) in
+            [(0, 65_536, 1_408), (70_001, 65_536, 1_152), (199_999, 1, 1_408), (5, 65_536, 8_896)]
+        {
+            assert_eq!(bench.serve_in(&source, offset, length, payload), ServeOutcome::Sent);
             let came = bench.received(DataKind::Data);
             assert_eq!(came.len(), (length as usize).div_ceil(usize::from(payload)));
-            assert!(
-                came.values()
-                    .rev()
-                    .skip(1)
-                    .all(|part| part.len() == usize::from(payload))
-            );
+            assert!(came.values().rev().skip(1).all(|part| part.len() == usize::from(payload)));
             let joined: Vec<u8> = came.into_values().flatten().collect();
             let start = offset as usize;
-            assert!(
-                joined == bytes[start..start + length as usize],
-                "{offset} {length} {plain}"
-            );
+            assert!(joined == bytes[start..start + length as usize], "{offset} {length} {plain}");
         }
     }
 }
@@ -139,10 +117,7 @@ fn bytes_from_memory_are_meta_and_end_where_they_end() {
     let source = ServeSource::Bytes(bytes.clone().into());
     assert_eq!(bench.serve(&source, 100, 2_900), ServeOutcome::Sent);
     let came = bench.received(DataKind::Meta);
-    assert_eq!(
-        came.into_values().flatten().collect::<Vec<u8>>(),
-        bytes[100..]
-    );
+    assert_eq!(came.into_values().flatten().collect::<Vec<u8>>(), bytes[100..]);
     assert_eq!(bench.serve(&source, 100, 2_901), ServeOutcome::Changed);
     assert_eq!(bench.serve(&source, u64::MAX / 2, 1), ServeOutcome::Changed);
 }
@@ -156,14 +131,7 @@ fn what_happens_to_an_open_file_is_noticed() {
             let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
             file.write_all(b"more").unwrap();
         }),
-        ("cut", |path| {
-            fs::OpenOptions::new()
-                .write(true)
-                .open(path)
-                .unwrap()
-                .set_len(9)
-                .unwrap()
-        }),
+        ("cut", |path| fs::OpenOptions::new().write(true).open(path).unwrap().set_len(9).unwrap()),
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("replaced", |path| {
             let other = path.with_extension("new");
@@ -189,16 +157,8 @@ fn what_happens_to_an_open_file_is_noticed() {
                 assert_eq!(bench.received(DataKind::Data).len(), 7);
             }
             change(&bench.path("file"));
-            assert_eq!(
-                bench.serve(&source, 0, 9_000),
-                ServeOutcome::Changed,
-                "{what}"
-            );
-            assert_eq!(
-                bench.received(DataKind::Data).len(),
-                0,
-                "{what}: no byte of it is sent"
-            );
+            assert_eq!(bench.serve(&source, 0, 9_000), ServeOutcome::Changed, "{what}");
+            assert_eq!(bench.received(DataKind::Data).len(), 0, "{what}: no byte of it is sent");
         }
     }
 }
@@ -207,20 +167,10 @@ fn what_happens_to_an_open_file_is_noticed() {
 fn what_is_not_there_is_changed_and_nonsense_fails() {
     let mut bench = Bench::new(false);
     let source = bench.offer("file", b"four");
-    assert_eq!(
-        bench.serve(&source, 2, 3),
-        ServeOutcome::Changed,
-        "beyond the end"
-    );
+    assert_eq!(bench.serve(&source, 2, 3), ServeOutcome::Changed, "beyond the end");
     let content = crate::content::ContentId::EMPTY;
-    assert_eq!(
-        bench.serve(&ServeSource::Partial { content }, 0, 1),
-        ServeOutcome::Changed
-    );
-    assert_eq!(
-        bench.serve(&ServeSource::Chain { content }, 0, 1),
-        ServeOutcome::Changed
-    );
+    assert_eq!(bench.serve(&ServeSource::Partial { content }, 0, 1), ServeOutcome::Changed);
+    assert_eq!(bench.serve(&ServeSource::Chain { content }, 0, 1), ServeOutcome::Changed);
     assert_eq!(bench.serve_in(&source, 0, 4, 0), ServeOutcome::Failed);
     assert_eq!(bench.serve(&source, 0, u32::MAX), ServeOutcome::Failed);
 }
@@ -234,40 +184,24 @@ fn a_full_socket_blocks_and_counts_whole_packets() {
     // Loopback delivers at once, so that the socket is never full for long: it is told to be.
     assert!(!bench.sender.is_full_for_segments());
     bench.sender.pretend_full();
-    assert_eq!(
-        bench.serve(&source, 0, 65_536),
-        ServeOutcome::Blocked { sent: 0 }
-    );
+    assert_eq!(bench.serve(&source, 0, 65_536), ServeOutcome::Blocked { sent: 0 });
     assert!(bench.sender.flush(), "somebody waits for room");
-    assert_ne!(
-        bench.serve(&source, 0, 1_408),
-        ServeOutcome::Blocked { sent: 0 }
-    );
+    assert_ne!(bench.serve(&source, 0, 1_408), ServeOutcome::Blocked { sent: 0 });
 }
 
 #[test]
 fn few_files_stay_open_and_none_for_long() {
     let mut bench = Bench::new(false);
     bench.serving.files.most = 3;
-    let sources: Vec<_> = (0..5)
-        .map(|at| bench.offer(&format!("file{at}"), b"bytes"))
-        .collect();
+    let sources: Vec<_> = (0..5).map(|at| bench.offer(&format!("file{at}"), b"bytes")).collect();
     for source in sources.iter().chain(&sources[3..]) {
         assert_eq!(bench.serve(source, 0, 5), ServeOutcome::Sent);
     }
     let open = |bench: &Bench| -> Vec<String> {
-        bench
-            .serving
-            .files
-            .entries
-            .iter()
-            .map(|entry| entry.name.to_string())
-            .collect()
+        bench.serving.files.entries.iter().map(|entry| entry.name.to_string()).collect()
     };
     assert_eq!(open(&bench), ["file2", "file3", "file4"]);
-    bench
-        .serving
-        .close_idle(Instant::ORIGIN + Duration::from_secs(1));
+    bench.serving.close_idle(Instant::ORIGIN + Duration::from_secs(1));
     assert_eq!(open(&bench).len(), 3);
     bench.serving.close_idle(Instant::ORIGIN + OPEN_IDLE_MAX);
     assert_eq!(open(&bench).len(), 0);

@@ -3,16 +3,9 @@
 use super::*;
 use std::time::Duration;
 
-const LOOPBACK: BindAddress = BindAddress {
-    address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-    scope_id: 0,
-    port: 0,
-};
-const ANYWHERE: BindAddress = BindAddress {
-    address: None,
-    scope_id: 0,
-    port: 0,
-};
+const LOOPBACK: BindAddress =
+    BindAddress { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), scope_id: 0, port: 0 };
+const ANYWHERE: BindAddress = BindAddress { address: None, scope_id: 0, port: 0 };
 
 /// Waits in poll until `count` datagrams have come.
 fn receive(socket: &mut UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
@@ -22,15 +15,10 @@ fn receive(socket: &mut UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
     let mut batch = ReceiveBatch::new();
     let mut all = Vec::new();
     while all.len() < count {
-        poll.poll(&mut events, Some(Duration::from_secs(5)))
-            .unwrap();
+        poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
         assert!(!events.is_empty(), "{} of {count} came", all.len());
         while socket.receive(&mut batch) {
-            all.extend(
-                batch
-                    .datagrams()
-                    .map(|(from, bytes)| (from, bytes.to_vec())),
-            );
+            all.extend(batch.datagrams().map(|(from, bytes)| (from, bytes.to_vec())));
         }
     }
     poll.registry().deregister(&mut socket.io).unwrap();
@@ -49,11 +37,7 @@ fn segments_arrive_as_datagrams_on_every_pair_of_paths() {
         assert!(came.iter().all(|(from, _)| *from == sender.local_address()));
         assert_eq!(came.iter().map(|(_, part)| part.len()).max(), Some(1_000));
         assert_eq!(came.last().map(|(_, part)| part.len()), Some(500));
-        assert_eq!(
-            came.concat_bytes(),
-            bytes,
-            "plain out {plain_out}, in {plain_in}"
-        );
+        assert_eq!(came.concat_bytes(), bytes, "plain out {plain_out}, in {plain_in}");
         assert_eq!(sender.counters().sent, 11);
         assert_eq!(receiver.counters().received, 11);
     }
@@ -65,9 +49,7 @@ trait ConcatBytes {
 
 impl ConcatBytes for Vec<(SocketAddr, Vec<u8>)> {
     fn concat_bytes(&self) -> Vec<u8> {
-        self.iter()
-            .flat_map(|(_, part)| part.iter().copied())
-            .collect()
+        self.iter().flat_map(|(_, part)| part.iter().copied()).collect()
     }
 }
 
@@ -79,19 +61,13 @@ fn a_socket_of_both_families_speaks_plain_ipv4() {
     both.send(v4.local_address(), None, b"there".to_vec());
     assert_eq!(receive(&mut v4, 1), [(at, b"there".to_vec())]);
     v4.send(at, None, b"back".to_vec());
-    assert_eq!(
-        receive(&mut both, 1),
-        [(v4.local_address(), b"back".to_vec())]
-    );
+    assert_eq!(receive(&mut both, 1), [(v4.local_address(), b"back".to_vec())]);
 }
 
 #[test]
 fn a_taken_port_is_an_error_of_its_kind() {
     let first = UdpSocket::bind(ANYWHERE, false).unwrap();
-    let again = BindAddress {
-        port: first.local_address().port(),
-        ..ANYWHERE
-    };
+    let again = BindAddress { port: first.local_address().port(), ..ANYWHERE };
     let error = UdpSocket::bind(again, false).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }
@@ -111,15 +87,9 @@ fn a_segment_that_the_way_does_not_take_is_told_and_segments_go_on_working() {
         let to = receiver.local_address();
         let long = vec![0; PAYLOAD_LENGTH_MAX + 1];
         let length = long.len();
-        assert_eq!(
-            sender.send_segments(to, &long, length),
-            SegmentsSent::TooLong
-        );
+        assert_eq!(sender.send_segments(to, &long, length), SegmentsSent::TooLong);
         assert_eq!(sender.is_fast(), !plain);
-        assert_eq!(
-            sender.send_segments(to, &long[..4_000], 1_000),
-            SegmentsSent::All
-        );
+        assert_eq!(sender.send_segments(to, &long[..4_000], 1_000), SegmentsSent::All);
         assert_eq!(receive(&mut receiver, 4).len(), 4);
     }
 }
@@ -128,11 +98,7 @@ fn a_segment_that_the_way_does_not_take_is_told_and_segments_go_on_working() {
 fn a_queue_that_is_full_drops_and_counts() {
     let mut sender = UdpSocket::bind(LOOPBACK, false).unwrap();
     let to = sender.local_address();
-    let waiting = || Queued {
-        to,
-        via: None,
-        bytes: vec![1],
-    };
+    let waiting = || Queued { to, via: None, bytes: vec![1] };
     sender.queue = (0..QUEUE_LENGTH_MAX).map(|_| waiting()).collect();
     sender.send(to, None, vec![2]);
     assert_eq!(sender.counters().queue_overflow, 1);
@@ -156,15 +122,9 @@ fn an_answer_comes_from_the_address_that_was_asked() {
     v4.send(asked, None, b"who?".to_vec());
     assert_eq!(receive(&mut both, 1).len(), 1);
     both.send(v4.local_address(), None, b"me".to_vec());
-    assert_eq!(
-        both.send_segments(v4.local_address(), b"me, too", 3),
-        SegmentsSent::All
-    );
+    assert_eq!(both.send_segments(v4.local_address(), b"me, too", 3), SegmentsSent::All);
     let answers = receive(&mut v4, 4);
-    assert!(
-        answers.iter().all(|(from, _)| *from == asked),
-        "{answers:?}"
-    );
+    assert!(answers.iter().all(|(from, _)| *from == asked), "{answers:?}");
 }
 
 #[test]
@@ -174,14 +134,42 @@ fn an_address_that_is_gone_is_not_spoken_from() {
     let gone: IpAddr = "192.0.2.99".parse().unwrap();
     both.set_own_addresses(vec![gone]);
     both.addresses.note(v4.local_address(), gone);
-    assert_eq!(
-        both.send_segments(v4.local_address(), &[1; 30], 10),
-        SegmentsSent::All
-    );
+    assert_eq!(both.send_segments(v4.local_address(), &[1; 30], 10), SegmentsSent::All);
     assert_eq!(receive(&mut v4, 3).len(), 3);
     let segments = both.fast.as_ref().map(UdpSocketState::max_gso_segments);
-    assert_eq!(
-        segments,
-        fast_path(&both.io).map(|state| state.max_gso_segments())
-    );
+    assert_eq!(segments, fast_path(&both.io).map(|state| state.max_gso_segments()));
+}
+
+#[test]
+fn a_socket_of_one_address_is_on_its_network_alone() {
+    let at = |address: &str, prefix_length| InterfaceAddress {
+        index: 1,
+        address: address.parse().unwrap(),
+        prefix_length,
+        broadcast: None,
+        loopback: false,
+    };
+    let one = UdpSocket::bind(LOOPBACK, false).unwrap();
+    let all = UdpSocket::bind(ANYWHERE, false).unwrap();
+    for (address, prefix_length, on) in [
+        ("127.0.0.1", 8, true),
+        ("127.9.9.9", 8, true),
+        ("127.9.9.9", 32, false),
+        ("192.0.2.1", 24, false),
+        ("192.0.2.1", 0, true),
+        ("::1", 128, false),
+    ] {
+        assert_eq!(one.is_on(&at(address, prefix_length)), on, "{address}/{prefix_length}");
+        assert!(all.is_on(&at(address, prefix_length)));
+    }
+}
+
+#[test]
+fn a_single_datagram_refused_leaves_segments_alone() {
+    let mut sender = UdpSocket::bind(LOOPBACK, false).unwrap();
+    let before = sender.fast.as_ref().map(UdpSocketState::max_gso_segments);
+    // From a loopback address, nothing goes there.
+    sender.send("192.0.2.99:9".parse().unwrap(), None, vec![0; 8]);
+    assert_eq!(sender.counters().send_refused, 1);
+    assert_eq!(sender.fast.as_ref().map(UdpSocketState::max_gso_segments), before);
 }
