@@ -16,6 +16,7 @@ use super::executor::Executor;
 use super::interfaces::Interfaces;
 use super::receive_batch::ReceiveBatch;
 use super::signals::EndSignals;
+use super::turn_statistics::{TurnStatistics, TurnTimer};
 use crate::node::input::Command;
 use crate::node::{Input, Instant, Node};
 
@@ -41,15 +42,6 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const INTERFACES_EVERY: u32 = 3;
 /// How long the core may take to leave the network.
 const STOP_WITHIN: Duration = Duration::from_millis(500);
-
-/// What the loop did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TurnStatistics {
-    /// How many turns there were.
-    pub turns: u64,
-    /// The longest one, waiting not counted.
-    pub longest: Duration,
-}
 
 /// The loop of one run.
 pub struct EventLoop {
@@ -168,23 +160,29 @@ impl EventLoop {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        let turn = Slice::of(WORK_WAITS_AFTER);
+        let mut timer = TurnTimer::start(WORK_WAITS_AFTER);
         self.now = self.clock.now();
         self.take_events();
+        timer.step("events");
         self.receive();
+        timer.step("datagrams");
         self.answer();
+        timer.step("answers");
         self.let_time_pass();
-        if !turn.is_over() || self.work_waited >= WORK_WAITS_MAX {
+        timer.step("deadlines");
+        if !timer.is_over() || self.work_waited >= WORK_WAITS_MAX {
             self.work_waited = 0;
             self.now = self.clock.now();
             self.executor.work(self.now, &Slice::of(WORK_SLICE));
+            timer.step("slow work");
             self.answer();
+            timer.step("answers of slow work");
         } else {
             self.work_waited += 1;
         }
         let housekeeping = self.keep_house();
-        self.statistics.turns += 1;
-        self.statistics.longest = self.statistics.longest.max(turn.elapsed());
+        timer.step("housekeeping");
+        timer.end(&mut self.statistics);
         let stop_is_over = self.stop_by.is_some_and(|by| by <= self.now);
         Ok(match () {
             () if self.executor.stopped || stop_is_over => Turn::Over,

@@ -24,4 +24,5 @@ pub mod share_folder;
 pub mod share_search;
 pub mod share_watcher;
 pub mod signals;
+pub mod turn_statistics;
 pub mod udp_socket;

@@ -243,9 +243,10 @@ fn resolve(hosts: &[PeerHost]) -> Vec<SocketAddr> {
 fn tell_statistics(run: &EventLoop) {
     let statistics = run.statistics();
     log::info!(
-        "{} turns, the longest {:.1} ms",
+        "{} turns, the longest {:.1} ms ({})",
         statistics.turns,
-        statistics.longest.as_secs_f64() * 1_000.0
+        statistics.longest.as_secs_f64() * 1_000.0,
+        statistics.longest_step
     );
     log::info!("socket: {}", run.executor.socket.counters());
     log::info!("dropped: {}", run.node.counters());
