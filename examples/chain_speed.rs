@@ -23,7 +23,7 @@ fn main() {
             });
             let speed = |seconds: f64| (blocks.len() * length) as f64 / seconds / 1e9;
             println!(
-                "{:4} KiB, {together:2} together: one by one {:.2} GB/s, in lanes {:.2} GB/s: {:.2}",
+                "{:4} KiB, {together:2} together: one by one {:.2} GB/s, lanes {:.2} GB/s: {:.2}",
                 length >> 10,
                 speed(serial),
                 speed(lanes),
