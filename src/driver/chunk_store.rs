@@ -77,13 +77,7 @@ impl Chunk {
 impl ChunkStore {
     /// The store of a fetch below the folder `root`. Touches nothing yet.
     pub fn new(root: &Path, content: ContentId, size: u64, name: ShareName) -> Self {
-        Self {
-            root: root.to_owned(),
-            content,
-            size,
-            name,
-            open: None,
-        }
+        Self { root: root.to_owned(), content, size, name, open: None }
     }
 
     /// What is fetched.
@@ -129,21 +123,14 @@ impl ChunkStore {
             return Ok(None);
         };
         let chunks = scan::chunks(&folder, self.content, self.size)?;
-        Ok(Some(Open {
-            folder,
-            attrs,
-            chunks,
-        }))
+        Ok(Some(Open { folder, attrs, chunks }))
     }
 
     /// For `Output::CheckStored`: reads one block (a mebibyte at most) and computes. False as well
     /// where it cannot be read.
     pub fn check_stored(&mut self, block: u64, link: &Link) -> bool {
         self.try_check(block, link).unwrap_or_else(|error| {
-            warn!(
-                "cannot read block {block} of {} back: {error}",
-                self.content
-            );
+            warn!("cannot read block {block} of {} back: {error}", self.content);
             false
         })
     }
@@ -151,11 +138,7 @@ impl ChunkStore {
     fn try_check(&self, block: u64, link: &Link) -> io::Result<bool> {
         let range = BlockLayout::new(self.size).block_range(block);
         let open = self.open.as_ref().ok_or(Errno::NOENT)?;
-        let (start, chunk) = open
-            .chunks
-            .range(..=range.start)
-            .next_back()
-            .ok_or(Errno::NOENT)?;
+        let (start, chunk) = open.chunks.range(..=range.start).next_back().ok_or(Errno::NOENT)?;
         if range.end - start > chunk.length() {
             return Err(Errno::NOENT.into());
         }
@@ -185,12 +168,10 @@ impl ChunkStore {
         if length >= chunk.length() {
             return;
         }
-        let cut = open
-            .chunk_file(content, extent, OFlags::RDWR)
-            .and_then(|file| {
-                file.set_len(length)?;
-                share_folder::signature(&file)
-            });
+        let cut = open.chunk_file(content, extent, OFlags::RDWR).and_then(|file| {
+            file.set_len(length)?;
+            share_folder::signature(&file)
+        });
         match cut {
             Ok(state) if length > 0 => {
                 open.chunks.insert(extent, Chunk::remember(state));
@@ -226,8 +207,7 @@ impl ChunkStore {
         let file = if position == extent {
             open.make_chunk(content, extent).map_err(failed)?
         } else {
-            open.chunk_file(content, extent, OFlags::RDWR)
-                .map_err(failed)?
+            open.chunk_file(content, extent, OFlags::RDWR).map_err(failed)?
         };
         let written = file
             .write_all_at(bytes, position - extent)
@@ -329,10 +309,7 @@ impl ChunkStore {
         if let Some(open) = self.open.as_mut().filter(|open| open.is_ours(content)) {
             if let Ok(chunks) = scan::chunks(&open.folder, content, size) {
                 open.chunks = chunks;
-                return StoreOpening::Ours {
-                    extents: open.extents(),
-                    chain: None,
-                };
+                return StoreOpening::Ours { extents: open.extents(), chain: None };
             }
         }
         self.open()
@@ -352,10 +329,7 @@ impl ChunkStore {
             if let Err(error) =
                 entry::remove(open.folder.handle(), &names::chunk(self.content, start))
             {
-                warn!(
-                    "cannot remove {}: {error}",
-                    names::chunk(self.content, start)
-                );
+                warn!("cannot remove {}: {error}", names::chunk(self.content, start));
             }
         }
     }
@@ -381,10 +355,8 @@ impl ChunkStore {
 
 impl Open {
     fn extents(&self) -> Vec<Extent> {
-        let extent = |(start, chunk): (&u64, &Chunk)| Extent {
-            start: *start,
-            length: chunk.length(),
-        };
+        let extent =
+            |(start, chunk): (&u64, &Chunk)| Extent { start: *start, length: chunk.length() };
         self.chunks.iter().map(extent).collect()
     }
 
@@ -396,22 +368,15 @@ impl Open {
     /// Whether bytes may be appended there: at the extent's end, short of the next one and the
     /// size.
     fn has_room(&self, extent: u64, position: u64, length: u64, size: u64) -> bool {
-        let end = self
-            .chunks
-            .get(&extent)
-            .map_or(extent, |chunk| extent + chunk.length());
-        let next = self.chunks.range((
-            std::ops::Bound::Excluded(extent),
-            std::ops::Bound::Unbounded,
-        ));
+        let end = self.chunks.get(&extent).map_or(extent, |chunk| extent + chunk.length());
+        let next =
+            self.chunks.range((std::ops::Bound::Excluded(extent), std::ops::Bound::Unbounded));
         let limit = next.map(|(start, _)| *start).next().unwrap_or(size);
         let before = self.chunks.range(..extent).next_back();
         let free_from = before.map_or(0, |(start, chunk)| start + chunk.length());
         position == end
             && free_from <= extent
-            && position
-                .checked_add(length)
-                .is_some_and(|end| end <= limit.min(size))
+            && position.checked_add(length).is_some_and(|end| end <= limit.min(size))
     }
 
     /// Opens a chunk file, if it is the one that is remembered.
@@ -444,9 +409,7 @@ impl Open {
 
     /// Undoes a write that failed half way.
     fn take_back(&mut self, content: ContentId, extent: u64, position: u64, file: &File) {
-        let cut = file
-            .set_len(position - extent)
-            .and_then(|()| share_folder::signature(file));
+        let cut = file.set_len(position - extent).and_then(|()| share_folder::signature(file));
         match cut {
             Ok(state) if position > extent => {
                 self.chunks.insert(extent, Chunk::remember(state));

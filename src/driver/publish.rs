@@ -94,21 +94,12 @@ impl From<DiskFault> for Stop {
 impl PublishJob {
     /// For `Output::Publish`.
     pub fn publish() -> Self {
-        Self {
-            copy_from: None,
-            stage: Stage::Check,
-            whole: None,
-            target: None,
-            restarts: 0,
-        }
+        Self { copy_from: None, stage: Stage::Check, whole: None, target: None, restarts: 0 }
     }
 
     /// For `Output::PublishCopy`.
     pub fn copy(from: ShareName) -> Self {
-        Self {
-            copy_from: Some(from),
-            ..Self::publish()
-        }
+        Self { copy_from: Some(from), ..Self::publish() }
     }
 
     /// Does the next piece: at most a mebibyte copied or half of it hashed. The answer, once there
@@ -155,8 +146,7 @@ impl PublishJob {
             Stage::Compare(hash) => self.compare(hash, store),
             Stage::Fill(filling) => self.fill(filling, store),
             Stage::SyncFilled(file) => {
-                file.sync_all()
-                    .map_err(|error| fault("sync the copy in share/", &error))?;
+                file.sync_all().map_err(|error| fault("sync the copy in share/", &error))?;
                 self.whole = Some(match self.target().fills_hidden {
                     true => Whole::Hidden,
                     false => Whole::Nameless(file),
@@ -167,11 +157,7 @@ impl PublishJob {
             Stage::SyncFolders => {
                 let more = self.target_mut().sync_next_folder();
                 let more = more.map_err(|error| fault("sync the folders of share/", &error))?;
-                Ok(if more {
-                    Stage::SyncFolders
-                } else {
-                    Stage::CleanUp
-                })
+                Ok(if more { Stage::SyncFolders } else { Stage::CleanUp })
             }
             Stage::CleanUp => {
                 store.remove_all();
@@ -194,11 +180,7 @@ impl PublishJob {
         self.restarts += 1;
         self.whole = None;
         self.target = None;
-        if self.restarts > RESTARTS_MAX {
-            Err(Stop::Lost)
-        } else {
-            Ok(Stage::Check)
-        }
+        if self.restarts > RESTARTS_MAX { Err(Stop::Lost) } else { Ok(Stage::Check) }
     }
 
     fn check(&mut self, store: &mut ChunkStore) -> Result<Stage, Stop> {
@@ -336,15 +318,11 @@ impl PublishJob {
                 let name = names::chunk(content, 0);
                 let is_it = entry::is_same_file(chunks.handle(), name.as_str(), file)?
                     && file.metadata()?.len() == size;
-                if is_it {
-                    target.rename_here(chunks, &name)
-                } else {
-                    Err(Errno::NOENT.into())
-                }
+                if is_it { target.rename_here(chunks, &name) } else { Err(Errno::NOENT.into()) }
             }),
-            Some(Whole::Hidden) => store
-                .folder()
-                .and_then(|chunks| target.rename_here(chunks, &names::whole(content))),
+            Some(Whole::Hidden) => {
+                store.folder().and_then(|chunks| target.rename_here(chunks, &names::whole(content)))
+            }
             None => return self.restart(),
         };
         let Err(error) = given else {

@@ -48,12 +48,7 @@ impl ShareFolder {
         };
         let metadata = folder.metadata()?;
         let (device, inode) = (metadata.dev(), metadata.ino());
-        Ok(Self {
-            path: path.to_owned(),
-            held: folder.into(),
-            device,
-            inode,
-        })
+        Ok(Self { path: path.to_owned(), held: folder.into(), device, inode })
     }
 
     /// Where it was opened.
@@ -111,9 +106,8 @@ impl ShareFolder {
 
     /// Whether another folder, or none, stands at the path now.
     pub fn is_replaced(&self) -> bool {
-        std::fs::metadata(&self.path).map_or(true, |metadata| {
-            (metadata.dev(), metadata.ino()) != (self.device, self.inode)
-        })
+        std::fs::metadata(&self.path)
+            .map_or(true, |metadata| (metadata.dev(), metadata.ino()) != (self.device, self.inode))
     }
 
     /// Opens, or makes, what stands at the path now, if it is not the held folder any more.
@@ -201,10 +195,7 @@ mod tests {
         let before = signature(&file).unwrap();
         assert_eq!(
             (before.size, before),
-            (
-                5,
-                share.signature_of(&name("animals/small/fox.txt")).unwrap()
-            )
+            (5, share.signature_of(&name("animals/small/fox.txt")).unwrap())
         );
         fs::write(&path, "quicker").unwrap();
         assert_ne!(before, signature(&file).unwrap());
@@ -233,11 +224,7 @@ mod tests {
             assert!(share.open(&name(refused)).is_err(), "{refused}");
         }
         assert!(share.parent_for_writing(&name("folder-link/new")).is_err());
-        assert!(
-            share
-                .parent_for_writing(&name("folder-link/deeper/new"))
-                .is_err()
-        );
+        assert!(share.parent_for_writing(&name("folder-link/deeper/new")).is_err());
         assert_eq!(
             fs::read_dir(&secret).unwrap().count(),
             1,
@@ -250,19 +237,11 @@ mod tests {
         let (_root, share) = held();
         let parent = share.parent_for_writing(&name("a/b/c.txt")).unwrap();
         assert!(share.path().join("a/b").is_dir());
-        let inode = |fd: &OwnedFd| {
-            File::from(fd.try_clone().unwrap())
-                .metadata()
-                .unwrap()
-                .ino()
-        };
+        let inode = |fd: &OwnedFd| File::from(fd.try_clone().unwrap()).metadata().unwrap().ino();
         let expected: Vec<u64> = ["a/b", "a", "."]
             .map(|folder| fs::metadata(share.path().join(folder)).unwrap().ino())
             .to_vec();
-        assert_eq!(
-            parent.to_sync.iter().map(inode).collect::<Vec<_>>(),
-            expected
-        );
+        assert_eq!(parent.to_sync.iter().map(inode).collect::<Vec<_>>(), expected);
         assert_eq!(inode(&parent.folder), expected[0]);
 
         fs::write(share.path().join("file"), "").unwrap();

@@ -65,13 +65,7 @@ enum Look {
 impl SearchJob {
     /// Looks for `content`, which has `size` bytes, under `wanted` first.
     pub fn new(content: ContentId, size: u64, wanted: ShareName) -> Self {
-        Self {
-            content,
-            size,
-            wanted,
-            hashing: None,
-            walk: None,
-        }
+        Self { content, size, wanted, hashing: None, walk: None }
     }
 
     /// Does the next piece: a few hundred folder entries, or half a mebibyte hashed. The answer,
@@ -91,15 +85,8 @@ impl SearchJob {
         if self.walk.is_some() {
             return self.step_walk(known);
         }
-        self.walk = Some(
-            Level::open(share.handle(), String::new())
-                .into_iter()
-                .collect(),
-        );
-        match share
-            .open(&self.wanted)
-            .and_then(|file| self.look(&self.wanted, file, known))
-        {
+        self.walk = Some(Level::open(share.handle(), String::new()).into_iter().collect());
+        match share.open(&self.wanted).and_then(|file| self.look(&self.wanted, file, known)) {
             Ok(Look::Found) => return Some(ShareSearch::InPlace),
             Ok(Look::Hash(hash)) => self.hashing = Some((self.wanted.clone(), hash)),
             Ok(Look::Other) => {}
@@ -109,11 +96,7 @@ impl SearchJob {
     }
 
     fn found(&self, name: ShareName) -> ShareSearch {
-        if name == self.wanted {
-            ShareSearch::InPlace
-        } else {
-            ShareSearch::Elsewhere(name)
-        }
+        if name == self.wanted { ShareSearch::InPlace } else { ShareSearch::Elsewhere(name) }
     }
 
     fn look(&self, name: &ShareName, file: File, known: &mut Known<'_>) -> io::Result<Look> {
@@ -173,12 +156,9 @@ impl Level {
         let opened = entry::open_folder(folder, ".")
             .and_then(|folder| Ok((Dir::read_from(&folder)?, folder)));
         match opened {
-            Ok((listing, folder)) => Some(Self {
-                folder,
-                prefix,
-                listing: Some(listing),
-                names: Vec::new(),
-            }),
+            Ok((listing, folder)) => {
+                Some(Self { folder, prefix, listing: Some(listing), names: Vec::new() })
+            }
             Err(error) => {
                 warn!("cannot read the folder share/{prefix}: {error}");
                 None
@@ -196,8 +176,7 @@ impl Level {
                 Some(Ok(item)) if self.names.len() < FOLDER_ENTRIES_MAX => item,
                 _ => {
                     self.listing = None;
-                    self.names
-                        .sort_unstable_by(|one, other| other.0.cmp(&one.0));
+                    self.names.sort_unstable_by(|one, other| other.0.cmp(&one.0));
                     return;
                 }
             };
@@ -221,9 +200,7 @@ impl Level {
     fn inner(&self, name: &str) -> Option<Self> {
         let prefix = format!("{}{name}/", self.prefix);
         let offered = ShareName::parse(&format!("{prefix}x")).is_ok_and(|name| name.is_offered());
-        let folder = entry::open_folder(&self.folder, name)
-            .ok()
-            .filter(|_| offered)?;
+        let folder = entry::open_folder(&self.folder, name).ok().filter(|_| offered)?;
         Self::open(folder, prefix)
     }
 
@@ -234,10 +211,7 @@ impl Level {
         if !path.is_offered() || !metadata.is_file() || metadata.len() != size {
             return None;
         }
-        Some((
-            path,
-            entry::open_file(&self.folder, name, OFlags::RDONLY).ok()?,
-        ))
+        Some((path, entry::open_file(&self.folder, name, OFlags::RDONLY).ok()?))
     }
 }
 
@@ -283,11 +257,7 @@ mod tests {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, text).unwrap();
             }
-            Self {
-                _root: root,
-                share,
-                hashed: Vec::new(),
-            }
+            Self { _root: root, share, hashed: Vec::new() }
         }
 
         fn search(&mut self, text: &str, wanted: &str) -> ShareSearch {
@@ -299,9 +269,7 @@ mod tests {
                 let mut known = |name: &ShareName, state: &FileSignature| {
                     assert_eq!(state.size, size);
                     hashed.push(name.to_string());
-                    name.as_str()
-                        .starts_with("known")
-                        .then(|| id(text.as_bytes()))
+                    name.as_str().starts_with("known").then(|| id(text.as_bytes()))
                 };
                 if let Some(answer) = job.step(&self.share, &mut known) {
                     return answer;
@@ -321,11 +289,7 @@ mod tests {
         assert_eq!(it.hashed, ["b", "a", "z/z"]);
         assert_eq!(it.search("horse", "none"), ShareSearch::Absent);
         assert_eq!(it.hashed, [""; 0], "no other size is read");
-        assert_eq!(
-            it.search("fox", ".h"),
-            ShareSearch::InPlace,
-            "the wanted one may be hidden"
-        );
+        assert_eq!(it.search("fox", ".h"), ShareSearch::InPlace, "the wanted one may be hidden");
     }
 
     #[test]
@@ -338,11 +302,7 @@ mod tests {
         ]);
         let outside = Fixture::new(&[("fox", "fox")]);
         symlink(outside.share.path(), it.share.path().join("linked")).unwrap();
-        symlink(
-            outside.share.path().join("fox"),
-            it.share.path().join("link"),
-        )
-        .unwrap();
+        symlink(outside.share.path().join("fox"), it.share.path().join("link")).unwrap();
         assert_eq!(it.search("fox", "link"), ShareSearch::Absent);
         assert_eq!(it.search("fox", "linked/fox"), ShareSearch::Absent);
         assert_eq!(it.hashed, ["real.tmp/b"]);
@@ -350,32 +310,16 @@ mod tests {
 
     #[test]
     fn what_the_cache_knows_is_not_hashed_and_large_folders_are_walked() {
-        let files: Vec<(String, String)> = (0..700)
-            .map(|at| (format!("d/{at:03}"), format!("text {at:03}")))
-            .collect();
-        let files: Vec<_> = files
-            .iter()
-            .map(|it| (it.0.as_str(), it.1.as_str()))
-            .collect();
+        let files: Vec<(String, String)> =
+            (0..700).map(|at| (format!("d/{at:03}"), format!("text {at:03}"))).collect();
+        let files: Vec<_> = files.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
         let mut it = Fixture::new(&files);
-        assert_eq!(
-            it.search("text 699", "x"),
-            ShareSearch::Elsewhere(name("d/699"))
-        );
+        assert_eq!(it.search("text 699", "x"), ShareSearch::Elsewhere(name("d/699")));
         assert_eq!(it.hashed.len(), 700);
-        assert_eq!(
-            it.search("text 000", "x"),
-            ShareSearch::Elsewhere(name("d/000"))
-        );
+        assert_eq!(it.search("text 000", "x"), ShareSearch::Elsewhere(name("d/000")));
         assert_eq!(it.hashed, ["d/000"]);
         fs::write(it.share.path().join("known"), "not fox!").unwrap();
-        assert_eq!(
-            it.search("text 500", "d/004"),
-            ShareSearch::Elsewhere(name("d/500"))
-        );
-        assert_eq!(
-            it.search("the fox!", "x"),
-            ShareSearch::Elsewhere(name("known"))
-        );
+        assert_eq!(it.search("text 500", "d/004"), ShareSearch::Elsewhere(name("d/500")));
+        assert_eq!(it.search("the fox!", "x"), ShareSearch::Elsewhere(name("known")));
     }
 }

@@ -136,8 +136,7 @@ fn lock(file: &File) -> io::Result<bool> {
 
 fn holds(file: &File, text: &str) -> bool {
     let mut there = vec![0; text.len()];
-    file.metadata()
-        .is_ok_and(|metadata| metadata.len() == text.len() as u64)
+    file.metadata().is_ok_and(|metadata| metadata.len() == text.len() as u64)
         && file.read_exact_at(&mut there, 0).is_ok()
         && there == text.as_bytes()
 }
@@ -152,10 +151,7 @@ fn lost_a_race(error: &io::Error) -> bool {
 pub(super) fn is_no_file(error: &io::Error) -> bool {
     match Errno::from_io_error(error) {
         Some(number) => {
-            matches!(
-                number,
-                Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::NODEV
-            )
+            matches!(number, Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::NODEV)
         }
         None => error.kind() == io::ErrorKind::InvalidInput,
     }
@@ -209,11 +205,7 @@ mod tests {
             LockedAttrs::take(&folder, ID, "two").unwrap().is_none(),
             "rewritten, still locked"
         );
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "nothing else is left"
-        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
     }
 
     #[test]

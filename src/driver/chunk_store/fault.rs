@@ -10,32 +10,23 @@ use crate::node::input::{DiskFault, DiskFaultKind};
 pub(in crate::driver) fn fault(tried: &str, error: &io::Error) -> DiskFault {
     use io::ErrorKind as Kind;
     let (kind, advice) = match error.kind() {
-        Kind::StorageFull | Kind::QuotaExceeded => (
-            DiskFaultKind::NoRoom,
-            "make room there; it goes on from what it has",
-        ),
+        Kind::StorageFull | Kind::QuotaExceeded => {
+            (DiskFaultKind::NoRoom, "make room there; it goes on from what it has")
+        }
         Kind::NotFound | Kind::StaleNetworkFileHandle => {
             (DiskFaultKind::Vanished, "what was there is fetched again")
         }
-        Kind::PermissionDenied => (
-            DiskFaultKind::Final,
-            "make it writable for this user, or choose another --root",
-        ),
+        Kind::PermissionDenied => {
+            (DiskFaultKind::Final, "make it writable for this user, or choose another --root")
+        }
         Kind::ReadOnlyFilesystem => (DiskFaultKind::Final, "choose a writable place with --root"),
-        Kind::FileTooLarge => (
-            DiskFaultKind::Final,
-            "choose a place whose file system holds files this long",
-        ),
-        Kind::NotADirectory => (
-            DiskFaultKind::Final,
-            "move away what stands where a folder must",
-        ),
+        Kind::FileTooLarge => {
+            (DiskFaultKind::Final, "choose a place whose file system holds files this long")
+        }
+        Kind::NotADirectory => (DiskFaultKind::Final, "move away what stands where a folder must"),
         _ => (DiskFaultKind::Final, advice_by_number(error)),
     };
-    DiskFault {
-        kind,
-        message: format!("cannot {tried}: {error}; {advice}"),
-    }
+    DiskFault { kind, message: format!("cannot {tried}: {error}; {advice}") }
 }
 
 fn advice_by_number(error: &io::Error) -> &'static str {
@@ -54,10 +45,7 @@ fn advice_by_number(error: &io::Error) -> &'static str {
 
 /// A fault that no system call told of.
 pub(in crate::driver) fn own_fault(kind: DiskFaultKind, message: impl Into<String>) -> DiskFault {
-    DiskFault {
-        kind,
-        message: message.into(),
-    }
+    DiskFault { kind, message: message.into() }
 }
 
 #[cfg(test)]
@@ -71,22 +59,14 @@ mod tests {
             (Errno::DQUOT, DiskFaultKind::NoRoom, "make room"),
             (Errno::NOENT, DiskFaultKind::Vanished, "again"),
             (Errno::INVAL, DiskFaultKind::Final, "colon"),
-            (
-                Errno::ACCESS,
-                DiskFaultKind::Final,
-                "writable for this user",
-            ),
+            (Errno::ACCESS, DiskFaultKind::Final, "writable for this user"),
             (Errno::ROFS, DiskFaultKind::Final, "--root"),
             (Errno::IO, DiskFaultKind::Final, "check it"),
             (Errno::FBIG, DiskFaultKind::Final, "this long"),
         ] {
             let told = fault("write chunks/x", &number.into());
             assert_eq!(told.kind, kind, "{}", told.message);
-            assert!(
-                told.message.starts_with("cannot write chunks/x: "),
-                "{}",
-                told.message
-            );
+            assert!(told.message.starts_with("cannot write chunks/x: "), "{}", told.message);
             assert!(told.message.contains(word), "{}", told.message);
         }
     }

@@ -64,12 +64,8 @@ pub fn parse(name: &[u8]) -> Option<(ContentId, ChunkFolderEntry)> {
         None if rest == "attrs" => ChunkFolderEntry::Attrs,
         None if rest == "whole" => ChunkFolderEntry::Temporary,
         Some(("new", _)) => ChunkFolderEntry::Temporary,
-        Some(("chunk", start)) => ChunkFolderEntry::Chunk {
-            start: parse_position(start)?,
-        },
-        Some(("join", start)) => ChunkFolderEntry::Joining {
-            start: parse_position(start)?,
-        },
+        Some(("chunk", start)) => ChunkFolderEntry::Chunk { start: parse_position(start)? },
+        Some(("join", start)) => ChunkFolderEntry::Joining { start: parse_position(start)? },
         _ => return None,
     };
     Some((content, entry))
@@ -90,38 +86,24 @@ mod tests {
         for (name, entry) in [
             (attrs(id), ChunkFolderEntry::Attrs),
             (chunk(id, 0), ChunkFolderEntry::Chunk { start: 0 }),
-            (
-                chunk(id, u64::MAX),
-                ChunkFolderEntry::Chunk { start: u64::MAX },
-            ),
-            (
-                joining(id, 65_536),
-                ChunkFolderEntry::Joining { start: 65_536 },
-            ),
+            (chunk(id, u64::MAX), ChunkFolderEntry::Chunk { start: u64::MAX }),
+            (joining(id, 65_536), ChunkFolderEntry::Joining { start: 65_536 }),
             (new_attrs(id, 7), ChunkFolderEntry::Temporary),
             (whole(id), ChunkFolderEntry::Temporary),
         ] {
             assert_eq!(parse(name.as_bytes()), Some((id, entry)), "{name}");
         }
-        for rest in [
-            "",
-            ":",
-            ":chunk",
-            ":chunk:",
-            ":chunk:00",
-            ":chunk:01",
-            ":chunk:+1",
-            ":chunk:-1",
-        ]
-        .into_iter()
-        .chain([
-            ":chunk:1 ",
-            ":chunk:0x1",
-            ":chunk:18446744073709551616",
-            ":chunk:1:2",
-            ":attrs:",
-        ])
-        .chain([":attrs~", ":chunks:0", "chunk:0", ":join", ":wholes"])
+        for rest in
+            ["", ":", ":chunk", ":chunk:", ":chunk:00", ":chunk:01", ":chunk:+1", ":chunk:-1"]
+                .into_iter()
+                .chain([
+                    ":chunk:1 ",
+                    ":chunk:0x1",
+                    ":chunk:18446744073709551616",
+                    ":chunk:1:2",
+                    ":attrs:",
+                ])
+                .chain([":attrs~", ":chunks:0", "chunk:0", ":join", ":wholes"])
         {
             assert_eq!(parse(format!("{id}{rest}").as_bytes()), None, "{rest}");
         }

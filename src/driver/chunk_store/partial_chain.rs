@@ -25,9 +25,7 @@ pub fn file_name(content: ContentId) -> String {
 pub fn read(root: &Path, content: ContentId, size: u64) -> Option<Vec<u8>> {
     let folder = entry::open_folder(rustix::fs::CWD, folder(root)).ok()?;
     let file = entry::open_file(&folder, file_name(content), OFlags::RDONLY).ok()?;
-    let length = BlockLayout::new(size)
-        .state_count()
-        .checked_mul(STATE_LENGTH as u64)?;
+    let length = BlockLayout::new(size).state_count().checked_mul(STATE_LENGTH as u64)?;
     if file.metadata().ok()?.len() != length {
         return None;
     }
@@ -44,14 +42,7 @@ pub(super) fn write(root: &Path, content: ContentId, states: &[u8]) -> io::Resul
     let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
     let written = entry::open_file(folder.handle(), new.as_str(), create)
         .and_then(|mut file| file.write_all(states))
-        .and_then(|()| {
-            Ok(renameat(
-                folder.handle(),
-                new.as_str(),
-                folder.handle(),
-                name,
-            )?)
-        });
+        .and_then(|()| Ok(renameat(folder.handle(), new.as_str(), folder.handle(), name)?));
     if written.is_err() {
         let _ = entry::remove(folder.handle(), &new);
     }

@@ -50,14 +50,8 @@ pub(super) fn chunks(
 /// Removes everything of this content but its attrs. What cannot be removed is told and left.
 pub(super) fn remove_all(folder: &ShareFolder, content: ContentId) -> io::Result<()> {
     let found = entries(folder, content)?;
-    let chunks = found
-        .chunks
-        .iter()
-        .map(|start| names::chunk(content, *start));
-    let joining = found
-        .joining
-        .iter()
-        .map(|start| names::joining(content, *start));
+    let chunks = found.chunks.iter().map(|start| names::chunk(content, *start));
+    let joining = found.joining.iter().map(|start| names::joining(content, *start));
     let mut outcome = Ok(());
     for name in chunks.chain(joining).chain(found.temporary) {
         if let Err(error) = entry::remove(folder.handle(), &name) {
@@ -105,11 +99,7 @@ fn undo_joins(
     let in_bounds = |start: &u64| (1..size).contains(start);
     let Some(first) = joining.iter().copied().filter(in_bounds).min() else {
         for start in joining {
-            remove(
-                folder,
-                &names::joining(content, *start),
-                "it is no part of this file",
-            );
+            remove(folder, &names::joining(content, *start), "it is no part of this file");
         }
         return Ok(());
     };
@@ -121,10 +111,7 @@ fn undo_joins(
         }
     }
     for start in joining {
-        let (old, new) = (
-            names::joining(content, *start),
-            names::chunk(content, *start),
-        );
+        let (old, new) = (names::joining(content, *start), names::chunk(content, *start));
         if !in_bounds(start) {
             remove(folder, &old, "it is no part of this file");
             continue;
@@ -209,17 +196,13 @@ mod tests {
 
     fn extents(folder: &ShareFolder, size: u64) -> Vec<(u64, u64)> {
         let found = chunks(folder, ID, size).unwrap();
-        found
-            .iter()
-            .map(|(start, chunk)| (*start, chunk.length()))
-            .collect()
+        found.iter().map(|(start, chunk)| (*start, chunk.length())).collect()
     }
 
     fn listing(folder: &ShareFolder) -> Vec<String> {
         let names = fs::read_dir(folder.path()).unwrap();
-        let mut names: Vec<_> = names
-            .map(|it| it.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            names.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -249,15 +232,8 @@ mod tests {
         rustix::fs::mknodat(folder.handle(), chunk(600), FileType::Fifo, mode, 0).unwrap();
 
         assert_eq!(extents(&folder, 1000), [(0, 100), (100, 20), (900, 100)]);
-        let mut left = [
-            chunk(0),
-            chunk(100),
-            chunk(900),
-            names::attrs(ID),
-            "notes.txt".into(),
-            other,
-            zero,
-        ];
+        let mut left =
+            [chunk(0), chunk(100), chunk(900), names::attrs(ID), "notes.txt".into(), other, zero];
         left.sort();
         assert_eq!(listing(&folder), left);
         assert_eq!(fs::read(root.path().join("victim")).unwrap(), [1; 30]);

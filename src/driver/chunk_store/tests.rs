@@ -21,22 +21,12 @@ impl Fixture {
         let mut hasher = ChainHasher::new(bytes.len() as u64);
         hasher.update(&bytes);
         let (content, states) = hasher.finish().unwrap();
-        Self {
-            root: tempfile::tempdir().unwrap(),
-            bytes,
-            content,
-            states,
-        }
+        Self { root: tempfile::tempdir().unwrap(), bytes, content, states }
     }
 
     fn store(&self) -> ChunkStore {
         let name = ShareName::parse("animals/fox \"quick\".txt").unwrap();
-        ChunkStore::new(
-            self.root.path(),
-            self.content,
-            self.bytes.len() as u64,
-            name,
-        )
+        ChunkStore::new(self.root.path(), self.content, self.bytes.len() as u64, name)
     }
 
     fn opened(&self) -> ChunkStore {
@@ -50,33 +40,24 @@ impl Fixture {
     }
 
     fn put(&self, store: &mut ChunkStore, extent: usize, range: std::ops::Range<usize>) {
-        store
-            .store(extent as u64, range.start as u64, &self.bytes[range])
-            .unwrap();
+        store.store(extent as u64, range.start as u64, &self.bytes[range]).unwrap();
     }
 
     fn chunk(&self, start: u64) -> PathBuf {
-        self.root
-            .path()
-            .join("chunks")
-            .join(names::chunk(self.content, start))
+        self.root.path().join("chunks").join(names::chunk(self.content, start))
     }
 
     fn left(&self) -> Vec<String> {
         let names = fs::read_dir(self.root.path().join("chunks")).unwrap();
-        let mut names: Vec<_> = names
-            .map(|it| it.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            names.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
 }
 
 fn extent(start: usize, length: usize) -> Extent {
-    Extent {
-        start: start as u64,
-        length: length as u64,
-    }
+    Extent { start: start as u64, length: length as u64 }
 }
 
 fn ours(opening: StoreOpening) -> (Vec<Extent>, Option<Vec<u8>>) {
@@ -94,10 +75,7 @@ fn kind(outcome: Result<(), DiskFault>) -> DiskFaultKind {
 fn attrs_stand_there_at_once_and_a_run_goes_on_where_the_last_one_was_cut_off() {
     let it = Fixture::new();
     let mut store = it.store();
-    assert!(
-        !it.root.path().join("chunks").exists(),
-        "nothing is touched before it is opened"
-    );
+    assert!(!it.root.path().join("chunks").exists(), "nothing is touched before it is opened");
     assert_eq!(ours(store.open()), (vec![], None));
     let attrs = it.root.path().join("chunks").join(names::attrs(it.content));
     assert_eq!(
@@ -126,10 +104,7 @@ fn a_second_one_waits_and_takes_over() {
     assert_eq!(second.open(), StoreOpening::Taken);
     second.truncate_extent(0, 0);
     second.save_chain(&[]);
-    assert_eq!(
-        kind(second.store(0, 0, &it.bytes[..BLOCK])),
-        DiskFaultKind::Vanished
-    );
+    assert_eq!(kind(second.store(0, 0, &it.bytes[..BLOCK])), DiskFaultKind::Vanished);
     drop(first);
     assert_eq!(ours(second.open()).0, [extent(0, BLOCK)]);
 }
@@ -184,11 +159,7 @@ fn what_does_not_belong_there_is_refused() {
     ] {
         let bytes = vec![0; length];
         let outcome = store.store(extent as u64, position as u64, &bytes);
-        assert_eq!(
-            kind(outcome),
-            DiskFaultKind::Final,
-            "{extent} {position} {length}"
-        );
+        assert_eq!(kind(outcome), DiskFaultKind::Final, "{extent} {position} {length}");
     }
     it.put(&mut store, 0, 0..BLOCK);
 }
@@ -213,11 +184,7 @@ fn a_folder_emptied_under_it_is_noticed_and_the_store_starts_anew() {
         cut();
         let outcome = store.store(0, BLOCK as u64, &it.bytes[BLOCK..2 * BLOCK]);
         assert_eq!(kind(outcome), DiskFaultKind::Vanished, "{which}");
-        let kept = if which == 3 {
-            vec![extent(0, BLOCK)]
-        } else {
-            vec![]
-        };
+        let kept = if which == 3 { vec![extent(0, BLOCK)] } else { vec![] };
         assert_eq!(ours(store.open()).0, kept, "{which}");
         assert!(it.left().contains(&names::attrs(it.content)));
         it.put(&mut store, BLOCK, BLOCK..2 * BLOCK);
@@ -272,11 +239,7 @@ fn what_stays_and_what_goes_at_the_end() {
     let mut second = it.store();
     second.open();
     second.end(&FetchEnding::WrongSize { size: 5 }, &it.share());
-    assert_eq!(
-        it.left().len(),
-        2,
-        "who does not have the lock removes nothing"
-    );
+    assert_eq!(it.left().len(), 2, "who does not have the lock removes nothing");
     drop(first);
 }
 
@@ -284,9 +247,7 @@ fn what_stays_and_what_goes_at_the_end() {
 fn trouble_comes_as_a_sentence() {
     let it = Fixture::new();
     fs::write(it.root.path().join("chunks"), "a file").unwrap();
-    let StoreOpening::Failed(fault) = it.store().open() else {
-        panic!("it opened")
-    };
+    let StoreOpening::Failed(fault) = it.store().open() else { panic!("it opened") };
     assert_eq!(fault.kind, DiskFaultKind::Final);
     assert!(fault.message.starts_with("cannot make ") && fault.message.contains("move away"));
 }

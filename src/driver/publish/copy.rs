@@ -28,13 +28,7 @@ pub(super) fn copy_slice(
 ) -> io::Result<u64> {
     let length = length.min(COPY_LENGTH);
     let (mut source, mut sink) = (from_offset, to_offset);
-    match copy_file_range(
-        from,
-        Some(&mut source),
-        to,
-        Some(&mut sink),
-        length as usize,
-    ) {
+    match copy_file_range(from, Some(&mut source), to, Some(&mut sink), length as usize) {
         // Some file systems answer zero, which is no proof of the end.
         Ok(0) => {}
         Ok(copied) => return Ok(copied as u64),
@@ -112,25 +106,13 @@ pub(super) enum Filled {
 impl Filling {
     /// Copies `size` bytes that are proven already.
     pub(super) fn trusting(from: Option<File>, to: File, size: u64) -> Self {
-        Self {
-            from,
-            proof: None,
-            to,
-            copied: 0,
-            size,
-        }
+        Self { from, proof: None, to, copied: 0, size }
     }
 
     /// Copies a file, proving it on the way.
     pub(super) fn proving(from: File, to: File, size: u64) -> io::Result<Self> {
         let proof = Some((share_folder::signature(&from)?, ChainHasher::new(size)));
-        Ok(Self {
-            from: Some(from),
-            proof,
-            to,
-            copied: 0,
-            size,
-        })
+        Ok(Self { from: Some(from), proof, to, copied: 0, size })
     }
 
     /// Copies the next slice.
@@ -143,11 +125,7 @@ impl Filling {
             None if left > 0 => {
                 let copied = copy_slice((from, self.copied), (&self.to, self.copied), left)?;
                 self.copied += copied;
-                Ok(if copied == 0 {
-                    Filled::Changed
-                } else {
-                    Filled::More
-                })
+                Ok(if copied == 0 { Filled::Changed } else { Filled::More })
             }
             None => Ok(Filled::Whole),
             Some((state, _)) if state.size != self.size => Ok(Filled::Changed),
@@ -170,11 +148,7 @@ impl Filling {
                 let hasher = std::mem::replace(hasher, ChainHasher::new(0));
                 let proven = hasher.finish().is_some_and(|(id, _)| id == content);
                 let same = share_folder::signature(from)? == *state;
-                Ok(if proven && same {
-                    Filled::Whole
-                } else {
-                    Filled::Changed
-                })
+                Ok(if proven && same { Filled::Whole } else { Filled::Changed })
             }
         }
     }
@@ -194,11 +168,7 @@ mod tests {
         fs::write(&from, &bytes).unwrap();
         fs::write(&to, [9; 10]).unwrap();
         let source = File::open(&from).unwrap();
-        let sink = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&to)
-            .unwrap();
+        let sink = fs::OpenOptions::new().read(true).write(true).open(&to).unwrap();
         let mut copied = 100;
         loop {
             let more = copy_slice((&source, copied), (&sink, copied - 90), u64::MAX).unwrap();

@@ -15,11 +15,7 @@ use crate::driver::chunk_store::{ChunkStore, names};
 use crate::driver::share_folder::entry;
 
 /// After how many appended bytes the first file is synced and the files they came from removed.
-const UNSYNCED_MAX: u64 = if cfg!(test) {
-    128 * 1024
-} else {
-    64 * 1024 * 1024
-};
+const UNSYNCED_MAX: u64 = if cfg!(test) { 128 * 1024 } else { 64 * 1024 * 1024 };
 
 /// A join being made.
 #[derive(Debug)]
@@ -57,25 +53,14 @@ pub(super) enum JoinError {
 
 impl From<io::Error> for JoinError {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::NotFound {
-            Self::Lost
-        } else {
-            Self::Io(error)
-        }
+        if error.kind() == io::ErrorKind::NotFound { Self::Lost } else { Self::Io(error) }
     }
 }
 
 impl Join {
     /// Appends all other chunk files to this one, the first, which has `length` bytes.
     pub(super) fn new(base: File, length: u64) -> Self {
-        Self {
-            base,
-            end: length,
-            moving: None,
-            unsynced: 0,
-            joined: Vec::new(),
-            synced: false,
-        }
+        Self { base, end: length, moving: None, unsynced: 0, joined: Vec::new(), synced: false }
     }
 
     /// Does the next piece. True once all is joined and synced.
@@ -95,10 +80,7 @@ impl Join {
             }
             return Ok(false);
         }
-        let next = store
-            .extents()
-            .into_iter()
-            .find(|extent| extent.start == self.end);
+        let next = store.extents().into_iter().find(|extent| extent.start == self.end);
         match next {
             Some(next) if self.unsynced < UNSYNCED_MAX => {
                 self.take(store, next.start, next.length)?;
@@ -126,11 +108,7 @@ impl Join {
         }
         store.forget_chunk(start);
         self.joined.push(start);
-        self.moving = Some(Moving {
-            file,
-            length,
-            copied: 0,
-        });
+        self.moving = Some(Moving { file, length, copied: 0 });
         Ok(())
     }
 

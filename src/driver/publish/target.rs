@@ -49,14 +49,7 @@ impl Target {
             .map_err(|error| fault(&format!("open {}", share.path().display()), &error))?;
         let name = store.name().clone();
         let parent = parent(&share, &name)?;
-        Ok(Self {
-            share,
-            parent,
-            name,
-            attempt: 0,
-            synced: 0,
-            fills_hidden: false,
-        })
+        Ok(Self { share, parent, name, attempt: 0, synced: 0, fills_hidden: false })
     }
 
     /// The name as it stands.
@@ -74,10 +67,7 @@ impl Target {
         let metadata = match entry::metadata(self.folder(), self.name.file_name()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::Free),
             Err(error) => {
-                return Err(fault(
-                    &format!("look at the name share/{}", self.name),
-                    &error,
-                ));
+                return Err(fault(&format!("look at the name share/{}", self.name), &error));
             }
             Ok(metadata) => metadata,
         };
@@ -85,9 +75,7 @@ impl Target {
             return Ok(Place::Taken);
         }
         let file = entry::open_file(self.folder(), self.name.file_name(), OFlags::RDONLY);
-        Ok(file
-            .and_then(FileHash::new)
-            .map_or(Place::Taken, Place::Compare))
+        Ok(file.and_then(FileHash::new).map_or(Place::Taken, Place::Compare))
     }
 
     /// Goes on to the next name beside the wanted one.

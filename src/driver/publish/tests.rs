@@ -31,11 +31,7 @@ struct Fixture {
 impl Fixture {
     fn new(size: usize) -> Self {
         let bytes = (0..size).map(|at| (at * 31 % 251) as u8).collect();
-        Self {
-            root: tempfile::tempdir().unwrap(),
-            other: None,
-            bytes,
-        }
+        Self { root: tempfile::tempdir().unwrap(), other: None, bytes }
     }
 
     fn store(&self) -> ChunkStore {
@@ -50,9 +46,7 @@ impl Fixture {
     fn fill(&self, store: &mut ChunkStore, places: &[usize]) {
         for range in places.windows(2).rev() {
             let bytes = &self.bytes[range[0]..range[1]];
-            store
-                .store(range[0] as u64, range[0] as u64, bytes)
-                .unwrap();
+            store.store(range[0] as u64, range[0] as u64, bytes).unwrap();
         }
     }
 
@@ -61,15 +55,11 @@ impl Fixture {
         let mut position = 0;
         let end = self.bytes.len();
         let extents = store.extents();
-        let bounds = extents
-            .iter()
-            .map(|it| (it.start as usize, it.length as usize));
+        let bounds = extents.iter().map(|it| (it.start as usize, it.length as usize));
         for (start, length) in bounds.chain([(end, 0)]) {
             if position < start {
                 let bytes = &self.bytes[position..start];
-                store
-                    .store(position as u64, position as u64, bytes)
-                    .unwrap();
+                store.store(position as u64, position as u64, bytes).unwrap();
             }
             position = start + length;
         }
@@ -145,13 +135,9 @@ impl Fixture {
     }
 
     fn assert_done(&self, answer: &Publishing, others: &[(&str, &[u8])]) {
-        let Publishing::Done(name) = answer else {
-            panic!("{answer:?}")
-        };
-        let mut expected: BTreeMap<String, Vec<u8>> = others
-            .iter()
-            .map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()))
-            .collect();
+        let Publishing::Done(name) = answer else { panic!("{answer:?}") };
+        let mut expected: BTreeMap<String, Vec<u8>> =
+            others.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
         expected.insert(name.to_string(), self.bytes.clone());
         assert!(self.shared() == expected, "{:?}", self.shared().keys());
         assert_eq!(self.left(), [""; 0]);
@@ -160,9 +146,8 @@ impl Fixture {
 
 fn names_in(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = names
-        .map(|it| it.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        names.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -188,9 +173,7 @@ fn cut_after_every_step(
 
         let shared = it.shared();
         for (name, bytes) in &shared {
-            let other = others
-                .iter()
-                .any(|(other, theirs)| name == other && bytes == theirs);
+            let other = others.iter().any(|(other, theirs)| name == other && bytes == theirs);
             assert!(other || *bytes == it.bytes, "{name} after {steps} steps");
         }
         it.assert_chunks_are_true();
@@ -199,15 +182,10 @@ fn cut_after_every_step(
         it.assert_chunks_are_true();
         let published = shared.len() > others.len();
         let kept: u64 = store.extents().iter().map(|extent| extent.length).sum();
-        assert!(
-            published || kept == filled,
-            "nothing is lost after {steps} steps"
-        );
+        assert!(published || kept == filled, "nothing is lost after {steps} steps");
         if published {
             // The search finds it in place, and the fetch ends.
-            let name = shared
-                .keys()
-                .find(|name| others.iter().all(|other| other.0 != *name));
+            let name = shared.keys().find(|name| others.iter().all(|other| other.0 != *name));
             let name = ShareName::parse(name.unwrap()).unwrap();
             store.end(&FetchEnding::Done(name.clone()), &it.share());
             it.assert_done(&Publishing::Done(name), others);

@@ -18,10 +18,7 @@ pub fn open_file(folder: impl AsFd, name: impl Arg, mode: OFlags) -> io::Result<
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ))
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
     }
 }
 

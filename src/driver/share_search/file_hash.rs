@@ -36,11 +36,7 @@ impl FileHash {
     /// Will hash the file from its beginning.
     pub(in crate::driver) fn new(file: File) -> io::Result<Self> {
         let state = share_folder::signature(&file)?;
-        Ok(Self {
-            file,
-            state,
-            hasher: ChainHasher::new(state.size),
-        })
+        Ok(Self { file, state, hasher: ChainHasher::new(state.size) })
     }
 
     /// The file.
@@ -51,11 +47,7 @@ impl FileHash {
     /// Hashes the next slice. Not to be called again once it came to anything but `More`.
     pub(in crate::driver) fn step(&mut self) -> io::Result<Hashing> {
         let mut buffer = [0; READ_LENGTH];
-        let stop = self
-            .hasher
-            .taken()
-            .saturating_add(STEP_LENGTH)
-            .min(self.state.size);
+        let stop = self.hasher.taken().saturating_add(STEP_LENGTH).min(self.state.size);
         while self.hasher.taken() < stop {
             match self.file.read_at(&mut buffer, self.hasher.taken()) {
                 Ok(0) => return Ok(Hashing::Changed),
@@ -110,12 +102,7 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             let mut hash = FileHash::new(File::open(&path).unwrap()).unwrap();
             assert_eq!(hash.step().unwrap(), Hashing::More);
-            fs::OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_len(change)
-                .unwrap();
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(change).unwrap();
             assert_eq!(hash.step().unwrap(), Hashing::Changed);
         }
     }

@@ -18,11 +18,7 @@ fn one_extent_is_renamed_whatever_cuts_it_short() {
     let it = fixture();
     let mut store = it.store();
     it.fill(&mut store, &[0, 100_000]);
-    let chunk = it
-        .root
-        .path()
-        .join("chunks")
-        .join(names::chunk(id(&it.bytes), 0));
+    let chunk = it.root.path().join("chunks").join(names::chunk(id(&it.bytes), 0));
     let before = fs::metadata(chunk).unwrap();
     it.assert_done(&it.publish(&mut store), &[]);
     let after = fs::metadata(it.share().path().join(NAME)).unwrap();
@@ -32,9 +28,7 @@ fn one_extent_is_renamed_whatever_cuts_it_short() {
 
 #[test]
 fn many_extents_are_joined_whatever_cuts_it_short() {
-    let places = [
-        0, 1, 65_536, 65_537, 200_000, 1_500_000, 1_500_001, 3_000_000,
-    ];
+    let places = [0, 1, 65_536, 65_537, 200_000, 1_500_000, 1_500_001, 3_000_000];
     let steps = cut_after_every_step(
         || Fixture::new(3_000_000),
         |it, store| it.fill(store, &places),
@@ -86,10 +80,7 @@ fn other_content_is_kept_and_the_name_beside_it_is_taken() {
     it.fill(&mut store, &[0, 1000]);
     let done = it.publish(&mut store);
     assert_eq!(done, Publishing::Done(name.beside(id(&it.bytes), 4)));
-    assert_eq!(
-        fs::read(it.share().path().join(beside(4))).unwrap(),
-        it.bytes
-    );
+    assert_eq!(fs::read(it.share().path().join(beside(4))).unwrap(), it.bytes);
     assert_eq!(fs::read(it.share().path().join(NAME)).unwrap(), other);
 
     // The next run finds it beside, not once more.
@@ -97,10 +88,7 @@ fn other_content_is_kept_and_the_name_beside_it_is_taken() {
     fs::remove_file(it.share().path().join(beside(3))).unwrap();
     fs::write(it.share().path().join(beside(3)), &it.bytes).unwrap();
     it.fill(&mut store, &[0, 1000]);
-    assert_eq!(
-        it.publish(&mut store),
-        Publishing::Done(name.beside(id(&it.bytes), 3))
-    );
+    assert_eq!(it.publish(&mut store), Publishing::Done(name.beside(id(&it.bytes), 3)));
     assert_eq!(it.left(), [""; 0]);
 }
 

@@ -23,45 +23,19 @@ fn what_vanished_is_told() {
     let it = Fixture::new(300_000);
     let mut store = it.store();
     let extent = |start, length| Extent { start, length };
-    assert_eq!(
-        it.publish(&mut store),
-        Publishing::Incomplete { extents: vec![] }
-    );
+    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents: vec![] });
     it.fill(&mut store, &[0, 100_000, 200_000]);
     let two = vec![extent(0, 100_000), extent(100_000, 100_000)];
-    assert_eq!(
-        it.publish(&mut store),
-        Publishing::Incomplete { extents: two }
-    );
+    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents: two });
     it.complete(&mut store);
-    let chunk = |start| {
-        it.root
-            .path()
-            .join("chunks")
-            .join(names::chunk(id(&it.bytes), start))
-    };
+    let chunk = |start| it.root.path().join("chunks").join(names::chunk(id(&it.bytes), start));
     fs::remove_file(chunk(100_000)).unwrap();
     let gap = vec![extent(0, 100_000), extent(200_000, 100_000)];
-    assert_eq!(
-        it.publish(&mut store),
-        Publishing::Incomplete { extents: gap }
-    );
+    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents: gap });
     it.complete(&mut store);
-    fs::OpenOptions::new()
-        .write(true)
-        .open(chunk(200_000))
-        .unwrap()
-        .set_len(5)
-        .unwrap();
-    let short = vec![
-        extent(0, 100_000),
-        extent(100_000, 100_000),
-        extent(200_000, 5),
-    ];
-    assert_eq!(
-        it.publish(&mut store),
-        Publishing::Incomplete { extents: short }
-    );
+    fs::OpenOptions::new().write(true).open(chunk(200_000)).unwrap().set_len(5).unwrap();
+    let short = vec![extent(0, 100_000), extent(100_000, 100_000), extent(200_000, 5)];
+    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents: short });
     assert!(it.shared().is_empty());
 
     // The whole folder, at every step before the file has its name.
@@ -74,11 +48,7 @@ fn what_vanished_is_told() {
         }
         fs::remove_dir_all(it.root.path().join("chunks")).unwrap();
         let answer = it.run(job, &mut store);
-        assert_eq!(
-            answer,
-            Publishing::Incomplete { extents: vec![] },
-            "after {steps} steps"
-        );
+        assert_eq!(answer, Publishing::Incomplete { extents: vec![] }, "after {steps} steps");
         assert!(it.shared().is_empty());
     }
     assert_eq!(it.shared().len(), 1);
@@ -90,11 +60,7 @@ fn chunk_files_that_somebody_wrote_to_are_left_for_the_core_to_check() {
     let mut store = it.store();
     it.fill(&mut store, &[0, 100_000, 200_000]);
     let extents = store.extents();
-    let path = it
-        .root
-        .path()
-        .join("chunks")
-        .join(names::chunk(id(&it.bytes), 100_000));
+    let path = it.root.path().join("chunks").join(names::chunk(id(&it.bytes), 100_000));
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents });
@@ -111,17 +77,9 @@ fn a_copy_of_what_is_not_the_content_is_not_published() {
     let mut bytes = it.bytes.clone();
     bytes[999_999] ^= 1;
     let path = it.put("other", &bytes);
-    assert_eq!(
-        it.run(job(), &mut store),
-        Publishing::Changed,
-        "other content"
-    );
+    assert_eq!(it.run(job(), &mut store), Publishing::Changed, "other content");
     it.put("other", &bytes[..999_999]);
-    assert_eq!(
-        it.run(job(), &mut store),
-        Publishing::Changed,
-        "another size"
-    );
+    assert_eq!(it.run(job(), &mut store), Publishing::Changed, "another size");
     it.put("other", &it.bytes);
     let share = it.share();
     let mut first = job();
@@ -131,11 +89,7 @@ fn a_copy_of_what_is_not_the_content_is_not_published() {
     assert_eq!(first.step(&mut store, &share), None);
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
-    assert_eq!(
-        it.run(first, &mut store),
-        Publishing::Changed,
-        "touched while it was read"
-    );
+    assert_eq!(it.run(first, &mut store), Publishing::Changed, "touched while it was read");
     assert_eq!(it.shared().len(), 1);
     it.assert_done(&it.run(job(), &mut store), &[("other", &it.bytes)]);
 }
@@ -148,9 +102,7 @@ fn links_and_files_where_folders_must_be_are_refused() {
     it.fill(&mut store, &[0, 1000]);
     let folder = it.share().path().join("animals");
     symlink(outside.path(), &folder).unwrap();
-    let Publishing::Failed(told) = it.publish(&mut store) else {
-        panic!("it went through a link")
-    };
+    let Publishing::Failed(told) = it.publish(&mut store) else { panic!("it went through a link") };
     assert_eq!(told.kind, DiskFaultKind::Final);
     assert!(told.message.contains("animals"), "{}", told.message);
     assert_eq!(names_in(outside.path()), [""; 0]);
@@ -188,21 +140,14 @@ impl SmallDisk {
     fn of(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().ok()?;
         let mut mount = std::process::Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path());
-        mount
-            .output()
-            .is_ok_and(|output| output.status.success())
-            .then_some(Self(folder))
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
+        mount.output().is_ok_and(|output| output.status.success()).then_some(Self(folder))
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount")
-            .arg(self.0.path())
-            .status();
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
     }
 }
 
@@ -234,17 +179,9 @@ fn a_full_disk_leaves_everything_to_go_on_from() {
             break;
         }
     }
-    let full = store
-        .store(0, 50_000, &it.bytes[50_000..100_000])
-        .unwrap_err();
+    let full = store.store(0, 50_000, &it.bytes[50_000..100_000]).unwrap_err();
     assert_eq!(full.kind, DiskFaultKind::NoRoom);
-    assert_eq!(
-        store.extents()[0],
-        Extent {
-            start: 0,
-            length: 50_000
-        }
-    );
+    assert_eq!(store.extents()[0], Extent { start: 0, length: 50_000 });
     it.assert_chunks_are_true();
     fs::remove_file(&ballast).unwrap();
     it.complete(&mut store);
