@@ -236,18 +236,19 @@ impl Assembly {
         !self.unchecked.is_empty()
     }
 
-    /// The first block that nobody has been asked for, of those that `held` has (all, where there is
-    /// none), if memory allows another one.
+    /// Whether a block is neither on disk nor in memory.
+    pub(crate) fn is_missing(&self, block: u64) -> bool {
+        !self.stored.contains(block)
+            && !self.unchecked.contains(block)
+            && !self.by_block.contains_key(&block)
+    }
+
+    /// The block to ask for next, if memory allows another one: the missing one that is urgent, or the
+    /// first that is missing of those that `held` has (all, where there is none).
     pub(crate) fn next_missing(&self, held: Option<&RangeSet>, urgent: Option<u64>) -> Option<u64> {
-        let missing = |block: u64| {
-            !self.stored.contains(block)
-                && !self.unchecked.contains(block)
-                && !self.by_block.contains_key(&block)
-                && held.is_none_or(|held| held.contains(block))
-        };
         let reserve = RESERVE * self.layout.block_length();
-        if let Some(block) = urgent.filter(|&block| missing(block)) {
-            return (self.in_memory < WINDOW + reserve).then_some(block);
+        if urgent.is_some() {
+            return urgent.filter(|_| self.in_memory < WINDOW + reserve);
         }
         let first = self.first_missing(held)?;
         let frontier = self.first_missing(None);

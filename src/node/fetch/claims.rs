@@ -69,6 +69,10 @@ impl Claims {
         self.layout.state_count() * 20
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.claims.len()
+    }
+
     pub(crate) const fn current(&self) -> Option<usize> {
         self.current
     }

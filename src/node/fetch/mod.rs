@@ -46,6 +46,9 @@ const TAKEN_RETRY: Duration = Duration::from_millis(150);
 const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
 /// How long a source that refuses is left alone.
 const REFUSED_REST: Duration = Duration::from_millis(500);
+/// How long a fetch holds back when sources contradict each other: enough for a chain and a block, and
+/// little for a liar to gain. There are at most [`claims::CLAIMS_MAX`] such times.
+const CONTESTED: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -89,6 +92,8 @@ pub(crate) struct Fetch {
     /// What all flows together may have in flight, from the socket's buffer.
     in_flight_max: u64,
     bytes_moved_at: Instant,
+    /// Until then, a chain that contradicts the one gone by is waited for.
+    contested_until: Option<Instant>,
 }
 
 impl Fetch {
@@ -105,6 +110,7 @@ impl Fetch {
             no_room_until: None,
             in_flight_max,
             bytes_moved_at: ctx.now,
+            contested_until: None,
             request,
         };
         fetch.open(ctx);
@@ -294,8 +300,12 @@ impl Fetch {
             debug!("{} has it", host_text(from));
             self.sources.insert(from, Source::new(from, false, ctx));
         }
+        let claims_before = self.claims.count();
         let claim = (holding != Holding::Nothing && size == self.request.size)
             .then(|| self.claims.find_or_add(chain));
+        if self.claims.count() > claims_before.max(1) {
+            self.contested_until = Some(ctx.now + CONTESTED);
+        }
         if claim == Some(None) {
             ctx.counters.drop(Drop::TooManyChains);
         }
@@ -420,6 +430,8 @@ impl Fetch {
             Phase::Fetching => {
                 earliest.at(self.no_room_until, "there may be room on the disk");
                 earliest.at(self.seek.at(), "sources are called for");
+                let contested = self.contested_until.filter(|&until| until > now);
+                earliest.at(contested, "a contradicting chain was waited for");
                 for source in self.sources.values() {
                     earliest.consider(source.deadline(now));
                 }

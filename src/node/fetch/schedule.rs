@@ -12,6 +12,7 @@ use crate::content::ContentId;
 use crate::node::context::Context;
 use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
+use crate::node::time::Instant;
 use crate::wire::Object;
 
 /// A block is taken over only where that is this much sooner: bytes that come twice are the price.
@@ -132,8 +133,11 @@ impl Fetch {
             return true;
         }
         let Some(claim) = source.claim() else { return false };
-        let pieces = self.claims.ask(claim, address);
-        if !pieces.is_empty() {
+        // A block that a silent source was given is taken over by others; the chain comes from one.
+        let stalled = source.flow.is_stalled();
+        let others = stalled && self.has_better_supporter(claim, address, now);
+        let pieces = if others { Vec::new() } else { self.claims.ask(claim, address) };
+        if let Some(source) = self.sources.get_mut(&address).filter(|_| !pieces.is_empty()) {
             source.todo.extend(pieces);
             return true;
         }
@@ -141,6 +145,16 @@ impl Fetch {
             return false;
         }
         self.assign_orphan(address) || self.assign_missing(ctx, address) || self.move_block(address)
+    }
+
+    /// Whether a source that is not silent makes the same claim.
+    fn has_better_supporter(&self, claim: usize, than: SocketAddr, now: Instant) -> bool {
+        self.sources.values().any(|source| {
+            source.address != than
+                && source.claim() == Some(claim)
+                && source.is_usable(now)
+                && !source.flow.is_stalled()
+        })
     }
 
     /// A block whose source was lost.
@@ -164,6 +178,10 @@ impl Fetch {
     fn assign_missing(&mut self, ctx: &mut Context<'_>, address: SocketAddr) -> bool {
         let Some(source) = self.sources.get(&address) else { return false };
         let urgent = self.decisive_block().filter(|&block| source.holds(block));
+        let urgent = urgent.filter(|&block| self.assembly.is_missing(block));
+        if urgent.is_none() && self.is_contested(ctx.now) {
+            return false;
+        }
         let next = self.assembly.next_missing(source.held_blocks(), urgent);
         let Some(block) = next else {
             // Memory may be full of blocks that wait for one which no source has.

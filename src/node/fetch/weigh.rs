@@ -18,6 +18,7 @@ use crate::node::directory::host_text;
 use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
 use crate::node::output::{FetchEnding, Output};
+use crate::node::time::Instant;
 
 impl Fetch {
     /// All bytes of a block have come: it is checked as soon as its link is known.
@@ -126,6 +127,18 @@ impl Fetch {
         let current = self.claims.current_chain()?;
         let mut challengers = self.claims.challengers().into_iter();
         challengers.find_map(|claim| current.highest_difference(self.claims.chain(claim)?))
+    }
+
+    /// Whether sources that are there contradict each other, and there is still time to wait for the block
+    /// that decides: what is fetched meanwhile may be false.
+    pub(super) fn is_contested(&self, now: Instant) -> bool {
+        self.contested_until.is_some_and(|until| now < until)
+            && self.sources.values().any(|source| {
+                let other = source.claim().filter(|&claim| Some(claim) != self.claims.current());
+                other.is_some_and(|claim| !self.claims.is_refuted(claim))
+                    && source.is_usable(now)
+                    && !source.flow.is_stalled()
+            })
     }
 
     /// Weighs every other known chain against the one that is gone by.
