@@ -52,6 +52,7 @@ fn start_logging(verbosity: Verbosity) {
         .set_target_level(LevelFilter::Off)
         .set_thread_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
+        .add_filter_ignore_str("mio")
         .build();
     let stderr = Lines::new(std::io::stderr());
     // It fails only where somebody else's logger stands, which would do as well.

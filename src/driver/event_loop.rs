@@ -268,6 +268,7 @@ impl EventLoop {
             if self.readable {
                 self.now = self.clock.now();
                 for (from, bytes) in self.batch.datagrams() {
+                    log::trace!("from {from}: {} bytes", bytes.len());
                     let input = Input::Datagram { from, bytes };
                     feed(&mut self.node, &mut self.executor, self.now, input, Some(bytes));
                 }
@@ -338,8 +339,8 @@ impl EventLoop {
 
     fn look_at_interfaces(&mut self) {
         let socket = &mut self.executor.socket;
-        if let Some(mut addresses) = self.interfaces.refresh(&*socket) {
-            addresses.retain(|own| socket.is_on(own));
+        if let Some(addresses) = self.interfaces.refresh(&*socket) {
+            let addresses = socket.own_addresses(addresses);
             let own = addresses.iter().map(|own| own.address).collect();
             socket.set_own_addresses(own);
             self.feed_now(Input::Interfaces { addresses });

@@ -150,11 +150,20 @@ impl UdpSocket {
         SockRef::from(&self.io)
     }
 
-    /// Of the machine's addresses, whether this is one of a network that the socket speaks to: where it
-    /// is bound to one address, only to that one's.
-    pub fn is_on(&self, own: &InterfaceAddress) -> bool {
+    /// The machine's addresses, as far as they are this socket's: where it is bound to one, that one, on
+    /// its own network alone.
+    pub fn own_addresses(&self, machines: Vec<InterfaceAddress>) -> Vec<InterfaceAddress> {
         let bound = self.local.ip().to_canonical();
-        bound.is_unspecified() || same_network(bound, own.address, own.prefix_length)
+        if bound.is_unspecified() {
+            return machines;
+        }
+        let mut own: Vec<_> = machines
+            .into_iter()
+            .filter(|own| same_network(bound, own.address, own.prefix_length))
+            .map(|own| InterfaceAddress { address: bound, ..own })
+            .collect();
+        own.dedup();
+        own
     }
 
     /// The machine has these addresses now.
