@@ -104,11 +104,6 @@ impl Interfaces {
         self.addresses.iter().take(INTERFACES_MAX)
     }
 
-    /// Whether an address is one of the machine's own.
-    pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
-        self.addresses.iter().any(|own| own.address == ip)
-    }
-
     /// Whether an address is on a network that the machine is on; the loopback network is one.
     pub(crate) fn is_on_link(&self, ip: IpAddr) -> bool {
         match ip {
@@ -185,6 +180,5 @@ mod tests {
             assert_eq!(interfaces.is_broadcast_reach(ip), broadcast_reach, "{text}");
         }
         assert!(interfaces.is_broadcast("192.0.2.255".parse().unwrap()));
-        assert!(interfaces.is_own("192.0.2.9".parse().unwrap()));
     }
 }

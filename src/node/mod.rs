@@ -251,13 +251,9 @@ impl Node {
             Ok(message) => message,
             Err(error) => return self.counters.undecodable(error),
         };
-        let own = from.port() == self.config.port && self.interfaces.is_own(from.ip());
         self.with(|node, ctx| {
             if is_forbidden(ctx, from) {
                 return ctx.counters.drop(Drop::ForbiddenSource);
-            }
-            if own {
-                return ctx.counters.drop(Drop::Ourselves);
             }
             node.on_message(ctx, from, &message);
         });
@@ -367,6 +363,9 @@ impl Machines<'_> {
 
     fn on_ask(&mut self, ctx: &mut Context<'_>, from: SocketAddr, ask: &Ask) {
         let Some(discovery) = &mut self.discovery else { return };
+        if ask.instance == discovery.instance() {
+            return ctx.counters.drop(Drop::Ourselves);
+        }
         let answer = match ask.about {
             About::Listing => Answer::Listing(self.shelf.listing().summary),
             About::Content { content, .. } => {
