@@ -1,3 +1,5 @@
+//! Restarts, damage, deletion and staleness, on real files.
+
 use std::fs;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! A real chunks/, as a fetch leaves it from moment to moment.
+
 use std::fs;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Real folders under a watcher whose time is the test's.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path as DiskPath;
