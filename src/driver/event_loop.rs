@@ -205,6 +205,7 @@ impl EventLoop {
     fn timeout(&self) -> Option<Duration> {
         let executor = &self.executor;
         if self.readable
+            || !self.batch.is_empty()
             || executor.stopped
             || !executor.inbox.is_empty()
             || executor.buffers.has_claims()
@@ -263,21 +264,21 @@ impl EventLoop {
     /// Takes datagrams until there are none or the slice is over.
     fn receive(&mut self) {
         let slice = Slice::of(RECEIVE_SLICE);
-        while self.readable {
-            self.readable = self.executor.socket.receive(&mut self.batch);
-            if self.readable {
-                self.now = self.clock.now();
-                for (from, bytes) in self.batch.datagrams() {
-                    log::trace!("from {from}: {} bytes", bytes.len());
-                    let input = Input::Datagram { from, bytes };
-                    feed(&mut self.node, &mut self.executor, self.now, input, Some(bytes));
+        while self.readable || !self.batch.is_empty() {
+            if self.batch.is_empty() {
+                self.readable = self.executor.socket.receive(&mut self.batch);
+            }
+            self.now = self.clock.now();
+            while let Some((from, bytes)) = self.batch.take() {
+                log::trace!("from {from}: {} bytes", bytes.len());
+                let input = Input::Datagram { from, bytes };
+                feed(&mut self.node, &mut self.executor, self.now, input, Some(bytes));
+                if slice.is_over() {
+                    return;
                 }
             }
             if self.executor.buffers.has_many_claims() {
                 self.prove();
-            }
-            if slice.is_over() {
-                break;
             }
         }
     }

@@ -79,7 +79,9 @@ impl Progress {
             Look::Silent => {}
             Look::Bar(bar) => {
                 self.next = now + BAR_EVERY;
-                bar.set_length(progress.size);
+                if bar.length() != Some(progress.size) {
+                    bar.set_length(progress.size);
+                }
                 bar.set_position(progress.stored);
                 bar.set_message(state(&progress, speed, still));
             }

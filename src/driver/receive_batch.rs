@@ -19,6 +19,9 @@ pub struct ReceiveBatch {
     bytes: Vec<u8>,
     metas: [RecvMeta; BUFFER_COUNT],
     filled: usize,
+    /// What was taken: all before this offset of this buffer.
+    buffer: usize,
+    offset: usize,
 }
 
 impl Default for ReceiveBatch {
@@ -34,6 +37,8 @@ impl ReceiveBatch {
             bytes: vec![0; BUFFER_COUNT * BUFFER_LENGTH],
             metas: [RecvMeta::default(); BUFFER_COUNT],
             filled: 0,
+            buffer: 0,
+            offset: 0,
         }
     }
 
@@ -42,7 +47,7 @@ impl ReceiveBatch {
         &mut self,
         receive: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        self.filled = 0;
+        (self.filled, self.buffer, self.offset) = (0, 0, 0);
         let mut parts = self.bytes.chunks_exact_mut(BUFFER_LENGTH);
         let mut slices: [IoSliceMut<'_>; BUFFER_COUNT] =
             std::array::from_fn(|_| IoSliceMut::new(parts.next().unwrap_or_default()));
@@ -55,7 +60,7 @@ impl ReceiveBatch {
         &mut self,
         mut receive: impl FnMut(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
     ) -> io::Result<()> {
-        self.filled = 0;
+        (self.filled, self.buffer, self.offset) = (0, 0, 0);
         let parts = self.bytes.chunks_exact_mut(BUFFER_LENGTH);
         for (part, meta) in parts.zip(self.metas.iter_mut()) {
             match receive(part) {
@@ -70,7 +75,7 @@ impl ReceiveBatch {
         Ok(())
     }
 
-    /// How many datagrams are in it.
+    /// How many datagrams were received.
     pub fn datagram_count(&self) -> u64 {
         self.metas[..self.filled]
             .iter()
@@ -85,14 +90,53 @@ impl ReceiveBatch {
             .filter_map(|meta| Some((canonical(meta.addr), meta.dst_ip?.to_canonical())))
     }
 
-    /// The datagrams in the order of their arrival, each with its sender.
-    pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let buffers = self.bytes.chunks_exact(BUFFER_LENGTH);
-        self.metas[..self.filled].iter().zip(buffers).flat_map(|(meta, buffer)| {
-            let from = canonical(meta.addr);
-            let bytes = &buffer[..meta.len.min(BUFFER_LENGTH)];
-            // An empty datagram has no segments, and is one all the same; nobody misses it.
-            bytes.chunks(meta.stride.max(1)).map(move |datagram| (from, datagram))
-        })
+    /// The next datagram in the order of their arrival, with its sender; none once all were taken. An
+    /// empty datagram is left out: nobody misses it.
+    pub fn take(&mut self) -> Option<(SocketAddr, &[u8])> {
+        loop {
+            let meta = self.metas[..self.filled].get(self.buffer)?;
+            let end = meta.len.min(BUFFER_LENGTH);
+            if self.offset >= end {
+                self.buffer += 1;
+                self.offset = 0;
+                continue;
+            }
+            let start = self.offset;
+            self.offset = end.min(start + meta.stride.max(1));
+            let base = self.buffer * BUFFER_LENGTH;
+            return Some((canonical(meta.addr), &self.bytes[base + start..base + self.offset]));
+        }
+    }
+
+    /// Whether all that was received was taken.
+    pub fn is_empty(&self) -> bool {
+        self.buffer >= self.filled
+            || self.buffer + 1 == self.filled && self.offset >= self.metas[self.buffer].len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_are_taken_one_by_one_in_order() {
+        let mut batch = ReceiveBatch::new();
+        assert!(batch.is_empty() && batch.take().is_none());
+        let addr: SocketAddr = "[::ffff:192.0.2.1]:9".parse().unwrap();
+        let meta = |len, stride| RecvMeta { addr, len, stride, ..RecvMeta::default() };
+        let received = batch.fill(|slices, metas| {
+            slices[0][..5].copy_from_slice(b"aabbc");
+            slices[2][..2].copy_from_slice(b"dd");
+            metas[..3].copy_from_slice(&[meta(5, 2), meta(0, 0), meta(2, 2)]);
+            Ok(3)
+        });
+        assert!(received.is_ok());
+        assert_eq!(batch.datagram_count(), 5);
+        for expected in [&b"aa"[..], b"bb", b"c", b"dd"] {
+            assert!(!batch.is_empty());
+            assert_eq!(batch.take(), Some(("192.0.2.1:9".parse().unwrap(), expected)));
+        }
+        assert!(batch.is_empty() && batch.take().is_none());
     }
 }

@@ -53,7 +53,7 @@ impl TurnTimer {
             statistics.longest_step = self.longest.1;
         }
         if self.told > WORTH_TELLING {
-            log::debug!(
+            log::trace!(
                 "a turn took {:?}, {} {:?} of it",
                 self.told,
                 self.longest.1,

@@ -74,7 +74,7 @@ impl Bench {
         let mut all = BTreeMap::new();
         let mut batch = ReceiveBatch::new();
         while self.receiver.receive(&mut batch) {
-            for (_, datagram) in batch.datagrams() {
+            while let Some((_, datagram)) = batch.take() {
                 let Ok(Message::Data(data)) = wire::decode(datagram) else {
                     panic!("no data: {datagram:?}")
                 };

@@ -18,7 +18,9 @@ fn receive(socket: &mut UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
         poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
         assert!(!events.is_empty(), "{} of {count} came", all.len());
         while socket.receive(&mut batch) {
-            all.extend(batch.datagrams().map(|(from, bytes)| (from, bytes.to_vec())));
+            while let Some((from, bytes)) = batch.take() {
+                all.push((from, bytes.to_vec()));
+            }
         }
     }
     poll.registry().deregister(&mut socket.io).unwrap();
