@@ -1,14 +1,8 @@
 //! kill -9 at random moments of a fetch, a hundred times: always resumed, never a partial file. All the
 //! while `share/` is watched as fast as possible.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests live outside: they have a clock"
-)]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot be set up has failed"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests live outside: they have a clock")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![allow(clippy::print_stdout, reason = "what a failed test shows")]
 
 mod support;
@@ -40,9 +34,7 @@ fn killed_while_starting_and_publishing() {
 }
 
 fn kill_and_resume(lab: &Lab, size: usize, longest_ms: u64) {
-    let seed = std::env::var("SPRAT_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("SPRAT_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) ^ 0x5eed);
     println!("SPRAT_SEED={seed}");
     let mut random = files::Random::new(seed);
@@ -80,9 +72,7 @@ fn kill_and_resume(lab: &Lab, size: usize, longest_ms: u64) {
 /// a tail that the kill cut, and nothing lies in `share/` that is not whole.
 fn check_what_is_left(host: &Host, content: &Content, name: &str) {
     for (offset, _) in host.extents(content) {
-        let path = host
-            .chunks()
-            .join(format!("{}:chunk:{offset}", content.sha1));
+        let path = host.chunks().join(format!("{}:chunk:{offset}", content.sha1));
         let bytes = fs::read(path).unwrap();
         let offset = usize::try_from(offset).unwrap();
         let expected = &content.bytes[offset..offset + bytes.len()];

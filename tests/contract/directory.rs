@@ -1,15 +1,14 @@
 //! `d.json`: what `sprat peer` finds on the network, as a front end reads it.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::support::host::{names_in, run};
 use crate::support::*;
 
 fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_millis()).unwrap()
 }
 
@@ -50,9 +49,7 @@ fn the_timestamp_moves_on_at_every_sweep_and_nothing_else_does() {
             lab.put(0, &format!("{number}.bin"), &content);
         }
         let _peers = (a.peer(), b.peer());
-        wait_until("five files", SHORT, || {
-            b.document().discovered_files.len() == 5
-        });
+        wait_until("five files", SHORT, || b.document().discovered_files.len() == 5);
         let first = b.document();
         let mut last = first.clone();
         for _ in 0..4 {
@@ -62,10 +59,7 @@ fn the_timestamp_moves_on_at_every_sweep_and_nothing_else_does() {
                 (document.discovered_timestamp != last.discovered_timestamp).then_some(document)
             });
             assert!(next.discovered_timestamp > last.discovered_timestamp);
-            assert!(
-                now_ms().abs_diff(next.discovered_timestamp) < 10_000,
-                "{next:?}"
-            );
+            assert!(now_ms().abs_diff(next.discovered_timestamp) < 10_000, "{next:?}");
             assert_eq!(next.discovered_files, first.discovered_files);
             last = next;
         }
@@ -90,16 +84,11 @@ fn one_entry_for_each_content_with_all_its_locations_but_the_own() {
         let _peers: Vec<_> = lab.hosts.iter().map(Host::peer).collect();
         let document = lab.host(2).sees(&fox, 3);
         lab.host(2).sees(&other, 1);
-        let entry = document
-            .entry("2fd4e1c67a2d28fced849ee1bb76e7391b93eb12")
-            .unwrap();
+        let entry = document.entry("2fd4e1c67a2d28fced849ee1bb76e7391b93eb12").unwrap();
         assert_eq!(entry.size, 43);
         let mut found: Vec<_> = entry.locations.clone();
         found.sort();
-        let at = |ip: &str, filename: &str| Location {
-            ip: ip.into(),
-            filename: filename.into(),
-        };
+        let at = |ip: &str, filename: &str| Location { ip: ip.into(), filename: filename.into() };
         let expected = [
             at("10.77.0.1", "copies/of/fox.txt"),
             at("10.77.0.1", "fox.txt"),
@@ -135,8 +124,7 @@ fn ip_carries_the_port_where_it_is_not_the_default_and_fetch_takes_it_back() {
         lab.fetch(1, &content, "b.bin", &[ip]).succeeds(LONG);
         lab.host(1).has("b.bin", &content);
         // From a host that runs no peer, and knows nothing else.
-        lab.fetch(2, &content, "c.bin", &["10.77.0.1:28111"])
-            .succeeds(LONG);
+        lab.fetch(2, &content, "c.bin", &["10.77.0.1:28111"]).succeeds(LONG);
     });
 }
 
@@ -145,9 +133,7 @@ fn ip_carries_the_port_where_it_is_not_the_default_and_fetch_takes_it_back() {
 fn ip_of_a_link_local_host_has_its_scope_and_fetch_takes_it_back() {
     in_lab(3, |lab| {
         for host in &lab.hosts {
-            run(host
-                .enter("ip")
-                .args(["-4", "addr", "flush", "dev", "eth0"]));
+            run(host.enter("ip").args(["-4", "addr", "flush", "dev", "eth0"]));
         }
         let plain = Content::random(3, 50_000);
         let ported = Content::random(4, 50_000);
@@ -157,9 +143,7 @@ fn ip_of_a_link_local_host_has_its_scope_and_fetch_takes_it_back() {
         let address = lab.host(0).ipv6_of("eth0").unwrap();
         let other = lab.host(1).ipv6_of("eth0").unwrap();
         let known = format!("[{address}%eth0]");
-        let _b = lab
-            .host(1)
-            .peer_with(&["--port", "28111", "--peer", &known]);
+        let _b = lab.host(1).peer_with(&["--port", "28111", "--peer", &known]);
         let ported_peer = format!("[{other}%eth0]:28111");
         let _c = lab.host(2).peer_with(&["--peer", &ported_peer]);
         let document = lab.host(2).sees(&plain, 1);
@@ -168,10 +152,7 @@ fn ip_of_a_link_local_host_has_its_scope_and_fetch_takes_it_back() {
         lab.fetch(2, &plain, "plain.bin", &[ip]).succeeds(LONG);
         let document = lab.host(2).sees(&ported, 1);
         let ip = &document.entry(&ported.sha1).unwrap().locations[0].ip;
-        assert!(
-            ip.starts_with(&format!("[{other}%")) && ip.ends_with("]:28111"),
-            "{ip}"
-        );
+        assert!(ip.starts_with(&format!("[{other}%")) && ip.ends_with("]:28111"), "{ip}");
         lab.fetch(2, &ported, "ported.bin", &[ip]).succeeds(LONG);
     });
 }
@@ -183,20 +164,16 @@ fn a_reader_at_any_moment_reads_a_whole_document_also_while_the_peer_is_killed()
     in_lab(2, |lab| {
         let (a, b) = (lab.host(0), lab.host(1));
         for number in 0..300 {
-            lab.put(
-                0,
-                &format!("{number}.bin"),
-                &Content::of(format!("file {number}")),
-            );
+            lab.put(0, &format!("{number}.bin"), &Content::of(format!("file {number}")));
         }
         let _a = a.peer();
         let path = b.root.join("d.json");
         drop(b.peer());
-        let stop = std::sync::atomic::AtomicBool::new(false);
+        let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 let (mut reads, mut longest) = (0_u64, 0);
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) {
                     // Document::read fails the test on anything but a whole, valid document.
                     let document = Document::read(&path).expect("there is always one");
                     longest = longest.max(document.discovered_files.len());
@@ -204,25 +181,30 @@ fn a_reader_at_any_moment_reads_a_whole_document_also_while_the_peer_is_killed()
                 }
                 (reads, longest)
             });
+            // Also where this thread panics, or the other one would never end.
+            let stopping = OnDrop(|| stop.store(true, Ordering::Relaxed));
             let mut random = files::Random::new(5);
             for round in 0..25 {
                 let mut peer = b.peer();
                 if round == 20 {
-                    wait_until("the list", SHORT, || {
-                        b.document().discovered_files.len() == 300
-                    });
+                    wait_until("the list", SHORT, || b.document().discovered_files.len() == 300);
                 }
                 std::thread::sleep(Duration::from_micros(random.below(60_000)));
                 peer.kill();
             }
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            drop(stopping);
             let (reads, longest) = reader.join().unwrap();
-            assert!(
-                reads > 1000 && longest == 300,
-                "{reads} reads, {longest} entries"
-            );
+            assert!(reads > 1000 && longest == 300, "{reads} reads, {longest} entries");
         });
     });
+}
+
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 /// "`peer` also prints what it discovers to standard output, one line for a file that appears or goes;
@@ -237,9 +219,7 @@ fn a_line_on_standard_output_for_a_file_that_appears_and_one_for_a_file_that_goe
         lab.put(0, "seen.txt", &content);
         let lines = || {
             let text = b_peer.stdout();
-            text.lines()
-                .filter(|line| line.contains("seen.txt"))
-                .count()
+            text.lines().filter(|line| line.contains("seen.txt")).count()
         };
         b.sees(&content, 1);
         wait_until("the line that it is there", SHORT, || lines() == 1);
@@ -275,28 +255,11 @@ fn a_named_peer_is_found_where_no_broadcast_reaches() {
         // The bridge passes on nothing to either of them that is meant for all.
         for (index, host) in lab.hosts.iter().enumerate() {
             let port = format!("v{}", index + 1);
-            let flags = [
-                "type",
-                "bridge_slave",
-                "bcast_flood",
-                "off",
-                "mcast_flood",
-                "off",
-            ];
-            run(std::process::Command::new("ip")
-                .args(["link", "set", &port])
-                .args(flags));
+            let flags = ["type", "bridge_slave", "bcast_flood", "off", "mcast_flood", "off"];
+            run(std::process::Command::new("ip").args(["link", "set", &port]).args(flags));
             let other = lab.host(1 - index);
             let mac = other.mac();
-            let neighbour = [
-                "neigh",
-                "replace",
-                &other.address(),
-                "lladdr",
-                &mac,
-                "dev",
-                "eth0",
-            ];
+            let neighbour = ["neigh", "replace", &other.address(), "lladdr", &mac, "dev", "eth0"];
             run(host.enter("ip").args(neighbour));
         }
         let content = Content::random(8, 3000);
@@ -305,7 +268,6 @@ fn a_named_peer_is_found_where_no_broadcast_reaches() {
         let named = lab.host(1).peer_with(&["--peer", "10.77.0.1"]);
         lab.host(1).sees(&content, 1);
         drop(named);
-        lab.fetch(1, &content, "b.bin", &["10.77.0.1"])
-            .succeeds(LONG);
+        lab.fetch(1, &content, "b.bin", &["10.77.0.1"]).succeeds(LONG);
     });
 }

@@ -18,10 +18,7 @@ fn shape(value: &Value) -> Value {
         }
         Value::Array(list) => {
             let shapes: Vec<_> = list.iter().map(shape).collect();
-            assert!(
-                shapes.windows(2).all(|pair| pair[0] == pair[1]),
-                "{shapes:?}"
-            );
+            assert!(shapes.windows(2).all(|pair| pair[0] == pair[1]), "{shapes:?}");
             Value::Array(shapes.into_iter().take(1).collect())
         }
         Value::Number(number) => format!("number, whole: {}", number.is_u64()).into(),
@@ -37,10 +34,7 @@ fn the_example_is_the_contracts() {
     assert_eq!(document.discovered_timestamp, 1_498_596_074_226);
     assert_eq!(document.discovered_files.len(), 1);
     let entry = &document.discovered_files[0];
-    assert_eq!(
-        entry.sha1,
-        files::sha1_of(b"The quick brown fox jumps over the lazy dog")
-    );
+    assert_eq!(entry.sha1, files::sha1_of(b"The quick brown fox jumps over the lazy dog"));
     assert_eq!(entry.size, 43);
     assert_eq!(document.filenames(), ["fox.txt", "animals/quick-fox.txt"]);
 }

@@ -15,18 +15,9 @@ fn attrs_are_there_to_the_letter_before_any_network_traffic() {
         let socket = UdpSocket::bind("10.77.0.254:27183").unwrap();
         socket.set_read_timeout(Some(SHORT)).unwrap();
         let cases = [
-            (
-                "hackers.mov",
-                r#"{ "name": "hackers.mov", "size": 967632312 }"#,
-            ),
-            (
-                "a \"b\" \\ é.txt",
-                r#"{ "name": "a \"b\" \\ é.txt", "size": 967632312 }"#,
-            ),
-            (
-                "animals/fox.txt",
-                r#"{ "name": "animals/fox.txt", "size": 967632312 }"#,
-            ),
+            ("hackers.mov", r#"{ "name": "hackers.mov", "size": 967632312 }"#),
+            ("a \"b\" é.txt", r#"{ "name": "a \"b\" é.txt", "size": 967632312 }"#),
+            ("animals/fox.txt", r#"{ "name": "animals/fox.txt", "size": 967632312 }"#),
         ];
         for (number, (name, expected)) in cases.iter().enumerate() {
             let sha1 = format!("{number:040x}");
@@ -57,9 +48,7 @@ fn attrs_are_there_without_any_network() {
         wait_until("attrs", SHORT, || a.attrs(&content).exists());
         // It waits for as long as it takes, and works once there is one.
         host::run(a.enter("ip").args(["link", "set", "lo", "up"]));
-        holds_for("it waits", std::time::Duration::from_secs(1), || {
-            fetch.ending().is_none()
-        });
+        holds_for("it waits", std::time::Duration::from_secs(1), || fetch.ending().is_none());
         fetch.kill();
         let attrs = fs::read_to_string(a.attrs(&content)).unwrap();
         assert_eq!(attrs, r#"{ "name": "x", "size": 10 }"#);
@@ -87,10 +76,7 @@ fn chunk_files_hold_only_genuine_bytes_and_tell_the_progress() {
             let mut end = 0;
             let attrs_there = c.attrs(&content).exists();
             let extents = c.extents(&content);
-            assert!(
-                attrs_there || extents.is_empty() || looks == 0,
-                "attrs go last: {extents:?}"
-            );
+            assert!(attrs_there || extents.is_empty() || looks == 0, "attrs go last: {extents:?}");
             for (offset, length) in extents {
                 assert!(offset >= end, "chunk {offset} begins before {end}");
                 end = offset + length;
@@ -100,11 +86,7 @@ fn chunk_files_hold_only_genuine_bytes_and_tell_the_progress() {
                 let Ok(bytes) = fs::read(path) else { continue };
                 let offset = usize::try_from(offset).unwrap();
                 let genuine = content.bytes.get(offset..offset + bytes.len());
-                assert!(
-                    genuine == Some(&bytes[..]),
-                    "chunk {offset}: {} bytes",
-                    bytes.len()
-                );
+                assert!(genuine == Some(&bytes[..]), "chunk {offset}: {} bytes", bytes.len());
             }
             // While the parts are joined and published nothing more is learnt from the sum.
             if sum > last {
@@ -114,10 +96,7 @@ fn chunk_files_hold_only_genuine_bytes_and_tell_the_progress() {
         }
         fetch.succeeds(SHORT);
         c.has("file.bin", &content);
-        assert!(
-            looks > 20 && steps > 5,
-            "looked {looks} times, saw {steps} steps"
-        );
+        assert!(looks > 20 && steps > 5, "looked {looks} times, saw {steps} steps");
     });
 }
 
@@ -141,10 +120,7 @@ fn a_second_start_goes_on_from_what_is_on_disk() {
         b.has("file.bin", &content);
         let received = b.traffic().0 - before;
         let wanted = content.size() - kept;
-        assert!(
-            received < wanted * 5 / 4 + (1 << 20),
-            "{received} bytes for {wanted}"
-        );
+        assert!(received < wanted * 5 / 4 + (1 << 20), "{received} bytes for {wanted}");
         // And once more, when all is done.
         lab.fetch(1, &content, "file.bin", &[]).succeeds(SHORT);
         b.has("file.bin", &content);
@@ -175,8 +151,7 @@ fn rubbish_in_the_chunk_files_is_found_and_fetched_again() {
         fs::write(rubbish("18446744073709551616"), "too large").unwrap();
         fs::write(rubbish("4194000"), "x".repeat(1000)).unwrap();
         fs::remove_file(rubbish("0100")).unwrap();
-        lab.fetch(1, &content, "file.bin", &["10.77.0.1"])
-            .succeeds(LONG);
+        lab.fetch(1, &content, "file.bin", &["10.77.0.1"]).succeeds(LONG);
         assert_eq!(fs::read(b.shared("file.bin")).unwrap(), content.bytes);
         assert!(!b.attrs(&content).exists());
     });
@@ -190,16 +165,12 @@ fn a_file_that_is_there_already_needs_no_network() {
         let content = Content::random(104, 200_000);
         lab.put(0, "folder/file.bin", &content);
         fs::create_dir(a.chunks()).unwrap();
-        let attrs = format!(
-            r#"{{ "name": "folder/file.bin", "size": {} }}"#,
-            content.size()
-        );
+        let attrs = format!(r#"{{ "name": "folder/file.bin", "size": {} }}"#, content.size());
         fs::write(a.attrs(&content), attrs).unwrap();
         let chunk = a.chunks().join(format!("{}:chunk:0", content.sha1));
         fs::write(chunk, &content.bytes[..65536]).unwrap();
         let before = a.datagrams_sent();
-        lab.fetch(0, &content, "folder/file.bin", &["10.77.0.254"])
-            .succeeds(SHORT);
+        lab.fetch(0, &content, "folder/file.bin", &["10.77.0.254"]).succeeds(SHORT);
         assert_eq!(a.datagrams_sent(), before);
         a.has("folder/file.bin", &content);
     });
@@ -272,9 +243,7 @@ fn a_second_fetch_exits_0_when_the_first_has_done_the_work() {
 #[test]
 fn a_front_end_restarts_every_fetch_it_finds() {
     in_lab(2, |lab| {
-        let contents: Vec<_> = (110..113)
-            .map(|seed| Content::random(seed, 4 << 20))
-            .collect();
+        let contents: Vec<_> = (110..113).map(|seed| Content::random(seed, 4 << 20)).collect();
         for (number, content) in contents.iter().enumerate() {
             lab.put(0, &format!("{number}.bin"), content);
         }

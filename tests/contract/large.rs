@@ -14,10 +14,7 @@ const SIZE: u64 = (4 << 30) + 1;
 #[test]
 fn a_file_of_more_than_4_gib() {
     if std::env::var_os("SPRAT_LONG_TESTS").is_none() {
-        lab::skip(
-            "large::a_file_of_more_than_4_gib",
-            "SPRAT_LONG_TESTS is not set",
-        );
+        lab::skip("large::a_file_of_more_than_4_gib", "SPRAT_LONG_TESTS is not set");
         return;
     }
     in_lab(2, |lab| {
@@ -28,17 +25,11 @@ fn a_file_of_more_than_4_gib() {
         file.set_len(SIZE).unwrap();
         fs::rename(a.root.join("sparse"), a.shared("zeros.bin")).unwrap();
         let _peers = (a.peer(), b.peer());
-        wait_until("the listing", LONG * 2, || {
-            b.document().entry(ZEROS).is_some()
-        });
+        wait_until("the listing", LONG * 2, || b.document().entry(ZEROS).is_some());
         assert_eq!(b.document().entry(ZEROS).unwrap().size, SIZE);
         let size = SIZE.to_string();
-        b.run(&["fetch", ZEROS, "zeros.bin", &size, "10.77.0.1"])
-            .succeeds(LONG * 2);
-        assert_eq!(
-            files::identify(&b.shared("zeros.bin")),
-            Some((SIZE, ZEROS.to_owned()))
-        );
+        b.run(&["fetch", ZEROS, "zeros.bin", &size, "10.77.0.1"]).succeeds(LONG * 2);
+        assert_eq!(files::identify(&b.shared("zeros.bin")), Some((SIZE, ZEROS.to_owned())));
         assert_eq!(b.chunk_names(), Vec::<String>::new());
     });
 }

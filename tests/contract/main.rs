@@ -3,14 +3,8 @@
 //! for; `tests/contract.md` lists every sentence with its tests. While these run, `share/` of every host
 //! is watched as fast as possible, and a test fails if anything is ever in it that is not whole.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests live outside: they have a clock"
-)]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot be set up has failed"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests live outside: they have a clock")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![allow(clippy::print_stdout, reason = "what a failed test shows")]
 
 #[path = "../support/mod.rs"]

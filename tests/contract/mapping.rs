@@ -7,10 +7,8 @@ use std::path::Path;
 /// Every test in the folder, as `module::name`.
 fn tests_that_exist() -> BTreeSet<String> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let mut paths: Vec<_> = fs::read_dir(tests.join("contract"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> =
+        fs::read_dir(tests.join("contract")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.push(tests.join("kill.rs"));
     let mut found = BTreeSet::new();
     for path in paths {
@@ -32,10 +30,7 @@ fn tests_that_exist() -> BTreeSet<String> {
 #[test]
 fn every_test_is_named_and_every_name_is_a_test() {
     let page = include_str!("../contract.md");
-    let named: BTreeSet<_> = page
-        .split('`')
-        .filter(|word| word.contains("::"))
-        .map(str::to_owned)
-        .collect();
+    let named: BTreeSet<_> =
+        page.split('`').filter(|word| word.contains("::")).map(str::to_owned).collect();
     assert_eq!(named, tests_that_exist());
 }

@@ -42,14 +42,7 @@ fn links_pipes_dot_names_and_unfinished_files_are_not_offered() {
         fs::create_dir(a.share()).unwrap();
         fs::create_dir(a.root.join("private")).unwrap();
         fs::write(a.root.join("private/secret"), "private").unwrap();
-        let unfinished = [
-            "a.part",
-            "b.crdownload",
-            "c.tmp",
-            "d.lefting",
-            "e~",
-            ".hidden",
-        ];
+        let unfinished = ["a.part", "b.crdownload", "c.tmp", "d.lefting", "e~", ".hidden"];
         for name in unfinished {
             a.put(name, format!("content of {name}").as_bytes());
         }
@@ -81,13 +74,8 @@ fn a_file_that_is_changed_replaced_removed_or_renamed_stops_being_offered() {
     in_lab(2, |lab| {
         lab.watcher.pause();
         let (a, b) = (lab.host(0), lab.host(1));
-        let contents: Vec<_> = (0..4)
-            .map(|seed| Content::random(20 + seed, 5000))
-            .collect();
-        for (content, name) in contents
-            .iter()
-            .zip(["changed", "replaced", "removed", "renamed"])
-        {
+        let contents: Vec<_> = (0..4).map(|seed| Content::random(20 + seed, 5000)).collect();
+        for (content, name) in contents.iter().zip(["changed", "replaced", "removed", "renamed"]) {
             lab.put(0, name, content);
         }
         let _peers = (a.peer(), b.peer());
@@ -95,10 +83,7 @@ fn a_file_that_is_changed_replaced_removed_or_renamed_stops_being_offered() {
 
         let mut bytes = contents[0].bytes.clone();
         bytes[100] ^= 1;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .open(a.shared("changed"))
-            .unwrap();
+        let mut file = OpenOptions::new().write(true).open(a.shared("changed")).unwrap();
         file.write_all(&bytes).unwrap();
         drop(file);
         b.sees(&contents[0], 0);
@@ -171,6 +156,7 @@ fn deleting_or_spoiling_the_state_folder_loses_nothing() {
         let first = a.peer();
         let _b = b.peer();
         b.sees(&content, 1);
+        wait_until("something to delete", SHORT, || a.root.join(".sprat").exists());
         fs::remove_dir_all(a.root.join(".sprat")).unwrap();
         let late = Content::random(51, 200_000);
         lab.put(0, "late.bin", &late);
@@ -188,7 +174,41 @@ fn deleting_or_spoiling_the_state_folder_loses_nothing() {
         }
         let _third = a.peer();
         b.sees(&content, 1);
-        lab.fetch(1, &content, "b.bin", &["10.77.0.1"])
-            .succeeds(LONG);
+        lab.fetch(1, &content, "b.bin", &["10.77.0.1"]).succeeds(LONG);
+    });
+}
+
+/// "A second start over 10,000 unchanged files hashes nothing" (issue 2, 6): judged by the bytes that the
+/// process reads.
+#[test]
+fn a_second_start_over_unchanged_files_hashes_nothing() {
+    in_lab(2, |lab| {
+        lab.watcher.pause();
+        let (a, b) = (lab.host(0), lab.host(1));
+        let mut random = files::Random::new(52);
+        for number in 0..2000 {
+            let bytes: Vec<u8> = (0..2500).flat_map(|_| random.next().to_le_bytes()).collect();
+            a.put(&format!("{}/{number}.bin", number % 20), &bytes);
+        }
+        let _b = b.peer();
+        let all_seen = |limit| {
+            wait_until("2,000 files", limit, || b.document().discovered_files.len() == 2000);
+        };
+        let mut first = a.peer();
+        all_seen(LONG);
+        let read_first = first.read_bytes();
+        assert!(read_first >= 2000 * 20_000, "how did it know the names? {read_first}");
+        first.signal("TERM");
+        first.wait(SHORT);
+        wait_until("none", SHORT, || b.document().discovered_files.is_empty());
+        let second = a.peer();
+        all_seen(LONG);
+        let read_again = second.read_bytes();
+        assert!(read_again < read_first / 10, "read {read_again} bytes again");
+        // What is new is hashed, and listed beside the others.
+        let late = Content::random(53, 5000);
+        a.put("late.bin", &late.bytes);
+        b.sees(&late, 1);
+        assert_eq!(b.document().discovered_files.len(), 2001);
     });
 }

@@ -16,9 +16,7 @@ fn one_thread_one_udp_socket_and_no_other() {
         let mut fetch = lab.fetch(1, &content, "file.bin", &["10.77.0.1"]);
         wait_until("a half", LONG, || lab.host(1).progress(&content) > 2 << 20);
         for (process, port) in [(&peer, Some(27183)), (&other, Some(27183)), (&fetch, None)] {
-            let tasks = fs::read_dir(format!("/proc/{}/task", process.pid()))
-                .unwrap()
-                .count();
+            let tasks = fs::read_dir(format!("/proc/{}/task", process.pid())).unwrap().count();
             assert_eq!(tasks, 1, "threads of process {}", process.pid());
             let sockets = sockets_of(process.pid());
             assert_eq!(sockets.len(), 1, "{sockets:?}");
@@ -47,10 +45,7 @@ fn sockets_of(pid: u32) -> Vec<(&'static str, u16)> {
         };
         for line in text.lines().skip(1) {
             let fields: Vec<_> = line.split_whitespace().collect();
-            if fields
-                .get(9)
-                .is_some_and(|inode| inodes.iter().any(|own| own == inode))
-            {
+            if fields.get(9).is_some_and(|inode| inodes.iter().any(|own| own == inode)) {
                 let port = fields[1].rsplit(':').next().unwrap();
                 found.push((table, u16::from_str_radix(port, 16).unwrap()));
             }
@@ -108,9 +103,8 @@ fn no_transfer_library_is_linked() {
     for name in names {
         let name = name.trim_matches('"');
         assert!(!forbidden.contains(&name), "{name} is in Cargo.lock");
-        let carries = ["http", "torrent", "quic-", "websocket"]
-            .iter()
-            .any(|part| name.contains(part));
+        let carries =
+            ["http", "torrent", "quic-", "websocket"].iter().any(|part| name.contains(part));
         assert!(!carries, "{name} is in Cargo.lock: what does it carry?");
     }
 }

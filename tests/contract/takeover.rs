@@ -18,11 +18,7 @@ fn the_newest_peer_in_a_folder_takes_over() {
             let newcomer = lab.host(0).run(&["peer"]);
             let older = peers.last_mut().unwrap();
             assert_eq!(older.wait(SHORT), Ending::Exit(0), "{}", older.stderr());
-            assert!(
-                newcomer.age() < Duration::from_secs(2),
-                "took {:?}",
-                newcomer.age()
-            );
+            assert!(newcomer.age() < Duration::from_secs(2), "took {:?}", newcomer.age());
             peers.push(newcomer);
         }
         // The last one does a peer's work: what it is given is seen, and it sees.
@@ -48,11 +44,7 @@ fn a_stopped_peer_does_not_keep_the_newcomer_out_for_ever() {
         wait_until("a decision", SHORT, || {
             let before = lab.host(0).document().discovered_timestamp;
             let ended = newcomer.ending();
-            assert!(
-                matches!(ended, None | Some(Ending::Exit(1))),
-                "{}",
-                newcomer.stderr()
-            );
+            assert!(matches!(ended, None | Some(Ending::Exit(1))), "{}", newcomer.stderr());
             ended.is_some() || {
                 std::thread::sleep(Duration::from_millis(2100));
                 lab.host(0).document().discovered_timestamp > before
@@ -74,9 +66,7 @@ fn another_folders_peer_keeps_its_port() {
         // What it says to do works: another port.
         let mut third = a.run(&["--root", "elsewhere", "--port", "27184", "peer"]);
         let document = a.root.join("elsewhere/d.json");
-        wait_until("its document", SHORT, || {
-            Document::read(&document).is_some()
-        });
+        wait_until("its document", SHORT, || Document::read(&document).is_some());
         assert_eq!(third.ending(), None);
         assert_eq!(first.ending(), None);
     });
@@ -87,23 +77,17 @@ fn another_folders_peer_keeps_its_port() {
 #[test]
 fn fetches_run_beside_a_peer() {
     in_lab(2, |lab| {
-        let contents: Vec<_> = (70..74)
-            .map(|seed| Content::random(seed, 300_000))
-            .collect();
+        let contents: Vec<_> = (70..74).map(|seed| Content::random(seed, 300_000)).collect();
         let _peers = (lab.host(0).peer(), lab.host(1).peer());
         for (number, content) in contents.iter().enumerate() {
             lab.put(0, &format!("{number}"), content);
         }
-        contents
-            .iter()
-            .for_each(|content| drop(lab.host(1).sees(content, 1)));
+        contents.iter().for_each(|content| drop(lab.host(1).sees(content, 1)));
         let start =
             |(number, content)| lab.fetch(1, content, &format!("copy/{number}"), &["10.77.0.1"]);
         let mut fetches: Vec<_> = contents.iter().enumerate().map(start).collect();
         fetches.iter_mut().for_each(|fetch| fetch.succeeds(LONG));
         // And the peer beside them offers what they brought.
-        contents
-            .iter()
-            .for_each(|content| drop(lab.host(0).sees(content, 1)));
+        contents.iter().for_each(|content| drop(lab.host(0).sees(content, 1)));
     });
 }

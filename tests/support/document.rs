@@ -42,19 +42,12 @@ impl Document {
 
     /// The entry of a content.
     pub fn entry(&self, sha1: &str) -> Option<&Entry> {
-        self.discovered_files
-            .iter()
-            .find(|entry| entry.sha1 == sha1)
+        self.discovered_files.iter().find(|entry| entry.sha1 == sha1)
     }
 
     /// Every file name in it.
     pub fn filenames(&self) -> Vec<&str> {
-        let locations = self
-            .discovered_files
-            .iter()
-            .flat_map(|entry| &entry.locations);
-        locations
-            .map(|location| location.filename.as_str())
-            .collect()
+        let locations = self.discovered_files.iter().flat_map(|entry| &entry.locations);
+        locations.map(|location| location.filename.as_str()).collect()
     }
 }

@@ -30,10 +30,7 @@ impl Host {
     pub(super) fn build(lab: &Path, number: usize) -> Self {
         let mut holder = Command::new("unshare");
         holder.args(["--net", "--", "sleep", "infinity"]);
-        holder
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        holder.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let holder = holder.spawn().unwrap();
         let namespace = format!("/proc/{}/ns/net", holder.id());
         let own = fs::metadata("/proc/self/ns/net").unwrap().ino();
@@ -44,14 +41,7 @@ impl Host {
         fs::create_dir(&root).unwrap();
         let ip = Ipv4Addr::new(10, 77, 0, u8::try_from(number).unwrap());
         let logs = lab.join("logs");
-        let host = Self {
-            number,
-            root,
-            ip,
-            logs,
-            started: AtomicU32::new(0),
-            holder,
-        };
+        let host = Self { number, root, ip, logs, started: AtomicU32::new(0), holder };
         let pid = host.holder.id();
         let script = format!(
             "ip link add v{number} type veth peer name eth0 netns {pid} && \
@@ -74,10 +64,7 @@ impl Host {
     /// A command in this host's network.
     pub fn enter(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--net=/proc/{}/ns/net", self.holder.id()))
-            .arg("--")
-            .arg(program);
+        command.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).arg("--").arg(program);
         command
     }
 
@@ -96,10 +83,7 @@ impl Host {
     /// Starts something made by [`Host::sprat`].
     pub fn start(&self, command: Command) -> Running {
         let count = self.started.fetch_add(1, Ordering::Relaxed) + 1;
-        Running::start(
-            command,
-            &self.logs.join(format!("host{}-{count:03}", self.number)),
-        )
+        Running::start(command, &self.logs.join(format!("host{}-{count:03}", self.number)))
     }
 
     /// Starts the program with these arguments.
@@ -116,9 +100,7 @@ impl Host {
 
     /// Starts `sprat peer` with options, and waits until it has written its document.
     pub fn peer_with(&self, options: &[&str]) -> Running {
-        let before = fs::metadata(self.root.join("d.json"))
-            .map(|metadata| metadata.ino())
-            .ok();
+        let before = fs::metadata(self.root.join("d.json")).map(|metadata| metadata.ino()).ok();
         let mut peer = self.run(&[options, &["peer"]].concat());
         wait_until("the peer's document", SHORT, || {
             assert_eq!(peer.ending(), None, "{}", peer.stderr());
@@ -155,9 +137,7 @@ impl Host {
     pub fn ipv6_of(&self, interface: &str) -> Option<Ipv6Addr> {
         let text = fs::read_to_string(format!("/proc/{}/net/if_inet6", self.holder.id())).ok()?;
         // address, index, prefix length, scope (20: link), flags (40: tentative), name
-        let fields = text
-            .lines()
-            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let mut found = fields.filter(|fields| {
             let flags = u32::from_str_radix(fields[4], 16).unwrap();
             fields[5] == interface && fields[3] == "20" && flags & 0x40 == 0
@@ -167,29 +147,17 @@ impl Host {
 
     /// The hardware address of its interface.
     pub fn mac(&self) -> String {
-        let output = self
-            .enter("ip")
-            .args(["-o", "link", "show", "eth0"])
-            .output()
-            .unwrap();
+        let output = self.enter("ip").args(["-o", "link", "show", "eth0"]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        let mut words = text
-            .split_whitespace()
-            .skip_while(|word| *word != "link/ether");
+        let mut words = text.split_whitespace().skip_while(|word| *word != "link/ether");
         words.nth(1).unwrap().to_owned()
     }
 
     /// Bytes that its interface has received and sent.
     pub fn traffic(&self) -> (u64, u64) {
         let text = fs::read_to_string(format!("/proc/{}/net/dev", self.holder.id())).unwrap();
-        let line = text
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("eth0:"))
-            .unwrap();
-        let numbers: Vec<u64> = line
-            .split_whitespace()
-            .map(|word| word.parse().unwrap())
-            .collect();
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("eth0:")).unwrap();
+        let numbers: Vec<u64> = line.split_whitespace().map(|word| word.parse().unwrap()).collect();
         (numbers[0], numbers[8])
     }
 
@@ -201,11 +169,7 @@ impl Host {
         };
         // Udp: names..., then Udp: numbers...; OutDatagrams is the fourth.
         let v4 = of("snmp");
-        let v4 = v4
-            .lines()
-            .filter(|line| line.starts_with("Udp: "))
-            .nth(1)
-            .unwrap();
+        let v4 = v4.lines().filter(|line| line.starts_with("Udp: ")).nth(1).unwrap();
         let v4 = number(v4.split_whitespace().nth(4).unwrap());
         let v6 = of("snmp6");
         let v6 = v6.lines().find(|line| line.starts_with("Udp6OutDatagrams"));
@@ -271,18 +235,13 @@ impl Host {
 
     /// The document as it stands.
     pub fn document(&self) -> Document {
-        wait_for("d.json", SHORT, || {
-            Document::read(&self.root.join("d.json"))
-        })
+        wait_for("d.json", SHORT, || Document::read(&self.root.join("d.json")))
     }
 
     /// Waits until this host's document lists a content at that many locations.
     #[track_caller]
     pub fn sees(&self, content: &Content, locations: usize) -> Document {
-        let what = format!(
-            "host {} to see {} {locations} times",
-            self.number, content.sha1
-        );
+        let what = format!("host {} to see {} {locations} times", self.number, content.sha1);
         wait_for(&what, SHORT, || {
             let document = self.document();
             let entry = document.entry(&content.sha1);
@@ -294,16 +253,8 @@ impl Host {
     #[track_caller]
     pub fn has(&self, name: &str, content: &Content) {
         let bytes = fs::read(self.shared(name)).unwrap();
-        assert!(
-            bytes == content.bytes,
-            "{name} is other content: {} bytes",
-            bytes.len()
-        );
-        assert_eq!(
-            self.chunk_names(),
-            Vec::<String>::new(),
-            "left behind in chunks/"
-        );
+        assert!(bytes == content.bytes, "{name} is other content: {} bytes", bytes.len());
+        assert_eq!(self.chunk_names(), Vec::<String>::new(), "left behind in chunks/");
     }
 }
 
@@ -319,9 +270,7 @@ pub fn names_in(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
-    let names = entries
-        .flatten()
-        .map(|entry| entry.file_name().into_string().unwrap());
+    let names = entries.flatten().map(|entry| entry.file_name().into_string().unwrap());
     let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
     names.sort();
     names
@@ -330,13 +279,7 @@ pub fn names_in(folder: &Path) -> Vec<String> {
 /// Runs a tool that must succeed.
 #[track_caller]
 pub fn run(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{stderr}",
-        output.status
-    );
+    assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
 }

@@ -41,10 +41,7 @@ pub fn in_lab<F: FnOnce(&Lab)>(hosts: usize, body: F) {
     }
     let name = test_name::<F>();
     let Some(way) = way() else {
-        skip(
-            name,
-            "no network namespaces here (unshare, ip and nsenter are needed)",
-        );
+        skip(name, "no network namespaces here (unshare, ip and nsenter are needed)");
         return;
     };
     outside(name, way);
@@ -59,10 +56,7 @@ fn test_name<F>() -> &'static str {
 /// Says aloud that something could not be tested here.
 pub fn skip(name: &str, why: &str) {
     let sentence = format!("SKIPPED: {name}: {why}");
-    assert!(
-        std::env::var_os("SPRAT_REQUIRE_LAB").is_none(),
-        "{sentence}"
-    );
+    assert!(std::env::var_os("SPRAT_REQUIRE_LAB").is_none(), "{sentence}");
     // Not through eprintln: the test runner keeps that to itself.
     drop(writeln!(std::io::stderr(), "{sentence}"));
 }
@@ -85,21 +79,12 @@ fn outside(name: &str, way: &[&str]) {
     let output = folder.path().join("output");
     let mut command = Command::new("unshare");
     command.args(way).arg(std::env::current_exe().unwrap());
-    command.args([
-        name,
-        "--exact",
-        "--include-ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    command.args([name, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
     let root = folder.path().join("lab");
     fs::create_dir(&root).unwrap();
     command.env(INSIDE, root).env("RUST_BACKTRACE", "0");
     let file = fs::File::create(&output).unwrap();
-    command
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file);
+    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
     let mut child = command.spawn().unwrap();
     let start = Instant::now();
     let status = loop {
@@ -115,15 +100,10 @@ fn outside(name: &str, way: &[&str]) {
     };
     let text = String::from_utf8_lossy(&fs::read(&output).unwrap()).into_owned();
     println!("{text}");
-    let Some(status) = status else {
-        panic!("{name} took more than {LIMIT:?}")
-    };
+    let Some(status) = status else { panic!("{name} took more than {LIMIT:?}") };
     assert!(text.contains("running 1 test"), "no test is called {name}");
     let ending = (status.code(), status.signal());
-    assert!(
-        status.success(),
-        "{name} failed in its namespaces: {ending:?}"
-    );
+    assert!(status.success(), "{name} failed in its namespaces: {ending:?}");
 }
 
 fn inside(root: &Path, hosts: usize, body: impl FnOnce(&Lab)) {
@@ -131,10 +111,7 @@ fn inside(root: &Path, hosts: usize, body: impl FnOnce(&Lab)) {
     let logs = Logs(lab.root.join("logs"));
     body(&lab);
     let violations = lab.watcher.finish();
-    assert!(
-        violations.is_empty(),
-        "in share/ while not whole: {violations:#?}"
-    );
+    assert!(violations.is_empty(), "in share/ while not whole: {violations:#?}");
     drop(logs);
 }
 
@@ -149,16 +126,10 @@ impl Lab {
              echo 0 > /proc/sys/net/ipv6/conf/br0/accept_dad; \
              ip link set br0 up; ip addr add 10.77.0.254/24 brd + dev br0",
         ]));
-        let hosts = (1..=hosts)
-            .map(|number| Host::build(root, number))
-            .collect::<Vec<_>>();
+        let hosts = (1..=hosts).map(|number| Host::build(root, number)).collect::<Vec<_>>();
         hosts.iter().for_each(Host::wait_for_addresses);
         let folders = hosts.iter().map(Host::share).collect();
-        Self {
-            watcher: Watcher::start(folders),
-            hosts,
-            root: root.to_owned(),
-        }
+        Self { watcher: Watcher::start(folders), hosts, root: root.to_owned() }
     }
 
     /// The host with that number, the first being 0.
@@ -187,13 +158,9 @@ impl Lab {
     /// Limits what a host sends to that many Mbit/s.
     pub fn limit(&self, index: usize, megabits: u32) {
         let rate = format!("{megabits}mbit");
-        let arguments = [
-            "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", &rate,
-        ];
+        let arguments = ["qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", &rate];
         let mut command = self.hosts[index].enter("tc");
-        run(command
-            .args(arguments)
-            .args(["burst", "64kb", "latency", "50ms"]));
+        run(command.args(arguments).args(["burst", "64kb", "latency", "50ms"]));
     }
 
     /// Takes a host's cable out, or puts it in again.

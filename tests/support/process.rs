@@ -41,16 +41,8 @@ impl Running {
         command.stdout(fs::File::create(&out).unwrap());
         command.stderr(fs::File::create(&err).unwrap());
         let started = Instant::now();
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self {
-            child,
-            ended: None,
-            started,
-            out,
-            err,
-        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, ended: None, started, out, err }
     }
 
     /// Its process number.
@@ -77,12 +69,7 @@ impl Running {
     #[track_caller]
     pub fn succeeds(&mut self, limit: Duration) {
         let ending = self.wait(limit);
-        assert_eq!(
-            ending,
-            Ending::Exit(0),
-            "standard error:\n{}",
-            self.stderr()
-        );
+        assert_eq!(ending, Ending::Exit(0), "standard error:\n{}", self.stderr());
     }
 
     /// Waits for that exit code, and returns standard error.
@@ -91,10 +78,7 @@ impl Running {
         let ending = self.wait(limit);
         let stderr = self.stderr();
         assert_eq!(ending, Ending::Exit(code), "standard error:\n{stderr}");
-        assert!(
-            !stderr.trim().is_empty(),
-            "exit {code} without a reason on standard error"
-        );
+        assert!(!stderr.trim().is_empty(), "exit {code} without a reason on standard error");
         stderr
     }
 
@@ -104,10 +88,7 @@ impl Running {
             return;
         }
         let pid = self.pid().to_string();
-        let status = Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .unwrap();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
         assert!(status.success(), "kill -s {name} {pid}");
     }
 
@@ -132,6 +113,13 @@ impl Running {
     /// Standard error so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.err).unwrap()).into_owned()
+    }
+
+    /// Bytes that it has read with any call, from anywhere.
+    pub fn read_bytes(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/io", self.pid())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+        line.unwrap().parse().unwrap()
     }
 
     /// A line of `/proc/PID/status`, as a number (kB for memory).

@@ -42,21 +42,12 @@ impl Stranger {
     /// Begins to tell its story to these hosts.
     pub fn start(story: Story, hosts: Vec<SocketAddr>) -> Self {
         let socket = UdpSocket::bind("10.77.0.254:27183").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
-        let (stop, granted) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let (stop, granted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let thread = std::thread::spawn({
             let (stop, granted) = (Arc::clone(&stop), Arc::clone(&granted));
             move || {
-                let teller = Teller {
-                    socket,
-                    story,
-                    granted,
-                };
+                let teller = Teller { socket, story, granted };
                 let mut buffer = vec![0; 65536];
                 let mut announced: Option<Instant> = None;
                 while !stop.load(Ordering::Relaxed) {
@@ -73,11 +64,7 @@ impl Stranger {
                 }
             }
         });
-        Self {
-            stop,
-            granted,
-            thread: Some(thread),
-        }
+        Self { stop, granted, thread: Some(thread) }
     }
 
     /// How many bytes of claimed contents and their chains others have asked it for.
@@ -117,10 +104,7 @@ impl Teller {
     }
 
     fn announce(&self, to: SocketAddr) {
-        let announce = Announce {
-            instance: Self::instance(),
-            listing: self.summary(),
-        };
+        let announce = Announce { instance: Self::instance(), listing: self.summary() };
         self.send(&Message::Announce(announce), to);
     }
 
@@ -136,11 +120,7 @@ impl Teller {
         let answer = match ask.about {
             About::Listing => Answer::Listing(self.summary()),
             About::Content { content, .. } => {
-                let claim = self
-                    .story
-                    .claims
-                    .iter()
-                    .find(|claim| claim.content == content);
+                let claim = self.story.claims.iter().find(|claim| claim.content == content);
                 let Some(claim) = claim else { return };
                 Answer::Content {
                     holding: Holding::Whole,
@@ -151,24 +131,12 @@ impl Teller {
             }
         };
         let instance = Self::instance();
-        self.send(
-            &Message::Tell(Tell {
-                nonce: ask.nonce,
-                cookie: COOKIE,
-                instance,
-                answer,
-            }),
-            to,
-        );
+        self.send(&Message::Tell(Tell { nonce: ask.nonce, cookie: COOKIE, instance, answer }), to);
     }
 
     fn serve(&self, grant: &Grant, to: SocketAddr) {
-        let claimed = |content| {
-            self.story
-                .claims
-                .iter()
-                .find(|claim: &&Claim| claim.content == content)
-        };
+        let claimed =
+            |content| self.story.claims.iter().find(|claim: &&Claim| claim.content == content);
         let (kind, object) = match grant.object {
             Object::Listing(_) => (DataKind::Meta, Some(&self.story.listing)),
             Object::Chain(content) => (DataKind::Meta, claimed(content).map(|c| &c.states)),
@@ -177,8 +145,7 @@ impl Teller {
         };
         let Some(object) = object else { return };
         if !matches!(grant.object, Object::Listing(_)) {
-            self.granted
-                .fetch_add(u64::from(grant.ranges.bytes()), Ordering::Relaxed);
+            self.granted.fetch_add(u64::from(grant.ranges.bytes()), Ordering::Relaxed);
         }
         for range in grant.ranges.iter() {
             let start = usize::try_from(range.offset).unwrap().min(object.len());
@@ -186,11 +153,7 @@ impl Teller {
             let step = usize::from(grant.ranges.payload_length());
             for (number, payload) in object[start..end].chunks(step).enumerate() {
                 let offset = (start + number * step) as u64;
-                let header = DataHeader {
-                    kind,
-                    nonce: grant.nonce,
-                    offset,
-                };
+                let header = DataHeader { kind, nonce: grant.nonce, offset };
                 self.send(&Message::Data(Data { header, payload }), to);
             }
         }

@@ -37,11 +37,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option
 pub fn holds_for(what: &str, span: Duration, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while start.elapsed() < span {
-        assert!(
-            condition(),
-            "ceased to hold after {:?}: {what}",
-            start.elapsed()
-        );
+        assert!(condition(), "ceased to hold after {:?}: {what}", start.elapsed());
         std::thread::sleep(Duration::from_millis(10));
     }
 }

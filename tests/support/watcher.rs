@@ -48,11 +48,7 @@ impl Watcher {
                 }
             }
         });
-        Self {
-            findings,
-            stop,
-            thread: Some(thread),
-        }
+        Self { findings, stop, thread: Some(thread) }
     }
 
     /// From now on this content may appear, whole.
@@ -62,11 +58,7 @@ impl Watcher {
 
     /// The same, for a content that nobody holds in memory.
     pub fn allow_named(&self, size: u64, sha1: &str) {
-        self.findings
-            .lock()
-            .unwrap()
-            .whole
-            .insert((size, sha1.to_owned()));
+        self.findings.lock().unwrap().whole.insert((size, sha1.to_owned()));
     }
 
     /// From now on the test itself writes into `share/` in ways that it forbids to the program.
@@ -100,12 +92,7 @@ fn look(folder: &Path, seen: &mut BTreeMap<PathBuf, Sight>, findings: &Mutex<Fin
             look(&path, seen, findings);
             continue;
         }
-        let sight = (
-            metadata.ino(),
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-        );
+        let sight = (metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
         if seen.get(&path) == Some(&sight) || !metadata.is_file() {
             continue;
         }

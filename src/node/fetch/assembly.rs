@@ -394,7 +394,7 @@ impl Assembly {
     pub(crate) fn take_over(&mut self, buffer: BufferId, owner: SocketAddr) {
         if let Some(block) = self.blocks.get_mut(&buffer) {
             block.owner = Some(owner);
-            block.moves += 1;
+            block.moves = block.moves.saturating_add(1);
         }
     }
 
