@@ -30,12 +30,12 @@ fn killed_during_the_transfer() {
 /// cleaning up.
 #[test]
 fn killed_while_starting_and_publishing() {
-    in_lab(3, |lab| kill_and_resume(lab, 3 << 20, 60));
+    in_lab(3, |lab| kill_and_resume(lab, 3 << 20, 200));
 }
 
 fn kill_and_resume(lab: &Lab, size: usize, longest_ms: u64) {
     let seed = std::env::var("SPRAT_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) ^ 0x5eed);
+    let seed = seed.unwrap_or_else(|| files::Random::unforeseen());
     println!("SPRAT_SEED={seed}");
     let mut random = files::Random::new(seed);
     let _peers = (lab.host(0).peer(), lab.host(1).peer());

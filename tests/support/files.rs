@@ -72,6 +72,13 @@ impl Random {
         Self(seed)
     }
 
+    /// A seed that is another one each time; whoever takes it prints it.
+    pub fn unforeseen() -> u64 {
+        let mut bytes = [0; 4];
+        fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
+        u32::from_le_bytes(bytes).into()
+    }
+
     #[allow(clippy::should_implement_trait, reason = "it never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
