@@ -36,6 +36,8 @@ const PATIENCE: [Duration; 4] = [
 ];
 /// A listing of which nothing comes for this long is given up, and asked for anew later.
 const LISTING_STALLED: Duration = Duration::from_secs(5);
+/// Bytes of one listing that may be in flight.
+const LISTING_IN_FLIGHT: u64 = 64 * 1024;
 /// Questions that one announcement allows to an address that has proven nothing.
 const CREDIT_MAX: u32 = 3;
 
@@ -399,7 +401,7 @@ impl Remote {
             download.wanted.push_front(piece);
         }
         loop {
-            let room = self.flow.room(ctx.now);
+            let room = self.flow.room(ctx.now, LISTING_IN_FLIGHT);
             let Some(piece) = download.wanted.front_mut().filter(|_| room > 0) else { break };
             let object = Object::Listing(download.summary.digest);
             let (bytes, granted) = self.flow.grant(ctx.now, object, *piece, room);

@@ -119,9 +119,10 @@ impl Congestion {
     }
 
     /// What one grant ought to ask for at the most: two milliseconds' worth, so that the source's burst
-    /// stays short, but never so little that grants cost more than they bring.
-    pub(crate) fn quantum(&self, payload_length: u64) -> u64 {
-        (self.rate() / 500).clamp(8 * payload_length.min(1408), 64 * 1024)
+    /// stays short, but never so little that grants cost more than they bring, or that more of them are
+    /// under way than a source keeps.
+    pub(crate) fn quantum(&self, trip: &RoundTrip) -> u64 {
+        (self.rate() / 500).max(self.window(trip) / 32).clamp(8 * 1408, 64 * 1024)
     }
 
     /// When the next grant may go.

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use congestion::{Congestion, Snapshot};
+use log::debug;
 use ladder::Ladder;
 use round_trip::RoundTrip;
 
@@ -200,19 +201,21 @@ impl<T: Copy> Flow<T> {
         self.probes_unanswered >= 2
     }
 
-    /// How many bytes may be asked for now, as far as this way goes; 0 while a grant must wait.
-    pub(crate) fn room(&self, now: Instant) -> u64 {
+    /// How many bytes may be asked for now, of the `spare` ones that all flows together may still have
+    /// in flight; 0 while a grant must wait.
+    pub(crate) fn room(&self, now: Instant, spare: u64) -> u64 {
         if !self.is_open() || now < self.congestion.next_at() || self.grants.len() >= GRANTS_MAX {
             return 0;
         }
         if self.is_stalled() && self.in_flight > 0 {
             return 0;
         }
-        let room = self.congestion.window(&self.trip).saturating_sub(self.in_flight);
-        let quantum = self.congestion.quantum(self.ladder.payload_length());
+        let window = self.congestion.window(&self.trip);
+        let quantum = self.congestion.quantum(&self.trip);
+        let room = window.saturating_sub(self.in_flight).min(spare);
         // Small grants cost more upstream than they bring: wait until a good part is free, unless
         // nothing is on its way.
-        if self.in_flight > 0 && room < quantum.min(self.congestion.window(&self.trip) / 4) {
+        if self.in_flight > 0 && room < quantum.min(window / 4) {
             return 0;
         }
         room.min(quantum)
@@ -457,6 +460,14 @@ impl<T: Copy> Flow<T> {
                 break;
             }
         }
+        debug!(
+            "{}: silent, {} times; {} in flight, {} B/s, round trip {:?}",
+            self.source,
+            self.probes_unanswered,
+            self.in_flight,
+            self.rate(),
+            self.round_trip()
+        );
         if self.probes_unanswered >= 2 {
             self.congestion.collapsed();
             self.ladder.retreat(now);
