@@ -154,15 +154,22 @@ impl Shelf {
         self.files.remove(name);
     }
 
-    /// A file turned out to be another than the one that was offered, before the watcher told so.
+    /// A file turned out to be another than the one that was offered, before the watcher told so: it
+    /// is not offered, and is looked at again, should the watcher never tell.
     pub(crate) fn changed(
         &mut self,
         ctx: &mut Context<'_>,
         name: &ShareName,
         signature: FileSignature,
     ) {
-        if self.files.get(name).is_some_and(|file| file.signature == signature) {
-            self.gone(ctx, name);
+        let offered = self.files.get(name).filter(|file| file.signature == signature);
+        if !matches!(offered.map(|file| file.state), Some(FileState::Offered { .. })) {
+            return;
+        }
+        self.take_back(ctx, name);
+        let state = self.settle(ctx.now + SETTLE, name);
+        if let Some(file) = self.files.get_mut(name) {
+            file.state = state;
         }
     }
 

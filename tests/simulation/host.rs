@@ -51,7 +51,6 @@ pub(crate) struct Sent {
 }
 
 pub(crate) struct Host {
-    pub(crate) address: SocketAddr,
     pub(crate) node: Node,
     pub(crate) disk: Disk,
     pub(crate) manner: Manner,
@@ -99,7 +98,6 @@ impl Host {
             sweep: Duration::from_secs(2),
         };
         let mut host = Self {
-            address,
             node: Node::new(config, now),
             disk,
             manner: Manner::Honest,
@@ -175,10 +173,6 @@ impl Host {
 
     pub(crate) fn stop(&mut self) {
         self.inbox.push_back(Input::Command(Command::Stop));
-    }
-
-    pub(crate) fn input(&mut self, input: Input<'static>) {
-        self.inbox.push_back(input);
     }
 
     /// Hands in one datagram and all that follows from it.

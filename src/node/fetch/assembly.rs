@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::ops::Range;
 
 use crate::content::state_chain::{Chain, Link};
 use crate::content::{BlockLayout, RangeSet};
@@ -17,78 +16,13 @@ use crate::node::input::Extent;
 use crate::node::output::Output;
 use crate::node::partials::blocks_within;
 
+use super::block::{Block, Purpose, Stage};
+
 /// Bytes of blocks that may be in memory at once. What is asked for ahead of a slow block is limited
 /// by it, and so is the memory of a fetch.
 pub(crate) const WINDOW: u64 = 6 * 1024 * 1024;
 /// Blocks above the window that may be begun when nothing below can go on without them.
 const RESERVE: u64 = 4;
-/// A block may be moved to another source so often.
-const MOVES_MAX: u8 = 2;
-
-/// What a block in memory is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// The file.
-    Content,
-    /// Proving one chain against another.
-    Challenge {
-        /// The claim it speaks for.
-        claim: usize,
-    },
-    /// Proving that the content has another size than the caller said.
-    Size {
-        /// That size in bytes.
-        size: u64,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Gathering,
-    Gathered,
-    Verifying,
-    Held,
-    Storing,
-}
-
-/// A block in memory.
-#[derive(Clone, Debug)]
-pub(crate) struct Block {
-    pub(crate) purpose: Purpose,
-    pub(crate) block: u64,
-    pub(crate) start: u64,
-    pub(crate) length: u64,
-    pub(crate) stage: Stage,
-    /// Who is asked for what is missing; nobody for the moment, where there is none.
-    pub(crate) owner: Option<SocketAddr>,
-    /// Bytes of it came from more than one source: if it is bad, nobody is to blame.
-    pub(crate) mixed: bool,
-    first_from: Option<SocketAddr>,
-    received: RangeSet,
-    moves: u8,
-}
-
-impl Block {
-    /// What is missing, as positions in the object.
-    pub(crate) fn missing(&self) -> Vec<Range<u64>> {
-        let start = self.start;
-        self.received.gaps(0..self.length).map(|gap| gap.start + start..gap.end + start).collect()
-    }
-
-    pub(crate) fn missing_bytes(&self) -> u64 {
-        self.length - self.received.total()
-    }
-
-    /// Whether none of these positions in the object has come.
-    pub(crate) fn first_missing(&self, within: Range<u64>) -> Option<Range<u64>> {
-        let gap = self.received.first_gap(within.start - self.start..within.end - self.start)?;
-        Some(gap.start + self.start..gap.end + self.start)
-    }
-
-    pub(crate) const fn may_move(&self) -> bool {
-        self.moves < MOVES_MAX && matches!(self.purpose, Purpose::Content)
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct ChunkFile {
@@ -218,10 +152,8 @@ impl Assembly {
 
     /// The answer to `CheckStored`.
     pub(crate) fn checked(&mut self, ctx: &mut Context<'_>, block: u64, genuine: bool) {
-        if self.checking.take_if(|checking| *checking == block).is_none() {
-            return;
-        }
-        if !self.unchecked.contains(block) {
+        let asked = self.checking.take_if(|checking| *checking == block).is_some();
+        if !asked || !self.unchecked.contains(block) {
             return;
         }
         self.unchecked.remove(block..block + 1);
@@ -439,9 +371,8 @@ impl Assembly {
     /// Memory is full of blocks that wait for one that nobody has: the lowest begins a chunk file.
     pub(crate) fn store_early(&mut self, ctx: &mut Context<'_>) -> bool {
         let full = self.in_memory + self.layout.block_length() > WINDOW;
-        let lowest =
-            self.by_block.iter().find(|(_, buffer)| self.blocks[*buffer].stage == Stage::Held);
-        let Some((&block, &buffer)) = lowest.filter(|_| full) else { return false };
+        let mut held = self.by_block.iter().filter(|(_, b)| self.blocks[*b].stage == Stage::Held);
+        let Some((&block, &buffer)) = held.next().filter(|_| full) else { return false };
         let position = self.layout.block_range(block).start;
         let continues = self
             .chunk_files

@@ -5,8 +5,10 @@
 //! source has its contact and its flow ([`source`]), each claimed chain its standing ([`claims`]) and each
 //! block its stage ([`assembly`]); [`schedule`] brings them together: what to ask of whom.
 
-pub(crate) mod assembly;
+mod assembly;
+mod block;
 pub(crate) mod claims;
+mod contact;
 mod schedule;
 mod seek;
 mod size_trial;
@@ -17,26 +19,25 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{info, warn};
 
 use super::context::Context;
-use super::counters::Drop;
 use super::deadline::{Deadline, Earliest};
 use super::directory::host_text;
-use super::flow::Stray;
 use super::ids::BufferId;
 use super::input::{DiskFault, DiskFaultKind, FetchRequest, Publishing, ShareSearch, StoreOpening};
 use super::output::{FetchEnding, Output};
 use super::time::Instant;
+use crate::content::ContentId;
 use crate::content::state_chain::Chain;
 use crate::content::terminal_text::printable;
-use crate::content::{ContentId, RangeSet, ShareName};
-use crate::wire::{About, Answer, Data, DataKind, Holding, RefuseReason, Tell};
-use assembly::{Assembly, Purpose, Stage};
-use claims::{ChainBytes, Claims};
+use crate::wire::About;
+use assembly::Assembly;
+use block::{Purpose, Stage};
+use claims::Claims;
 use seek::Seek;
 use size_trial::SizeTrial;
-use source::{Held, Source, Tag, Told};
+use source::Source;
 
 /// Sources that one fetch keeps; further ones are dropped.
 pub(crate) const SOURCES_MAX: usize = 256;
@@ -119,10 +120,6 @@ impl Fetch {
 
     pub(crate) const fn set_in_flight_max(&mut self, bytes: u64) {
         self.in_flight_max = bytes;
-    }
-
-    pub(crate) const fn content(&self) -> ContentId {
-        self.request.content
     }
 
     pub(crate) const fn has_ended(&self) -> bool {
@@ -280,140 +277,6 @@ impl Fetch {
         }
     }
 
-    // What the network says.
-
-    pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) -> bool {
-        let awaited = self.sources.get(&from).is_some_and(|source| source.awaits(tell.nonce));
-        let called_at = self.seek.asked_at(tell.nonce);
-        if !awaited && called_at.is_none() {
-            return false;
-        }
-        let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };
-        if !self.sources.contains_key(&from) {
-            if holding == Holding::Nothing {
-                return true;
-            }
-            if self.sources.len() >= SOURCES_MAX {
-                ctx.counters.drop(Drop::TooManySources);
-                return true;
-            }
-            debug!("{} has it", host_text(from));
-            self.sources.insert(from, Source::new(from, false, ctx));
-        }
-        let claims_before = self.claims.count();
-        let claim = (holding != Holding::Nothing && size == self.request.size)
-            .then(|| self.claims.find_or_add(chain));
-        if self.claims.count() > claims_before.max(1) {
-            self.contested_until = Some(ctx.now + CONTESTED);
-        }
-        if claim == Some(None) {
-            ctx.counters.drop(Drop::TooManyChains);
-        }
-        let Some(source) = self.sources.get_mut(&from) else { return true };
-        source.answered(ctx.now, tell.cookie, holding != Holding::Nothing);
-        let held = match (holding, source.told.take()) {
-            (Holding::Whole, _) => Held::Whole,
-            // What it held before, it most likely holds still.
-            (_, Some(Told { held: held @ Held::Part { .. }, .. })) => held,
-            _ => Held::Part { blocks: RangeSet::new(), look_at: ctx.now },
-        };
-        source.told =
-            (holding != Holding::Nothing).then_some(Told { size, claim: claim.flatten(), held });
-        self.advance(ctx);
-        true
-    }
-
-    /// A packet from a source of this fetch. False where it is none.
-    pub(crate) fn on_data(
-        &mut self,
-        ctx: &mut Context<'_>,
-        from: SocketAddr,
-        data: &Data<'_>,
-    ) -> bool {
-        let Some(source) = self.sources.get_mut(&from) else { return false };
-        let (header, length) = (data.header, data.payload.len() as u64);
-        let piece = match source.flow.arrived(ctx.now, header.nonce, header.offset, length) {
-            Ok(piece) => piece,
-            Err(Stray::Nonce) => return false,
-            Err(Stray::Cut) => {
-                ctx.counters.drop(Drop::WrongCut);
-                return true;
-            }
-            Err(Stray::Duplicate) => {
-                ctx.counters.drop(Drop::Duplicate);
-                return true;
-            }
-        };
-        let file_bytes = matches!(piece.tag, Tag::Block(_));
-        if file_bytes != (header.kind == DataKind::Data) {
-            // Lost, as far as we are concerned.
-            ctx.counters.drop(Drop::WrongCut);
-            source.todo.push_front(piece);
-            return true;
-        }
-        self.bytes_moved_at = ctx.now;
-        match piece.tag {
-            Tag::Block(buffer) => {
-                if self.assembly.keep(ctx, buffer, from, piece.offset, length) {
-                    self.block_gathered(ctx, buffer);
-                }
-            }
-            Tag::Have => {
-                let count = self.assembly.layout().block_count();
-                source.note_held(piece.offset, data.payload, count);
-            }
-            Tag::Chain(claim) => {
-                match self.claims.receive(claim, from, piece.offset, data.payload) {
-                    ChainBytes::More => {}
-                    ChainBytes::Known => self.claim_known(ctx, claim),
-                    ChainBytes::False => self.blame(ctx, from, "its chain is not what it claimed"),
-                }
-            }
-            Tag::LastState { size } => {
-                self.size_trial.receive_state(from, size, data.payload);
-                if let Some(buffer) = self.size_trial.buffer() {
-                    self.block_gathered(ctx, buffer);
-                }
-            }
-        }
-        self.pump(ctx, from);
-        true
-    }
-
-    /// A refusal from a source of this fetch. False where it is none.
-    pub(crate) fn on_refuse(
-        &mut self,
-        ctx: &mut Context<'_>,
-        from: SocketAddr,
-        nonce: u64,
-        reason: RefuseReason,
-    ) -> bool {
-        let Some(source) = self.sources.get_mut(&from) else { return false };
-        let Some(pieces) = source.flow.refused(nonce, reason == RefuseReason::TooLong) else {
-            return false;
-        };
-        for piece in pieces {
-            source.todo.push_front(piece);
-        }
-        match reason {
-            RefuseReason::TooLong => {}
-            RefuseReason::Busy => source.rest(ctx.now + REFUSED_REST / 5),
-            RefuseReason::StaleCookie => {
-                source.flow.forget_cookie();
-                source.ask_again(ctx.now);
-                self.ask_due(ctx);
-            }
-            RefuseReason::UnknownObject | RefuseReason::BadRange | RefuseReason::Changed => {
-                debug!("{} does not have it any more", host_text(from));
-                source.told = None;
-                source.ask_again(ctx.now + REFUSED_REST);
-                self.let_go(ctx, from);
-            }
-        }
-        self.advance(ctx);
-        true
-    }
-
     // Time.
 
     pub(crate) fn deadline(&self, now: Instant) -> Option<Deadline> {
@@ -559,13 +422,13 @@ impl Fetch {
         for buffer in buffers {
             self.assembly.release(ctx, buffer);
         }
+        for source in self.sources.values().filter(|source| source.flow.delivered() > 0) {
+            let (host, flow) = (host_text(source.address), &source.flow);
+            let (came, lost, trip) = (flow.delivered(), flow.lost(), flow.round_trip());
+            info!("{host}: {came} bytes came, {lost} were lost, round trip {trip:?}");
+        }
         self.sources.clear();
         ctx.emit(Output::FetchEnded { fetch: self.request.fetch, ending });
-    }
-
-    /// The name that the caller wants.
-    pub(crate) const fn name(&self) -> &ShareName {
-        &self.request.name
     }
 
     /// The purpose of a block that is no part of the file.

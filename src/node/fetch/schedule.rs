@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::assembly::{Purpose, Stage};
+use super::block::{Purpose, Stage};
 use super::claims::Claims;
 use super::source::{Source, Tag};
 use super::{Fetch, Phase};

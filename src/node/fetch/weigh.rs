@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use log::{info, warn};
 
-use super::assembly::{Purpose, Stage};
+use super::block::{Purpose, Stage};
 use super::source::Tag;
 use super::{Fetch, Phase};
 use crate::node::context::Context;

@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use congestion::{Congestion, Snapshot};
-use log::debug;
 use ladder::Ladder;
+use log::debug;
 use round_trip::RoundTrip;
 
 use super::deadline::{Deadline, Earliest};

@@ -1,0 +1,213 @@
+//! Which machine a message concerns.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::context::Context;
+use super::counters::Drop;
+use super::discovery::Discovery;
+use super::fetch::Fetch;
+use super::ids::FetchId;
+use super::output::ServeSource;
+use super::partials::Partials;
+use super::serve::{Server, refuse};
+use super::shelf::Shelf;
+use crate::content::{BlockLayout, ChainId, ContentId};
+use crate::wire::{
+    About, Answer, Ask, Cookie, Data, DataKind, Grant, Holding, Message, Object, ObjectRange,
+    Refuse, RefuseReason, Tell,
+};
+
+/// The machines of a node, borrowed apart from what they share.
+pub(super) struct Machines<'a> {
+    pub(super) shelf: &'a mut Shelf,
+    pub(super) partials: &'a mut Partials,
+    pub(super) server: &'a mut Server,
+    pub(super) discovery: Option<&'a mut Discovery>,
+    pub(super) fetches: &'a mut BTreeMap<FetchId, Fetch>,
+}
+
+impl Machines<'_> {
+    /// One message, given to the machine that it concerns.
+    pub(super) fn on_message(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) {
+        match message {
+            Message::Announce(announce) => {
+                if let Some(discovery) = &mut self.discovery {
+                    discovery.on_announce(ctx, from, announce);
+                }
+            }
+            Message::Farewell(farewell) => {
+                if let Some(discovery) = &mut self.discovery {
+                    discovery.on_farewell(ctx, farewell);
+                }
+            }
+            Message::Ask(ask) => self.on_ask(ctx, from, ask),
+            Message::Tell(tell) => self.on_tell(ctx, from, tell),
+            Message::Grant(grant) => self.on_grant(ctx, from, grant),
+            Message::Data(data) => self.on_data(ctx, from, data),
+            Message::Refuse(refusal) => self.on_refuse(ctx, from, refusal),
+        }
+    }
+
+    fn on_ask(&mut self, ctx: &mut Context<'_>, from: SocketAddr, ask: &Ask) {
+        let Some(discovery) = &mut self.discovery else { return };
+        if ask.instance == discovery.instance() {
+            return ctx.counters.drop(Drop::Ourselves);
+        }
+        let answer = match ask.about {
+            About::Listing => Answer::Listing(self.shelf.listing().summary),
+            About::Content { content, .. } => {
+                let answer = content_answer(self.shelf, self.partials, content);
+                if ask.to_many
+                    && matches!(answer, Answer::Content { holding: Holding::Nothing, .. })
+                {
+                    return;
+                }
+                answer
+            }
+        };
+        if self.server.may_answer(ctx) {
+            let tell = Tell {
+                nonce: ask.nonce,
+                cookie: self.server.cookie_for(ctx, from),
+                instance: discovery.instance(),
+                answer,
+            };
+            ctx.send(from, &Message::Tell(tell));
+        }
+        let proven = ask.cookie != Cookie::NONE && self.server.accepts(ctx, from, &ask.cookie);
+        discovery.on_ask(ctx, from, ask, proven);
+    }
+
+    fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) {
+        match tell.answer {
+            Answer::Listing(listing) => match &mut self.discovery {
+                Some(discovery) => {
+                    discovery.on_tell(ctx, from, tell.nonce, tell.instance, tell.cookie, listing);
+                }
+                None => ctx.counters.drop(Drop::StrayAnswer),
+            },
+            Answer::Content { .. } => {
+                let mut fetches = self.fetches.values_mut();
+                if !fetches.any(|fetch| fetch.on_tell(ctx, from, tell)) {
+                    ctx.counters.drop(Drop::StrayAnswer);
+                }
+            }
+        }
+    }
+
+    fn on_grant(&mut self, ctx: &mut Context<'_>, from: SocketAddr, grant: &Grant) {
+        if self.discovery.is_none() {
+            return ctx.counters.drop(Drop::UnknownObject);
+        }
+        if !self.server.is_proven(ctx, from, grant) {
+            return;
+        }
+        match self.resolve(grant) {
+            Ok(source) => self.server.enqueue(ctx, from, grant, source),
+            Err(reason) => {
+                let counted = if reason == RefuseReason::BadRange {
+                    Drop::BadRange
+                } else {
+                    Drop::UnknownObject
+                };
+                ctx.counters.drop(counted);
+                refuse(ctx, from, grant.nonce, reason);
+            }
+        }
+    }
+
+    /// What a grant asks for, if we have it and all the ranges of it.
+    fn resolve(&self, grant: &Grant) -> Result<ServeSource, RefuseReason> {
+        let within = |length: u64| {
+            let end = |range: &ObjectRange| range.offset + u64::from(range.length);
+            grant.ranges.iter().all(|range| end(range) <= length)
+        };
+        let (source, fits) = match grant.object {
+            Object::File(content) => match self.shelf.offer(content) {
+                Some(offer) => {
+                    let fits = within(offer.signature.size);
+                    let (name, signature) = (offer.name, offer.signature);
+                    (ServeSource::File { name, signature }, fits)
+                }
+                None => {
+                    self.partials.holding(content).ok_or(RefuseReason::UnknownObject)?;
+                    let fits = grant.ranges.iter().all(|range| {
+                        self.partials.covers(content, range.offset, u64::from(range.length))
+                    });
+                    (ServeSource::Partial { content }, fits)
+                }
+            },
+            Object::Chain(content) => {
+                let whole = self
+                    .shelf
+                    .offer(content)
+                    .map(|offer| BlockLayout::new(offer.signature.size).state_count() * 20);
+                let length = whole.or_else(|| self.partials.chain_length(content));
+                let length = length.ok_or(RefuseReason::UnknownObject)?;
+                (ServeSource::Chain { content }, within(length))
+            }
+            Object::Have(content) => {
+                let bitmap = self.partials.bitmap(content).ok_or(RefuseReason::UnknownObject)?;
+                let fits = within(bitmap.len() as u64);
+                (ServeSource::Bytes(bitmap.into()), fits)
+            }
+            Object::Listing(digest) => {
+                let listing = self.shelf.listing_of(digest).ok_or(RefuseReason::UnknownObject)?;
+                let fits = within(listing.summary.length);
+                (ServeSource::Bytes(listing.bytes.clone()), fits)
+            }
+        };
+        if fits { Ok(source) } else { Err(RefuseReason::BadRange) }
+    }
+
+    fn on_data(&mut self, ctx: &mut Context<'_>, from: SocketAddr, data: &Data<'_>) {
+        if self.fetches.values_mut().any(|fetch| fetch.on_data(ctx, from, data)) {
+            return;
+        }
+        match &mut self.discovery {
+            Some(discovery) if data.header.kind == DataKind::Meta => {
+                discovery.on_meta(ctx, from, data.header.nonce, data.header.offset, data.payload);
+            }
+            _ => ctx.counters.drop(Drop::StrayData),
+        }
+    }
+
+    fn on_refuse(&mut self, ctx: &mut Context<'_>, from: SocketAddr, refusal: &Refuse) {
+        let (nonce, reason) = (refusal.nonce, refusal.reason);
+        if self.fetches.values_mut().any(|fetch| fetch.on_refuse(ctx, from, nonce, reason)) {
+            return;
+        }
+        match &mut self.discovery {
+            Some(discovery) => discovery.on_refuse(ctx, from, nonce, reason),
+            None => ctx.counters.drop(Drop::StrayAnswer),
+        }
+    }
+}
+
+/// What we hold of a content.
+fn content_answer(shelf: &Shelf, partials: &Partials, content: ContentId) -> Answer {
+    if let Some(offer) = shelf.offer(content) {
+        let size = offer.signature.size;
+        let blocks = BlockLayout::new(size).block_count();
+        let blocks_held = u32::try_from(blocks).unwrap_or(u32::MAX);
+        return Answer::Content { holding: Holding::Whole, chain: offer.chain, size, blocks_held };
+    }
+    match partials.holding(content) {
+        Some((blocks, size, chain)) => {
+            let blocks_held = u32::try_from(blocks).unwrap_or(u32::MAX);
+            Answer::Content { holding: Holding::Part, chain, size, blocks_held }
+        }
+        None => Answer::Content {
+            holding: Holding::Nothing,
+            chain: ChainId([0; 20]),
+            size: 0,
+            blocks_held: 0,
+        },
+    }
+}

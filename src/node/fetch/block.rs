@@ -1,0 +1,74 @@
+//! A block in memory: what it is for, how far it is, and who is asked for it.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use crate::content::RangeSet;
+
+/// A block may be moved to another source so often.
+const MOVES_MAX: u8 = 2;
+
+/// What a block in memory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The file.
+    Content,
+    /// Proving one chain against another.
+    Challenge {
+        /// The claim it speaks for.
+        claim: usize,
+    },
+    /// Proving that the content has another size than the caller said.
+    Size {
+        /// That size in bytes.
+        size: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Gathering,
+    Gathered,
+    Verifying,
+    Held,
+    Storing,
+}
+
+/// A block in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) purpose: Purpose,
+    pub(crate) block: u64,
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+    pub(crate) stage: Stage,
+    /// Who is asked for what is missing; nobody for the moment, where there is none.
+    pub(crate) owner: Option<SocketAddr>,
+    /// Bytes of it came from more than one source: if it is bad, nobody is to blame.
+    pub(crate) mixed: bool,
+    pub(super) first_from: Option<SocketAddr>,
+    pub(super) received: RangeSet,
+    pub(super) moves: u8,
+}
+
+impl Block {
+    /// What is missing, as positions in the object.
+    pub(crate) fn missing(&self) -> Vec<Range<u64>> {
+        let start = self.start;
+        self.received.gaps(0..self.length).map(|gap| gap.start + start..gap.end + start).collect()
+    }
+
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        self.length - self.received.total()
+    }
+
+    /// Whether none of these positions in the object has come.
+    pub(crate) fn first_missing(&self, within: Range<u64>) -> Option<Range<u64>> {
+        let gap = self.received.first_gap(within.start - self.start..within.end - self.start)?;
+        Some(gap.start + self.start..gap.end + self.start)
+    }
+
+    pub(crate) const fn may_move(&self) -> bool {
+        self.moves < MOVES_MAX && matches!(self.purpose, Purpose::Content)
+    }
+}
