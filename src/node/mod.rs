@@ -259,9 +259,9 @@ impl Node {
     }
 
     fn on_socket_buffer(&mut self, bytes: u64) {
-        // A full datagram is charged about 2,304 bytes for 1,408 of payload; half is left for those of
-        // others and for a loop that comes late.
-        self.in_flight_max = (bytes * 3 / 10).clamp(16 * 1024, IN_FLIGHT_MOST);
+        // A full datagram is charged about 2,304 bytes for 1,408 of payload: of what fits, four fifths
+        // are asked for, and the rest is left for others.
+        self.in_flight_max = (bytes / 2).clamp(16 * 1024, IN_FLIGHT_MOST);
         let most = self.in_flight_max;
         self.fetches.values_mut().for_each(|fetch| fetch.set_in_flight_max(most));
     }

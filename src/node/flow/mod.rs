@@ -215,7 +215,7 @@ impl<T: Copy> Flow<T> {
         let room = window.saturating_sub(self.in_flight).min(spare);
         // Small grants cost more upstream than they bring: wait until a good part is free, unless
         // nothing is on its way.
-        if self.in_flight > 0 && room < quantum.min(window / 4) {
+        if self.in_flight > 0 && room < quantum.min(window / 8) {
             return 0;
         }
         room.min(quantum)
