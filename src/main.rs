@@ -10,7 +10,6 @@ use sprat::config::Verbosity;
 use sprat::driver::interfaces::scope_index;
 use sprat::driver::lines::{Lines, complain};
 use sprat::driver::run::{run_fetch, run_peer};
-use sprat::wire;
 
 /// The exit code for arguments that are refused.
 const WRONG_ARGUMENTS: u8 = 2;
@@ -28,10 +27,7 @@ fn main() -> ExitCode {
             run_fetch(&config, fetch)
         }
         Ok(Command::Help(text)) => say(text),
-        Ok(Command::Version) => {
-            let version = env!("CARGO_PKG_VERSION");
-            say(&format!("sprat {version} (protocol {})\n", wire::VERSION))
-        }
+        Ok(Command::Version) => say(concat!("sprat ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(refusal) => {
             complain(&refusal.0);
             ExitCode::from(WRONG_ARGUMENTS)

@@ -28,6 +28,8 @@ pub struct Progress {
     next: Instant,
     /// Since when nothing has come.
     still_since: Instant,
+    /// It was said that it began.
+    begun: bool,
     last: FetchProgress,
     most_sources: usize,
 }
@@ -47,9 +49,7 @@ impl Progress {
         } else if std::io::stderr().is_terminal() {
             Look::Bar(bar(name, size))
         } else {
-            let mut stderr = Lines::new(std::io::stderr());
-            stderr.line(&format!("{name}: {}", DecimalBytes(size)));
-            Look::Lines { stderr, told: String::new() }
+            Look::Lines { stderr: Lines::new(std::io::stderr()), told: String::new() }
         };
         Self {
             name: name.to_owned(),
@@ -58,6 +58,7 @@ impl Progress {
             speed: Speed::default(),
             next: now,
             still_since: now,
+            begun: false,
             last: FetchProgress { size, stored: 0, received: 0, sources: 0, doing: "" },
             most_sources: 0,
         }
@@ -86,6 +87,10 @@ impl Progress {
                 bar.set_message(state(&progress, speed, still));
             }
             Look::Lines { stderr, told } => {
+                if !self.begun {
+                    stderr.line(&format!("{}: {}", self.name, DecimalBytes(progress.size)));
+                    self.begun = true;
+                }
                 self.next = now + BAR_EVERY;
                 let worth = now.since(self.began) >= WAIT_WORTH_TELLING;
                 let text = state(&progress, speed, still);
