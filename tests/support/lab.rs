@@ -171,12 +171,12 @@ impl Lab {
     }
 }
 
-/// Shows what the processes said, if the test fails.
+/// Shows what the processes said, if the test fails, or `SPRAT_TEST_LOGS` is set.
 struct Logs(PathBuf);
 
 impl Drop for Logs {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && std::env::var_os("SPRAT_TEST_LOGS").is_none() {
             return;
         }
         let Ok(entries) = fs::read_dir(&self.0) else {
@@ -187,7 +187,7 @@ impl Drop for Logs {
         for path in paths {
             let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
             let lines: Vec<_> = text.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(40)..];
+            let tail = &lines[lines.len().saturating_sub(60)..];
             println!("---- {} ({} lines)", path.display(), lines.len());
             println!("{}", tail.join("\n"));
         }
