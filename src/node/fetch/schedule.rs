@@ -17,6 +17,8 @@ use crate::wire::Object;
 
 /// A block is taken over only where that is this much sooner: bytes that come twice are the price.
 const WORTH_MOVING: Duration = Duration::from_millis(10);
+/// A source from which nothing comes is not asked for anything for this long, then tried again.
+const STALLED_REST: Duration = Duration::from_secs(1);
 
 impl Fetch {
     /// Does all that can be done now.
@@ -56,7 +58,10 @@ impl Fetch {
             source.todo.push_front(piece);
         }
         if source.flow.is_stalled() && !source.todo.is_empty() {
+            // It rests, or it would be given again at once what it has just been relieved of.
+            source.rest(ctx.now + STALLED_REST);
             self.let_go(ctx, address);
+            return self.advance(ctx);
         }
         loop {
             let others: u64 = self.sources.values().map(|source| source.flow.in_flight()).sum();
