@@ -12,11 +12,7 @@ use layering::source::Source;
 /// Every file below `src/`.
 fn sources() -> Vec<Source> {
     let sources = Source::all_below(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
-    assert!(
-        sources.len() > 20,
-        "the sources were not found: {}",
-        sources.len()
-    );
+    assert!(sources.len() > 20, "the sources were not found: {}", sources.len());
     sources
 }
 

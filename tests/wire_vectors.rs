@@ -15,11 +15,8 @@ const COOKIE: Cookie = Cookie([0xc0; 16]);
 const INSTANCE: InstanceId = InstanceId([0x1d; 16]);
 const CONTENT: ContentId = ContentId([0xab; 20]);
 const CHAIN: ChainId = ChainId([0xcd; 20]);
-const SUMMARY: ListingSummary = ListingSummary {
-    digest: ListingDigest([0xd1; 20]),
-    length: 0x12_3456,
-    files: 1_000,
-};
+const SUMMARY: ListingSummary =
+    ListingSummary { digest: ListingDigest([0xd1; 20]), length: 0x12_3456, files: 1_000 };
 
 /// The bytes that hexadecimal digits stand for; blanks and what follows a `;` are for the reader.
 fn bytes(text: &str) -> Vec<u8> {
@@ -29,10 +26,7 @@ fn bytes(text: &str) -> Vec<u8> {
         .filter(|character| !character.is_whitespace())
         .map(|character| character.to_digit(16).expect("a digit"))
         .collect();
-    digits
-        .chunks(2)
-        .map(|pair| (pair[0] * 16 + pair[1]) as u8)
-        .collect()
+    digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
 }
 
 /// The message is these bytes, and these bytes are the message.
@@ -40,20 +34,13 @@ fn bytes(text: &str) -> Vec<u8> {
 fn check(message: Message<'_>, text: &str) {
     let expected = bytes(text);
     assert_eq!(message.encode(), expected, "{message} is encoded otherwise");
-    assert_eq!(
-        decode(&expected),
-        Ok(message),
-        "these bytes are decoded otherwise"
-    );
+    assert_eq!(decode(&expected), Ok(message), "these bytes are decoded otherwise");
 }
 
 #[test]
 fn announce() {
     check(
-        Message::Announce(Announce {
-            instance: INSTANCE,
-            listing: SUMMARY,
-        }),
+        Message::Announce(Announce { instance: INSTANCE, listing: SUMMARY }),
         "53 70 01 01                                   ; Sp, version 1, ANNOUNCE
          00                                            ; flags
          00 00 00                                      ; reserved
@@ -74,10 +61,7 @@ fn farewell() {
          61626364 65666768 696a6b6c 6d6e6f70           ; secret",
     );
     // SHA-1 of abcdefghijklmnop is 14f39952 88acd189 e6e50a7a f47ee709 9aa682b9.
-    assert_eq!(
-        InstanceId::of(&secret).0.to_vec(),
-        bytes("14f39952 88acd189 e6e50a7a f47ee709")
-    );
+    assert_eq!(InstanceId::of(&secret).0.to_vec(), bytes("14f39952 88acd189 e6e50a7a f47ee709"));
 }
 
 #[test]
@@ -107,10 +91,7 @@ fn ask_about_the_listing() {
 fn ask_about_a_content_to_many() {
     check(
         Message::Ask(Ask {
-            about: About::Content {
-                content: CONTENT,
-                size: 967_632_312,
-            },
+            about: About::Content { content: CONTENT, size: 967_632_312 },
             to_many: true,
             nonce: NONCE,
             instance: InstanceId::NONE,
@@ -153,25 +134,12 @@ fn tell_of_the_listing() {
 
 #[test]
 fn tell_of_a_content() {
-    let holdings = [
-        (Holding::Nothing, "00"),
-        (Holding::Whole, "01"),
-        (Holding::Part, "02"),
-    ];
+    let holdings = [(Holding::Nothing, "00"), (Holding::Whole, "01"), (Holding::Part, "02")];
     for (holding, flags) in holdings {
-        let answer = Answer::Content {
-            holding,
-            chain: CHAIN,
-            size: 967_632_312,
-            blocks_held: 14_765,
-        };
+        let answer =
+            Answer::Content { holding, chain: CHAIN, size: 967_632_312, blocks_held: 14_765 };
         check(
-            Message::Tell(Tell {
-                nonce: NONCE,
-                cookie: COOKIE,
-                instance: INSTANCE,
-                answer,
-            }),
+            Message::Tell(Tell { nonce: NONCE, cookie: COOKIE, instance: INSTANCE, answer }),
             &format!(
                 "53 70 01 04                                   ; Sp, version 1, TELL
                  01                                            ; about a content
@@ -191,14 +159,8 @@ fn tell_of_a_content() {
 #[test]
 fn grant_of_two_ranges() {
     let ranges = [
-        ObjectRange {
-            offset: 0x1_0000,
-            length: 0x1000,
-        },
-        ObjectRange {
-            offset: (1 << 53) - 1,
-            length: 1,
-        },
+        ObjectRange { offset: 0x1_0000, length: 0x1000 },
+        ObjectRange { offset: (1 << 53) - 1, length: 1 },
     ];
     check(
         Message::Grant(Grant {
@@ -227,21 +189,9 @@ fn grants_of_every_other_kind() {
         (Object::Listing(ListingDigest(CONTENT.0)), "03"),
     ];
     for (object, kind) in objects {
-        let ranges = Ranges::new(
-            &[ObjectRange {
-                offset: 0,
-                length: 20,
-            }],
-            512,
-        )
-        .unwrap();
+        let ranges = Ranges::new(&[ObjectRange { offset: 0, length: 20 }], 512).unwrap();
         check(
-            Message::Grant(Grant {
-                nonce: NONCE,
-                cookie: COOKIE,
-                object,
-                ranges,
-            }),
+            Message::Grant(Grant { nonce: NONCE, cookie: COOKIE, object, ranges }),
             &format!(
                 "53 70 01 05                                   ; Sp, version 1, GRANT
                  {kind}                                        ; kind
@@ -259,16 +209,9 @@ fn grants_of_every_other_kind() {
 #[test]
 fn data_and_meta() {
     for (kind, code) in [(DataKind::Data, "06"), (DataKind::Meta, "07")] {
-        let header = DataHeader {
-            kind,
-            nonce: NONCE,
-            offset: 0x0a_0b0c_0d0e,
-        };
+        let header = DataHeader { kind, nonce: NONCE, offset: 0x0a_0b0c_0d0e };
         check(
-            Message::Data(Data {
-                header,
-                payload: b"sprat",
-            }),
+            Message::Data(Data { header, payload: b"sprat" }),
             &format!(
                 "53 70 01 {code}      ; Sp, version 1, DATA or META
                  01020304 05060708    ; nonce
@@ -291,10 +234,7 @@ fn refuse_for_every_reason() {
     ];
     for (reason, code) in reasons {
         check(
-            Message::Refuse(Refuse {
-                reason,
-                nonce: NONCE,
-            }),
+            Message::Refuse(Refuse { reason, nonce: NONCE }),
             &format!(
                 "53 70 01 08          ; Sp, version 1, REFUSE
                  {code}               ; reason
@@ -332,10 +272,5 @@ fn listing() {
     assert_eq!(encode_listing(files).bytes, expected);
     let (entries, refused) = decode_listing(&expected, ListingLimits::default()).unwrap();
     assert_eq!(refused, 0);
-    assert!(
-        entries
-            .iter()
-            .map(|e| (&e.name, e.content, e.size))
-            .eq(files)
-    );
+    assert!(entries.iter().map(|e| (&e.name, e.content, e.size)).eq(files));
 }

@@ -122,11 +122,7 @@ fn parse_scoped(
 
 /// A number of digits alone: `parse` would take a sign.
 fn decimal(text: &str) -> Option<u32> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        None
-    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// One form for each host, so that equal hosts compare equal: IPv4 never mapped, no flow label, and
@@ -137,11 +133,7 @@ pub fn canonical(host: SocketAddr) -> SocketAddr {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
             Some(v4) => SocketAddr::new(v4.into(), v6.port()),
             None => {
-                let scope = if v6.ip().is_unicast_link_local() {
-                    v6.scope_id()
-                } else {
-                    0
-                };
+                let scope = if v6.ip().is_unicast_link_local() { v6.scope_id() } else { 0 };
                 SocketAddrV6::new(*v6.ip(), v6.port(), 0, scope).into()
             }
         },
@@ -201,10 +193,7 @@ mod tests {
         let kernel = SocketAddrV6::new("fe80::1".parse().unwrap(), DEFAULT_PORT, 77, 2);
         assert_eq!(format_host(kernel.into(), name_of), "fe80::1%eth0");
         assert_eq!(format_host(kernel.into(), |_| None), "fe80::1%2");
-        assert_eq!(
-            parse_host("fe80::1%2", |_| None),
-            Ok(canonical(kernel.into()))
-        );
+        assert_eq!(parse_host("fe80::1%2", |_| None), Ok(canonical(kernel.into())));
     }
 
     #[test]

@@ -40,9 +40,9 @@ pub fn decode(datagram: &[u8]) -> Result<Message<'_>, DecodeError> {
     }
     match type_code {
         type_code::ANNOUNCE => decode_announce(reader),
-        type_code::FAREWELL => Ok(Message::Farewell(Farewell {
-            secret: FarewellSecret(reader.array()?),
-        })),
+        type_code::FAREWELL => {
+            Ok(Message::Farewell(Farewell { secret: FarewellSecret(reader.array()?) }))
+        }
         type_code::ASK => decode_ask(reader),
         type_code::TELL => decode_tell(reader),
         type_code::GRANT => decode_grant(reader),
@@ -58,10 +58,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(DecodeError::Short)?;
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Short)?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -85,11 +82,7 @@ impl Reader<'_> {
     /// A content's size.
     fn size(&mut self) -> Result<u64, DecodeError> {
         let size = self.u64()?;
-        if size > CONTENT_SIZE_MAX {
-            Err(DecodeError::Size)
-        } else {
-            Ok(size)
-        }
+        if size > CONTENT_SIZE_MAX { Err(DecodeError::Size) } else { Ok(size) }
     }
 
     fn summary(&mut self) -> Result<ListingSummary, DecodeError> {
@@ -98,21 +91,14 @@ impl Reader<'_> {
         if length > LISTING_LENGTH_MAX || files > LISTING_FILES_MAX {
             return Err(DecodeError::Size);
         }
-        Ok(ListingSummary {
-            digest,
-            length,
-            files,
-        })
+        Ok(ListingSummary { digest, length, files })
     }
 }
 
 fn decode_announce(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let _flags_and_reserved: [u8; 4] = reader.array()?;
     let instance = InstanceId(reader.array()?);
-    Ok(Message::Announce(Announce {
-        instance,
-        listing: reader.summary()?,
-    }))
+    Ok(Message::Announce(Announce { instance, listing: reader.summary()? }))
 }
 
 fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
@@ -125,10 +111,7 @@ fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let about = match about {
         field::ABOUT_LISTING => About::Listing,
         field::ABOUT_CONTENT if size > CONTENT_SIZE_MAX => return Err(DecodeError::Size),
-        field::ABOUT_CONTENT => About::Content {
-            content: ContentId(id),
-            size,
-        },
+        field::ABOUT_CONTENT => About::Content { content: ContentId(id), size },
         _ => return Err(DecodeError::About),
     };
     Ok(Message::Ask(Ask {
@@ -159,12 +142,7 @@ fn decode_tell(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
         },
         _ => return Err(DecodeError::About),
     };
-    Ok(Message::Tell(Tell {
-        nonce,
-        cookie,
-        instance,
-        answer,
-    }))
+    Ok(Message::Tell(Tell { nonce, cookie, instance, answer }))
 }
 
 fn decode_grant(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
@@ -180,26 +158,14 @@ fn decode_grant(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     }
     let mut ranges = [ObjectRange::default(); GRANT_RANGES_MAX];
     for range in &mut ranges[..count] {
-        *range = ObjectRange {
-            offset: reader.u64()?,
-            length: reader.u32()?,
-        };
+        *range = ObjectRange { offset: reader.u64()?, length: reader.u32()? };
     }
     let ranges = Ranges::new(&ranges[..count], payload_length)?;
-    Ok(Message::Grant(Grant {
-        nonce,
-        cookie,
-        object: Object::new(kind, id),
-        ranges,
-    }))
+    Ok(Message::Grant(Grant { nonce, cookie, object: Object::new(kind, id), ranges }))
 }
 
 fn decode_data(mut reader: Reader<'_>, kind: DataKind) -> Result<Message<'_>, DecodeError> {
-    let header = DataHeader {
-        kind,
-        nonce: reader.u64()?,
-        offset: reader.u64()?,
-    };
+    let header = DataHeader { kind, nonce: reader.u64()?, offset: reader.u64()? };
     let payload = reader.rest;
     if payload.is_empty() {
         return Err(DecodeError::Short);

@@ -101,12 +101,7 @@ fn encode_tell(tell: &Tell) -> Vec<u8> {
     bytes.extend_from_slice(&tell.instance.0);
     match &tell.answer {
         Answer::Listing(summary) => put_summary(&mut bytes, summary),
-        Answer::Content {
-            chain,
-            size,
-            blocks_held,
-            ..
-        } => {
+        Answer::Content { chain, size, blocks_held, .. } => {
             bytes.extend_from_slice(&chain.0);
             bytes.extend_from_slice(&size.to_be_bytes());
             bytes.extend_from_slice(&blocks_held.to_be_bytes());

@@ -105,10 +105,8 @@ mod tests {
 
     #[test]
     fn every_reason_has_its_own_counter() {
-        let names: std::collections::BTreeSet<_> = DecodeError::ALL
-            .iter()
-            .map(|reason| reason.name())
-            .collect();
+        let names: std::collections::BTreeSet<_> =
+            DecodeError::ALL.iter().map(|reason| reason.name()).collect();
         assert_eq!(names.len(), DecodeError::ALL.len());
         for (index, reason) in DecodeError::ALL.into_iter().enumerate() {
             assert_eq!(reason.index(), index);

@@ -97,10 +97,7 @@ mod tests {
     #[test]
     fn published_digests() {
         let empty = ListingDigest::of(b"");
-        assert_eq!(
-            format!("{empty:?}"),
-            "da39a3ee5e6b4b0d3255bfef95601890afd80709"
-        );
+        assert_eq!(format!("{empty:?}"), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
         let instance = InstanceId::of(&FarewellSecret(*b"sixteen bytes it"));
         assert_eq!(instance.0, ListingDigest::of(b"sixteen bytes it").0[..16]);
     }
@@ -108,9 +105,7 @@ mod tests {
     #[test]
     fn logs_show_no_secrets() {
         assert_eq!(
-            format!("{:?}{:?}", Cookie([7; 16]), FarewellSecret([7; 16]))
-                .matches('7')
-                .count(),
+            format!("{:?}{:?}", Cookie([7; 16]), FarewellSecret([7; 16])).matches('7').count(),
             0
         );
     }

@@ -47,10 +47,7 @@ pub struct ListingLimits {
 impl Default for ListingLimits {
     /// The protocol's own limits.
     fn default() -> Self {
-        Self {
-            files: LISTING_FILES_MAX,
-            bytes: LISTING_LENGTH_MAX,
-        }
+        Self { files: LISTING_FILES_MAX, bytes: LISTING_LENGTH_MAX }
     }
 }
 
@@ -147,11 +144,7 @@ impl ListingWriter {
 
     /// The listing.
     pub fn finish(self) -> EncodedListing {
-        EncodedListing {
-            bytes: self.bytes,
-            files: self.files,
-            left_out: self.left_out,
-        }
+        EncodedListing { bytes: self.bytes, files: self.files, left_out: self.left_out }
     }
 }
 
@@ -250,11 +243,7 @@ impl ListingReader {
             .ok()
             .and_then(|text| ShareName::parse(text).ok())
             .filter(ShareName::is_offered);
-        Ok(name.map(|name| ListingEntry {
-            content,
-            size,
-            name,
-        }))
+        Ok(name.map(|name| ListingEntry { content, size, name }))
     }
 }
 
@@ -279,19 +268,13 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn slice(&mut self, length: usize) -> Result<&'a [u8], ListingError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(ListingError::Short)?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(ListingError::Short)?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ListingError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(ListingError::Short)?;
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(ListingError::Short)?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -305,11 +288,7 @@ impl<'a> Cursor<'a> {
             if byte & 0x80 == 0 {
                 let shortest = byte != 0 || shift == 0;
                 let allowed = shortest && value <= at_most;
-                return if allowed {
-                    Ok(value)
-                } else {
-                    Err(ListingError::Number)
-                };
+                return if allowed { Ok(value) } else { Err(ListingError::Number) };
             }
         }
         Err(ListingError::Number)
@@ -333,10 +312,7 @@ fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
 }
 
 fn shared_length(one: &[u8], other: &[u8]) -> usize {
-    one.iter()
-        .zip(other)
-        .take_while(|(one, other)| one == other)
-        .count()
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 #[cfg(test)]

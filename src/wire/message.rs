@@ -230,12 +230,7 @@ impl Data<'_> {
 impl fmt::Debug for Data<'_> {
     /// The length of the payload, not the payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Data {{ {:?}, {} bytes }}",
-            self.header,
-            self.payload.len()
-        )
+        write!(f, "Data {{ {:?}, {} bytes }}", self.header, self.payload.len())
     }
 }
 
@@ -244,44 +239,23 @@ impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Announce(announce) => {
-                write!(
-                    f,
-                    "ANNOUNCE host {} {}",
-                    announce.instance, announce.listing
-                )
+                write!(f, "ANNOUNCE host {} {}", announce.instance, announce.listing)
             }
             Self::Farewell(farewell) => {
                 write!(f, "FAREWELL host {}", InstanceId::of(&farewell.secret))
             }
             Self::Ask(ask) => write_ask(f, ask),
             Self::Tell(tell) => write_tell(f, tell),
-            Self::Grant(Grant {
-                nonce,
-                object,
-                ranges,
-                ..
-            }) => {
-                write!(
-                    f,
-                    "GRANT {nonce:016x} {object} by {}:",
-                    ranges.payload_length()
-                )?;
-                ranges
-                    .iter()
-                    .try_for_each(|range| write!(f, " {}+{}", range.offset, range.length))
+            Self::Grant(Grant { nonce, object, ranges, .. }) => {
+                write!(f, "GRANT {nonce:016x} {object} by {}:", ranges.payload_length())?;
+                ranges.iter().try_for_each(|range| write!(f, " {}+{}", range.offset, range.length))
             }
             Self::Data(Data { header, payload }) => {
                 let name = match header.kind {
                     DataKind::Data => "DATA",
                     DataKind::Meta => "META",
                 };
-                write!(
-                    f,
-                    "{name} {:016x} {}+{}",
-                    header.nonce,
-                    header.offset,
-                    payload.len()
-                )
+                write!(f, "{name} {:016x} {}+{}", header.nonce, header.offset, payload.len())
             }
             Self::Refuse(refuse) => write!(f, "REFUSE {:016x}: {}", refuse.nonce, refuse.reason),
         }
@@ -293,11 +267,7 @@ fn write_ask(f: &mut fmt::Formatter<'_>, ask: &Ask) -> fmt::Result {
     match ask.about {
         About::Listing => write!(f, "ASK {:016x} listing{many}", ask.nonce),
         About::Content { content, size } => {
-            write!(
-                f,
-                "ASK {:016x} content {content} of {size} bytes{many}",
-                ask.nonce
-            )
+            write!(f, "ASK {:016x} content {content} of {size} bytes{many}", ask.nonce)
         }
     }
 }
@@ -305,28 +275,15 @@ fn write_ask(f: &mut fmt::Formatter<'_>, ask: &Ask) -> fmt::Result {
 fn write_tell(f: &mut fmt::Formatter<'_>, tell: &Tell) -> fmt::Result {
     match &tell.answer {
         Answer::Listing(summary) => write!(f, "TELL {:016x} {summary}", tell.nonce),
-        Answer::Content {
-            holding,
-            size,
-            blocks_held,
-            ..
-        } => {
-            write!(
-                f,
-                "TELL {:016x} {holding} of {size} bytes, {blocks_held} blocks",
-                tell.nonce
-            )
+        Answer::Content { holding, size, blocks_held, .. } => {
+            write!(f, "TELL {:016x} {holding} of {size} bytes, {blocks_held} blocks", tell.nonce)
         }
     }
 }
 
 impl fmt::Display for ListingSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "listing {} of {} files, {} bytes",
-            self.digest, self.files, self.length
-        )
+        write!(f, "listing {} of {} files, {} bytes", self.digest, self.files, self.length)
     }
 }
 
@@ -360,16 +317,8 @@ mod tests {
 
     #[test]
     fn a_log_line_is_one_line_and_tells_no_secret() {
-        let ranges = [
-            ObjectRange {
-                offset: 0,
-                length: 4_096,
-            },
-            ObjectRange {
-                offset: 9,
-                length: 1,
-            },
-        ];
+        let ranges =
+            [ObjectRange { offset: 0, length: 4_096 }, ObjectRange { offset: 9, length: 1 }];
         let grant = Grant {
             nonce: 0xfeed,
             cookie: Cookie([0xcc; 16]),
@@ -382,10 +331,7 @@ mod tests {
              0+4096 9+1"
         );
         let secret = FarewellSecret([0xcc; 16]);
-        for message in [
-            Message::Grant(grant),
-            Message::Farewell(Farewell { secret }),
-        ] {
+        for message in [Message::Grant(grant), Message::Farewell(Farewell { secret })] {
             let shown = format!("{message} {message:?}");
             assert!(!shown.contains('\n') && !shown.contains("cccc") && !shown.contains("204"));
         }
@@ -393,21 +339,11 @@ mod tests {
 
     #[test]
     fn a_log_line_leaves_the_payload_out() {
-        let header = DataHeader {
-            kind: DataKind::Meta,
-            nonce: 1,
-            offset: 2_048,
-        };
-        let data = Message::Data(Data {
-            header,
-            payload: b"private",
-        });
+        let header = DataHeader { kind: DataKind::Meta, nonce: 1, offset: 2_048 };
+        let data = Message::Data(Data { header, payload: b"private" });
         assert_eq!(data.to_string(), "META 0000000000000001 2048+7");
         assert!(format!("{data:?}").contains("7 bytes"));
-        assert!(
-            !format!("{data:?}").contains("112"),
-            "a byte of the payload"
-        );
+        assert!(!format!("{data:?}").contains("112"), "a byte of the payload");
     }
 
     #[test]
@@ -417,13 +353,7 @@ mod tests {
             assert_eq!(reason.is_some(), (1..=6).contains(&code), "{code}");
             assert!(reason.is_none_or(|reason| reason.code() == code));
         }
-        let refuse = Refuse {
-            reason: RefuseReason::TooLong,
-            nonce: 3,
-        };
-        assert_eq!(
-            decode(&Message::Refuse(refuse).encode()),
-            Ok(Message::Refuse(refuse))
-        );
+        let refuse = Refuse { reason: RefuseReason::TooLong, nonce: 3 };
+        assert_eq!(decode(&Message::Refuse(refuse).encode()), Ok(Message::Refuse(refuse)));
     }
 }

@@ -154,11 +154,7 @@ impl Ranges {
         if bytes > GRANT_BYTES_MAX || packets > GRANT_PACKETS_MAX {
             return Err(DecodeError::Demand);
         }
-        Ok(Self {
-            ranges: kept,
-            count: ranges.len() as u8,
-            payload_length,
-        })
+        Ok(Self { ranges: kept, count: ranges.len() as u8, payload_length })
     }
 
     /// The bytes of the object in each packet but the last of a range.
@@ -173,9 +169,7 @@ impl Ranges {
 
     /// The packets that carry them.
     pub fn packets(&self) -> u32 {
-        self.iter()
-            .map(|range| range.packets(self.payload_length))
-            .sum()
+        self.iter().map(|range| range.packets(self.payload_length)).sum()
     }
 }
 
@@ -219,19 +213,7 @@ mod tests {
         for good in [512, 576, 1_152, 1_408, 8_896, 65_408] {
             assert_eq!(check(&one, good), Ok(()), "{good}");
         }
-        for bad in [
-            0,
-            1,
-            64,
-            448,
-            511,
-            513,
-            1_400,
-            65_407,
-            65_409,
-            65_472,
-            u16::MAX,
-        ] {
+        for bad in [0, 1, 64, 448, 511, 513, 1_400, 65_407, 65_409, 65_472, u16::MAX] {
             assert_eq!(check(&one, bad), Err(DecodeError::PayloadLength), "{bad}");
         }
     }
@@ -248,10 +230,7 @@ mod tests {
     fn ends_below_at_and_above() {
         assert_eq!(check(&[range(OBJECT_END_MAX - 2, 1)], 512), Ok(()));
         assert_eq!(check(&[range(OBJECT_END_MAX - 1, 1)], 512), Ok(()));
-        assert_eq!(
-            check(&[range(OBJECT_END_MAX, 1)], 512),
-            Err(DecodeError::Range)
-        );
+        assert_eq!(check(&[range(OBJECT_END_MAX, 1)], 512), Err(DecodeError::Range));
         assert_eq!(check(&[range(u64::MAX, 1)], 512), Err(DecodeError::Range));
         assert_eq!(check(&[range(5, 0)], 512), Err(DecodeError::Range));
     }
@@ -262,35 +241,18 @@ mod tests {
         assert_eq!(check(&[range(0, 65_536)], 8_896), Ok(()));
         assert_eq!(check(&[range(0, 65_537)], 8_896), Err(DecodeError::Demand));
         assert_eq!(check(&[range(0, 32_768); 2], 8_896), Ok(()));
-        assert_eq!(
-            check(&[range(0, 32_768), range(0, 32_769)], 8_896),
-            Err(DecodeError::Demand)
-        );
-        assert_eq!(
-            check(&[range(0, u32::MAX); 16], 65_408),
-            Err(DecodeError::Demand)
-        );
+        assert_eq!(check(&[range(0, 32_768), range(0, 32_769)], 8_896), Err(DecodeError::Demand));
+        assert_eq!(check(&[range(0, u32::MAX); 16], 65_408), Err(DecodeError::Demand));
     }
 
     #[test]
     fn packets_below_at_and_above() {
         assert_eq!(check(&[range(0, 63 * 512)], 512), Ok(()));
         assert_eq!(check(&[range(0, 64 * 512)], 512), Ok(()));
-        assert_eq!(
-            check(&[range(0, 64 * 512 + 1)], 512),
-            Err(DecodeError::Demand)
-        );
+        assert_eq!(check(&[range(0, 64 * 512 + 1)], 512), Err(DecodeError::Demand));
         // Each range is cut by itself: two of 33 packets, though one of their length would have 65.
-        assert_eq!(
-            check(&[range(0, 32 * 512 + 1); 2], 512),
-            Err(DecodeError::Demand)
-        );
-        assert_eq!(
-            Ranges::new(&[range(0, 513), range(7, 1)], 512)
-                .unwrap()
-                .packets(),
-            3
-        );
+        assert_eq!(check(&[range(0, 32 * 512 + 1); 2], 512), Err(DecodeError::Demand));
+        assert_eq!(Ranges::new(&[range(0, 513), range(7, 1)], 512).unwrap().packets(), 3);
     }
 
     #[test]

@@ -57,8 +57,7 @@ fn allowed(layer: &str) -> Option<&'static [&'static str]> {
 /// Whether a path names the forbidden thing, something in it, or all of what it stands in.
 fn names(path: &str, forbidden: &str) -> bool {
     let below = |long: &str, short: &str| {
-        long.strip_prefix(short)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
     below(path, forbidden) || below(forbidden, path.trim_end_matches("::*"))
 }
@@ -71,10 +70,7 @@ pub(crate) fn forbidden_paths(source: &Source) -> Vec<String> {
     let mut broken = Vec::new();
     for (line, path) in source.paths() {
         if FORBIDDEN.iter().any(|forbidden| names(&path, forbidden)) {
-            broken.push(format!(
-                "{}:{line}: the core must not see {path}",
-                source.path
-            ));
+            broken.push(format!("{}:{line}: the core must not see {path}", source.path));
         }
     }
     broken
@@ -87,19 +83,14 @@ pub(crate) fn wrong_arrows(source: &Source) -> Vec<String> {
     };
     let mut broken = Vec::new();
     for (line, path) in source.paths() {
-        let Some(ours) = path
-            .strip_prefix("crate::")
-            .or_else(|| path.strip_prefix("sprat::"))
+        let Some(ours) = path.strip_prefix("crate::").or_else(|| path.strip_prefix("sprat::"))
         else {
             continue;
         };
         let used = ours.split("::").next().unwrap_or_default();
         if !allowed.contains(&used) {
             let layer = source.layer();
-            broken.push(format!(
-                "{}:{line}: {layer} must not use {path}",
-                source.path
-            ));
+            broken.push(format!("{}:{line}: {layer} must not use {path}", source.path));
         }
     }
     broken
@@ -113,10 +104,7 @@ pub(crate) fn reaches_into_the_node(source: &Source) -> Vec<String> {
     let mut broken = Vec::new();
     for (line, path) in source.paths() {
         if path == "crate::node::*" {
-            broken.push(format!(
-                "{}:{line}: the node's types are named one by one",
-                source.path
-            ));
+            broken.push(format!("{}:{line}: the node's types are named one by one", source.path));
         }
         // After `use crate::node` it is `node` for short.
         let ours = path.strip_prefix("crate::").unwrap_or(&path);
@@ -126,10 +114,7 @@ pub(crate) fn reaches_into_the_node(source: &Source) -> Vec<String> {
         let first = inner.split("::").next().unwrap_or_default();
         let is_type = first.starts_with(|letter: char| letter.is_ascii_uppercase());
         if !is_type && first != "*" && !NODE_FACE.contains(&first) {
-            broken.push(format!(
-                "{}:{line}: the driver must not reach into {path}",
-                source.path
-            ));
+            broken.push(format!("{}:{line}: the driver must not reach into {path}", source.path));
         }
     }
     broken
@@ -141,10 +126,7 @@ pub(crate) fn long_files(source: &Source) -> Vec<String> {
     if lines <= FILE_LINES_MAX {
         return Vec::new();
     }
-    vec![format!(
-        "{}: {lines} lines, at most {FILE_LINES_MAX} are allowed",
-        source.path
-    )]
+    vec![format!("{}: {lines} lines, at most {FILE_LINES_MAX} are allowed", source.path)]
 }
 
 /// Functions that are too long.
@@ -184,23 +166,12 @@ pub(crate) fn missing_opening(source: &Source) -> Vec<String> {
 pub(crate) fn giving_up(source: &Source) -> Vec<String> {
     let mut broken = Vec::new();
     for (number, line) in source.shipped.lines().enumerate() {
-        for word in [
-            ".unwrap()",
-            ".unwrap_err()",
-            "panic!",
-            "todo!",
-            "unimplemented!",
-            "dbg!",
-        ] {
+        for word in [".unwrap()", ".unwrap_err()", "panic!", "todo!", "unimplemented!", "dbg!"] {
             let found = line.match_indices(word).any(|(at, _)| {
                 word.starts_with('.') || at == 0 || !is_identifier(line.as_bytes()[at - 1])
             });
             if found {
-                broken.push(format!(
-                    "{}:{}: {word} outside tests",
-                    source.path,
-                    number + 1
-                ));
+                broken.push(format!("{}:{}: {word} outside tests", source.path, number + 1));
             }
         }
     }
@@ -260,18 +231,10 @@ mod tests {
             ("content/a.rs", "use crate::content::B;", 0),
             ("content/a.rs", "use crate::wire::B;", 1),
             ("content/a.rs", "use super::super::wire::B;", 1),
-            (
-                "content/a.rs",
-                "use crate::{content::A, node::B, driver::C};",
-                2,
-            ),
+            ("content/a.rs", "use crate::{content::A, node::B, driver::C};", 2),
             ("wire/a.rs", "use crate::content::B;", 0),
             ("wire/a.rs", "crate::node::B::new()", 1),
-            (
-                "node/a/b.rs",
-                "use crate::wire::B;\nuse super::super::c;",
-                0,
-            ),
+            ("node/a/b.rs", "use crate::wire::B;\nuse super::super::c;", 0),
             ("node/a/b.rs", "use crate::config::B;", 1),
             ("node/mod.rs", "use super::driver::B;", 1),
             ("config.rs", "use crate::driver::B;", 1),
@@ -295,11 +258,7 @@ mod tests {
             ("use crate::node::*;", 1),
             ("use crate::node::{self, Input};", 0),
         ] {
-            assert_eq!(
-                broken(reaches_into_the_node, "driver/a.rs", text),
-                count,
-                "{text}"
-            );
+            assert_eq!(broken(reaches_into_the_node, "driver/a.rs", text), count, "{text}");
             assert_eq!(broken(reaches_into_the_node, "node/a.rs", text), 0);
         }
     }
@@ -317,10 +276,8 @@ mod tests {
         };
         assert_eq!(broken(long_functions, "a.rs", &function(70)), 0);
         assert_eq!(broken(long_functions, "a.rs", &function(71)), 1);
-        let declared = format!(
-            "trait A {{\n    fn f(&self);\n}}\n{}",
-            "const X: u8 = 0;\n".repeat(99)
-        );
+        let declared =
+            format!("trait A {{\n    fn f(&self);\n}}\n{}", "const X: u8 = 0;\n".repeat(99));
         assert_eq!(broken(long_functions, "a.rs", &declared), 0);
     }
 
@@ -337,10 +294,7 @@ mod tests {
             ("a.unwrap();", 1),
             ("a.unwrap_or(b);", 0),
             ("panic!();", 1),
-            (
-                "fn a() {}\n#[cfg(test)]\nmod tests {\n    a.unwrap();\n}\nb.unwrap();",
-                1,
-            ),
+            ("fn a() {}\n#[cfg(test)]\nmod tests {\n    a.unwrap();\n}\nb.unwrap();", 1),
             ("// a.unwrap()\n\"panic!\";", 0),
             ("a.expect(\"the invariant\");", 0),
         ] {

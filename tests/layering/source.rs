@@ -19,17 +19,8 @@ impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let code = blank_literals(text);
         let only_tests = path.ends_with("/tests.rs") || path.contains("/tests/");
-        let shipped = if only_tests {
-            String::new()
-        } else {
-            blank_tests(&code)
-        };
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            code,
-            shipped,
-        }
+        let shipped = if only_tests { String::new() } else { blank_tests(&code) };
+        Self { path: path.to_owned(), text: text.to_owned(), code, shipped }
     }
 
     /// Every Rust file below a folder, in the order of their paths.
@@ -61,10 +52,7 @@ impl Source {
     /// The module's own path: `node`, `fetch` for `node/fetch/mod.rs`.
     pub(crate) fn module(&self) -> Vec<&str> {
         let mut parts: Vec<&str> = self.path.trim_end_matches(".rs").split('/').collect();
-        if parts
-            .last()
-            .is_some_and(|last| matches!(*last, "mod" | "lib" | "main"))
-        {
+        if parts.last().is_some_and(|last| matches!(*last, "mod" | "lib" | "main")) {
             parts.pop();
         }
         parts
@@ -94,12 +82,7 @@ impl Source {
             }
             parts.remove(0);
         }
-        ["crate"]
-            .into_iter()
-            .chain(module)
-            .chain(parts)
-            .collect::<Vec<_>>()
-            .join("::")
+        ["crate"].into_iter().chain(module).chain(parts).collect::<Vec<_>>().join("::")
     }
 }
 
@@ -125,16 +108,11 @@ fn literal_end(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
     let in_identifier = at > 0 && is_identifier(bytes[at - 1]);
     let until = |pattern: &[u8], from: usize| {
-        let found = rest[from..]
-            .windows(pattern.len())
-            .position(|window| window == pattern);
+        let found = rest[from..].windows(pattern.len()).position(|window| window == pattern);
         at + found.map_or(rest.len(), |found| from + found + pattern.len())
     };
     if rest.starts_with(b"//") {
-        return rest
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(bytes.len(), |end| at + end);
+        return rest.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| at + end);
     }
     if rest.starts_with(b"/*") {
         return until(b"*/", 2);
@@ -157,11 +135,7 @@ fn literal_end(bytes: &[u8], at: usize) -> usize {
                 .ok()
                 .and_then(|text| text.chars().next())
                 .map_or(1, char::len_utf8);
-            if rest.get(1 + width) == Some(&b'\'') {
-                at + width + 2
-            } else {
-                at
-            }
+            if rest.get(1 + width) == Some(&b'\'') { at + width + 2 } else { at }
         }
         _ => at,
     }
@@ -247,23 +221,12 @@ fn collect_paths(code: &str) -> Vec<(usize, String)> {
 fn read_path(bytes: &[u8], start: usize, prefix: &str, found: &mut Vec<(usize, String)>) -> usize {
     let (mut at, mut path) = (start, prefix.to_owned());
     loop {
-        let name = bytes[at..]
-            .iter()
-            .take_while(|byte| is_identifier(**byte))
-            .count();
-        let name = if name == 0 && bytes.get(at) == Some(&b'*') {
-            1
-        } else {
-            name
-        };
+        let name = bytes[at..].iter().take_while(|byte| is_identifier(**byte)).count();
+        let name = if name == 0 && bytes.get(at) == Some(&b'*') { 1 } else { name };
         let text = std::str::from_utf8(&bytes[at..at + name]).unwrap_or_default();
         // `a::{self}` is `a`.
         if text != "self" || path.is_empty() {
-            path = if path.is_empty() {
-                text.to_owned()
-            } else {
-                format!("{path}::{text}")
-            };
+            path = if path.is_empty() { text.to_owned() } else { format!("{path}::{text}") };
         }
         at += name;
         let next = skip_blanks(bytes, at);
@@ -293,10 +256,7 @@ fn read_group(bytes: &[u8], start: usize, prefix: &str, found: &mut Vec<(usize, 
                 let next = skip_blanks(bytes, at);
                 if bytes[next..].starts_with(b"as ") {
                     let name = skip_blanks(bytes, next + 3);
-                    let length = bytes[name..]
-                        .iter()
-                        .take_while(|b| is_identifier(**b))
-                        .count();
+                    let length = bytes[name..].iter().take_while(|b| is_identifier(**b)).count();
                     at = name + length;
                 }
             }
@@ -307,10 +267,7 @@ fn read_group(bytes: &[u8], start: usize, prefix: &str, found: &mut Vec<(usize, 
 }
 
 fn skip_blanks(bytes: &[u8], at: usize) -> usize {
-    at + bytes[at.min(bytes.len())..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_whitespace())
-        .count()
+    at + bytes[at.min(bytes.len())..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
 #[cfg(test)]
@@ -318,11 +275,7 @@ mod tests {
     use super::*;
 
     fn paths(text: &str) -> Vec<String> {
-        Source::new("node/fetch.rs", text)
-            .paths()
-            .into_iter()
-            .map(|(_, path)| path)
-            .collect()
+        Source::new("node/fetch.rs", text).paths().into_iter().map(|(_, path)| path).collect()
     }
 
     #[test]
@@ -332,10 +285,7 @@ mod tests {
                     '\\'' f 'é' g<'a> b'{' h";
         let code = blank_literals(text);
         let words: Vec<_> = code.split_whitespace().collect();
-        assert_eq!(
-            words,
-            ["a", "b", "c", "d", "b", "e", "f", "g<'a>", "b", "h"]
-        );
+        assert_eq!(words, ["a", "b", "c", "d", "b", "e", "f", "g<'a>", "b", "h"]);
         assert_eq!(code.matches('\n').count(), 2);
     }
 
@@ -355,16 +305,7 @@ mod tests {
     fn groups_are_written_out() {
         assert_eq!(
             paths("use a::{b, c::{self, d as e, f::*}, g::h};\nlet x: i::J<k::L> = m::n();"),
-            [
-                "a::b",
-                "a::c",
-                "a::c::d",
-                "a::c::f::*",
-                "a::g::h",
-                "i::J",
-                "k::L",
-                "m::n"
-            ]
+            ["a::b", "a::c", "a::c::d", "a::c::f::*", "a::g::h", "i::J", "k::L", "m::n"]
         );
         assert_eq!(paths("use a::\n  b::\n  {c};\n"), ["a::b::c"]);
         assert_eq!(paths("Vec::<u8>::new()"), Vec::<String>::new());
@@ -375,10 +316,7 @@ mod tests {
         assert_eq!(paths("use super::a::B;"), ["crate::node::a::B"]);
         assert_eq!(paths("use super::super::driver::C;"), ["crate::driver::C"]);
         assert_eq!(paths("use self::a::B;"), ["crate::node::fetch::a::B"]);
-        assert_eq!(
-            paths("use super::{a, super::driver};"),
-            ["crate::node::a", "crate::driver"]
-        );
+        assert_eq!(paths("use super::{a, super::driver};"), ["crate::node::a", "crate::driver"]);
     }
 
     #[test]

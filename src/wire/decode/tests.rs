@@ -60,28 +60,13 @@ impl Random {
         let size = self.below(CONTENT_SIZE_MAX + 1);
         let coin = self.below(2) == 0;
         match self.below(7) {
-            0 => Message::Announce(Announce {
-                instance,
-                listing: self.summary(),
-            }),
-            1 => Message::Farewell(Farewell {
-                secret: FarewellSecret(self.bytes()),
-            }),
+            0 => Message::Announce(Announce { instance, listing: self.summary() }),
+            1 => Message::Farewell(Farewell { secret: FarewellSecret(self.bytes()) }),
             2 => {
                 let content = ContentId(self.bytes());
                 let cookie = Cookie(self.bytes());
-                let about = if coin {
-                    About::Listing
-                } else {
-                    About::Content { content, size }
-                };
-                Message::Ask(Ask {
-                    about,
-                    to_many: self.below(2) == 0,
-                    nonce,
-                    instance,
-                    cookie,
-                })
+                let about = if coin { About::Listing } else { About::Content { content, size } };
+                Message::Ask(Ask { about, to_many: self.below(2) == 0, nonce, instance, cookie })
             }
             3 => {
                 let holdings = [Holding::Nothing, Holding::Part, Holding::Whole];
@@ -95,27 +80,15 @@ impl Random {
                         blocks_held: self.next() as u32,
                     }
                 };
-                Message::Tell(Tell {
-                    nonce,
-                    cookie: Cookie(self.bytes()),
-                    instance,
-                    answer,
-                })
+                Message::Tell(Tell { nonce, cookie: Cookie(self.bytes()), instance, answer })
             }
             4 => Message::Grant(self.grant()),
             5 => {
                 let kind = if coin { DataKind::Data } else { DataKind::Meta };
                 let length = 1 + self.below(payload.len() as u64);
                 let offset = self.below(OBJECT_END_MAX - length);
-                let header = DataHeader {
-                    kind,
-                    nonce,
-                    offset,
-                };
-                Message::Data(Data {
-                    header,
-                    payload: &payload[..length as usize],
-                })
+                let header = DataHeader { kind, nonce, offset };
+                Message::Data(Data { header, payload: &payload[..length as usize] })
             }
             _ => {
                 let reason = RefuseReason::from_code(1 + self.below(6) as u8).unwrap();
@@ -143,9 +116,7 @@ fn noise_is_a_reason_never_a_panic() {
     let mut counted = [0u32; DecodeError::ALL.len()];
     let (mut understood, turns) = (0u32, 100_000);
     for _ in 0..turns {
-        let mut datagram: Vec<u8> = (0..random.below(200))
-            .map(|_| random.next() as u8)
-            .collect();
+        let mut datagram: Vec<u8> = (0..random.below(200)).map(|_| random.next() as u8).collect();
         // Noise that gets past the front door finds more.
         if random.below(8) != 0 {
             let front = [MAGIC[0], MAGIC[1], VERSION, random.below(10) as u8];
@@ -184,10 +155,7 @@ fn damage_is_a_reason_or_another_message_within_the_limits() {
     }
     for reason in DecodeError::ALL {
         let found = counted[reason.index()] > 0;
-        assert!(
-            found || reason == DecodeError::Long,
-            "{reason} was never found"
-        );
+        assert!(found || reason == DecodeError::Long, "{reason} was never found");
     }
 }
 
@@ -203,16 +171,8 @@ fn every_message_cut_short_is_short() {
             _ => datagram.len(),
         };
         for length in 0..shortest {
-            let reason = if length < 2 {
-                DecodeError::NotOurs
-            } else {
-                DecodeError::Short
-            };
-            assert_eq!(
-                decode(&datagram[..length]),
-                Err(reason),
-                "{message} cut to {length}"
-            );
+            let reason = if length < 2 { DecodeError::NotOurs } else { DecodeError::Short };
+            assert_eq!(decode(&datagram[..length]), Err(reason), "{message} cut to {length}");
         }
     }
 }
@@ -247,10 +207,7 @@ fn unknown_flags_and_reserved_bytes_are_ignored() {
     datagram[6..8].fill(0xff);
     datagram[76..80].fill(0xff);
     assert_eq!(decode(&datagram), Ok(ask));
-    let refuse = Message::Refuse(Refuse {
-        reason: RefuseReason::Busy,
-        nonce: 1,
-    });
+    let refuse = Message::Refuse(Refuse { reason: RefuseReason::Busy, nonce: 1 });
     let mut datagram = refuse.encode();
     datagram[5..8].fill(0xff);
     assert_eq!(decode(&datagram), Ok(refuse));
@@ -260,17 +217,11 @@ fn unknown_flags_and_reserved_bytes_are_ignored() {
 fn sizes_below_at_and_above() {
     let mut ask = [0; TALK_LENGTH];
     ask[..5].copy_from_slice(&[0x53, 0x70, 1, 3, 1]);
-    for (size, good) in [
-        (CONTENT_SIZE_MAX - 1, true),
-        (CONTENT_SIZE_MAX, true),
-        (CONTENT_SIZE_MAX + 1, false),
-    ] {
+    for (size, good) in
+        [(CONTENT_SIZE_MAX - 1, true), (CONTENT_SIZE_MAX, true), (CONTENT_SIZE_MAX + 1, false)]
+    {
         ask[36..44].copy_from_slice(&size.to_be_bytes());
-        assert_eq!(
-            decode(&ask).err(),
-            (!good).then_some(DecodeError::Size),
-            "{size}"
-        );
+        assert_eq!(decode(&ask).err(), (!good).then_some(DecodeError::Size), "{size}");
     }
     let mut announce = [0; TALK_LENGTH];
     announce[..4].copy_from_slice(&[0x53, 0x70, 1, 1]);
@@ -281,10 +232,7 @@ fn sizes_below_at_and_above() {
     ] {
         announce[44..52].copy_from_slice(&length.to_be_bytes());
         announce[52..56].copy_from_slice(&files.to_be_bytes());
-        assert_eq!(
-            decode(&announce).err(),
-            (!good).then_some(DecodeError::Size)
-        );
+        assert_eq!(decode(&announce).err(), (!good).then_some(DecodeError::Size));
     }
 }
 
@@ -292,29 +240,15 @@ fn sizes_below_at_and_above() {
 fn payloads_below_at_and_above() {
     let mut datagram = vec![0; DATAGRAM_LENGTH_MAX + 1];
     datagram[..4].copy_from_slice(&[0x53, 0x70, 1, 6]);
-    assert_eq!(
-        decode(&datagram[..DATA_HEADER_LENGTH]),
-        Err(DecodeError::Short)
-    );
+    assert_eq!(decode(&datagram[..DATA_HEADER_LENGTH]), Err(DecodeError::Short));
     assert!(decode(&datagram[..DATA_HEADER_LENGTH + 1]).is_ok());
     assert!(decode(&datagram[..DATAGRAM_LENGTH_MAX]).is_ok());
     assert_eq!(decode(&datagram), Err(DecodeError::Long));
-    assert_eq!(
-        DATAGRAM_LENGTH_MAX - DATA_HEADER_LENGTH,
-        usize::from(PAYLOAD_LENGTH_MAX)
-    );
-    for (offset, good) in [
-        (OBJECT_END_MAX - 1, true),
-        (OBJECT_END_MAX, false),
-        (u64::MAX, false),
-    ] {
+    assert_eq!(DATAGRAM_LENGTH_MAX - DATA_HEADER_LENGTH, usize::from(PAYLOAD_LENGTH_MAX));
+    for (offset, good) in [(OBJECT_END_MAX - 1, true), (OBJECT_END_MAX, false), (u64::MAX, false)] {
         datagram[12..20].copy_from_slice(&offset.to_be_bytes());
         let outcome = decode(&datagram[..DATA_HEADER_LENGTH + 1]);
-        assert_eq!(
-            outcome.err(),
-            (!good).then_some(DecodeError::Range),
-            "{offset}"
-        );
+        assert_eq!(outcome.err(), (!good).then_some(DecodeError::Range), "{offset}");
     }
 }
 
@@ -331,16 +265,8 @@ fn grants_of_no_ranges_or_too_many() {
 
 #[test]
 fn the_header_in_place_is_the_header_encoded() {
-    let header = DataHeader {
-        kind: DataKind::Data,
-        nonce: 0x0102,
-        offset: 0x0304,
-    };
-    let encoded = Message::Data(Data {
-        header,
-        payload: &[9],
-    })
-    .encode();
+    let header = DataHeader { kind: DataKind::Data, nonce: 0x0102, offset: 0x0304 };
+    let encoded = Message::Data(Data { header, payload: &[9] }).encode();
     let mut in_place = [0xff; DATA_HEADER_LENGTH];
     header.write(&mut in_place);
     assert_eq!(in_place, encoded[..DATA_HEADER_LENGTH]);

@@ -17,41 +17,23 @@ fn raw_entry(name: &[u8]) -> Vec<u8> {
 
 fn read(listing: &[u8]) -> Result<(Vec<String>, u32), ListingError> {
     let (entries, refused) = decode_listing(listing, ListingLimits::default())?;
-    Ok((
-        entries
-            .iter()
-            .map(|entry| entry.name.as_str().to_owned())
-            .collect(),
-        refused,
-    ))
+    Ok((entries.iter().map(|entry| entry.name.as_str().to_owned()).collect(), refused))
 }
 
 #[test]
 fn the_bytes_of_a_small_listing() {
     let (one, two) = (name("animals/cat.txt"), name("animals/dog.txt"));
-    let listing = encode_listing([
-        (&one, ContentId([1; 20]), 300),
-        (&two, ContentId([2; 20]), 0),
-    ]);
+    let listing = encode_listing([(&one, ContentId([1; 20]), 300), (&two, ContentId([2; 20]), 0)]);
     let mut bytes = vec![1; 20];
     bytes.extend(b"\xac\x02\x00\x0fanimals/cat.txt");
     bytes.extend([2; 20]);
     bytes.extend(b"\x00\x08\x07dog.txt");
-    assert_eq!(
-        listing,
-        EncodedListing {
-            bytes,
-            files: 2,
-            left_out: 0
-        }
-    );
+    assert_eq!(listing, EncodedListing { bytes, files: 2, left_out: 0 });
 }
 
 #[test]
 fn what_is_offered_is_read() {
-    let names: Vec<_> = (0..5_000)
-        .map(|i| name(&format!("folder {}/é{i:05}", i / 50)))
-        .collect();
+    let names: Vec<_> = (0..5_000).map(|i| name(&format!("folder {}/é{i:05}", i / 50))).collect();
     let mut names = names;
     names.sort();
     let files: Vec<_> = names
@@ -60,17 +42,10 @@ fn what_is_offered_is_read() {
         .map(|(name, i)| (name, ContentId([i as u8; 20]), (1 << 53) - 1 - i))
         .collect();
     let listing = encode_listing(files.iter().copied());
-    assert!(
-        listing.bytes.len() < 5_000 * 36,
-        "{} bytes",
-        listing.bytes.len()
-    );
+    assert!(listing.bytes.len() < 5_000 * 36, "{} bytes", listing.bytes.len());
     let (entries, refused) = decode_listing(&listing.bytes, ListingLimits::default()).unwrap();
     assert_eq!((refused, listing.files, listing.left_out), (0, 5_000, 0));
-    let back: Vec<_> = entries
-        .iter()
-        .map(|e| (&e.name, e.content, e.size))
-        .collect();
+    let back: Vec<_> = entries.iter().map(|e| (&e.name, e.content, e.size)).collect();
     assert_eq!(back, files);
 }
 
@@ -78,9 +53,7 @@ fn what_is_offered_is_read() {
 fn reading_in_pieces_reads_the_same() {
     let names: Vec<_> = (0..100).map(|i| name(&format!("{i:03}"))).collect();
     let listing = encode_listing(names.iter().map(|name| (name, ContentId([0; 20]), 1)));
-    let whole = decode_listing(&listing.bytes, ListingLimits::default())
-        .unwrap()
-        .0;
+    let whole = decode_listing(&listing.bytes, ListingLimits::default()).unwrap().0;
     for at_most in [1, 3, 50, 99, 100, 101] {
         let (mut reader, mut entries) = (ListingReader::new(ListingLimits::default()), vec![]);
         let mut turns = 1;
@@ -118,10 +91,7 @@ fn hostile_names_are_skipped_and_counted() {
     names.extend([b"good".as_slice(), b"good/too"]);
     names.sort();
     let listing: Vec<u8> = names.iter().flat_map(|name| raw_entry(name)).collect();
-    assert_eq!(
-        read(&listing),
-        Ok((vec!["good".to_owned(), "good/too".to_owned()], 12))
-    );
+    assert_eq!(read(&listing), Ok((vec!["good".to_owned(), "good/too".to_owned()], 12)));
 }
 
 #[test]
@@ -142,36 +112,15 @@ fn broken_entries() {
         assert_eq!(read(&good[..length]), Err(ListingError::Short), "{length}");
     }
     let broken = |after_id: &[u8]| read(&[&[7; 20], after_id].concat());
-    assert_eq!(
-        broken(b"\x80\x00\x00\x01a"),
-        Err(ListingError::Number),
-        "not the shortest"
-    );
+    assert_eq!(broken(b"\x80\x00\x00\x01a"), Err(ListingError::Number), "not the shortest");
     assert_eq!(broken(&[0xff; 12]), Err(ListingError::Number), "endless");
-    let (at, above) = (
-        b"\xff\xff\xff\xff\xff\xff\xff\x0f",
-        b"\x80\x80\x80\x80\x80\x80\x80\x10",
-    );
+    let (at, above) = (b"\xff\xff\xff\xff\xff\xff\xff\x0f", b"\x80\x80\x80\x80\x80\x80\x80\x10");
     assert!(broken(&[at, b"\x00\x01a".as_slice()].concat()).is_ok());
-    assert_eq!(
-        broken(&[above, b"\x00\x01a".as_slice()].concat()),
-        Err(ListingError::Number)
-    );
-    assert_eq!(
-        broken(b"\x00\x01\x01a"),
-        Err(ListingError::Name),
-        "shares with nothing"
-    );
+    assert_eq!(broken(&[above, b"\x00\x01a".as_slice()].concat()), Err(ListingError::Number));
+    assert_eq!(broken(b"\x00\x01\x01a"), Err(ListingError::Name), "shares with nothing");
     let longest = vec![b'a'; NAME_LENGTH_MAX];
-    assert_eq!(
-        read(&raw_entry(&longest)),
-        Ok((vec![], 1)),
-        "a component too long, but readable"
-    );
-    assert_eq!(
-        read(&raw_entry(&[longest, vec![b'a']].concat())),
-        Err(ListingError::Name)
-    );
+    assert_eq!(read(&raw_entry(&longest)), Ok((vec![], 1)), "a component too long, but readable");
+    assert_eq!(read(&raw_entry(&[longest, vec![b'a']].concat())), Err(ListingError::Name));
 }
 
 #[test]
@@ -195,50 +144,21 @@ fn shared_beginnings_do_not_inflate() {
         listing.extend([7; 20]);
         listing.extend([1, 0xe8, 0x07, 1, last]);
     }
-    let limits = |bytes| ListingLimits {
-        files: 1_000,
-        bytes,
-    };
+    let limits = |bytes| ListingLimits { files: 1_000, bytes };
     assert!(decode_listing(&listing, limits(101_100)).is_ok());
-    assert_eq!(
-        decode_listing(&listing, limits(101_099)),
-        Err(ListingError::Limit)
-    );
+    assert_eq!(decode_listing(&listing, limits(101_099)), Err(ListingError::Limit));
 }
 
 #[test]
 fn a_writer_leaves_out_what_does_not_fit() {
     let names = [name("a"), name("b"), name("c")];
     for (limits, files) in [
-        (
-            ListingLimits {
-                files: 2,
-                bytes: 1_000,
-            },
-            2,
-        ),
-        (
-            ListingLimits {
-                files: 9,
-                bytes: 24,
-            },
-            1,
-        ),
-        (
-            ListingLimits {
-                files: 9,
-                bytes: 23,
-            },
-            0,
-        ),
+        (ListingLimits { files: 2, bytes: 1_000 }, 2),
+        (ListingLimits { files: 9, bytes: 24 }, 1),
+        (ListingLimits { files: 9, bytes: 23 }, 0),
     ] {
-        let mut writer = ListingWriter {
-            limits,
-            ..ListingWriter::default()
-        };
-        names
-            .iter()
-            .for_each(|name| writer.push(name, ContentId([0; 20]), 1));
+        let mut writer = ListingWriter { limits, ..ListingWriter::default() };
+        names.iter().for_each(|name| writer.push(name, ContentId([0; 20]), 1));
         let listing = writer.finish();
         assert_eq!((listing.files, listing.left_out), (files, 3 - files));
         assert_eq!(read(&listing.bytes).unwrap().0.len(), files as usize);
