@@ -21,7 +21,7 @@ fn bytes(seed: u8, size: usize) -> Vec<u8> {
     let mut random = Random::new([seed; 32]);
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {
-        bytes.extend_from_slice(&random.next().to_be_bytes());
+        bytes.extend_from_slice(&random.next_u64().to_be_bytes());
     }
     bytes.truncate(size);
     bytes
@@ -436,7 +436,7 @@ fn unproven_messages(random: &mut Random, content: ContentId) -> Vec<Vec<u8>> {
         Object, ObjectRange, Ranges,
     };
     let instance = InstanceId(random.bytes16());
-    let digest = ListingDigest::of(&random.next().to_be_bytes());
+    let digest = ListingDigest::of(&random.next_u64().to_be_bytes());
     let listing = ListingSummary { digest, length: 100, files: 1 };
     let ask = |about| Ask { about, to_many: false, nonce: 7, instance, cookie: Cookie([1; 16]) };
     let ranges = Ranges::new(&[ObjectRange { offset: 0, length: 65_536 }], 1_408).unwrap();
@@ -461,7 +461,7 @@ fn noise_is_counted_and_harmless() {
     let mut random = Random::new([25; 32]);
     for round in 0..2_000u64 {
         let length = random.below(200) as usize;
-        let mut noise: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+        let mut noise: Vec<u8> = (0..length).map(|_| random.next_u64() as u8).collect();
         if round % 2 == 0 && noise.len() > 4 {
             noise[..4].copy_from_slice(&[0x53, 0x70, 1, (round % 10) as u8]);
         }

@@ -1,7 +1,7 @@
 //! The mio loop. One turn: wait, read the clock, take what the socket has, hand the core its answers and
 //! its time, do a slice of slow work, wait again. No turn is to take longer than some milliseconds.
 //!
-//! The drive contract is kept in one place, [`EventLoop::feed`]: one input, every output until there is
+//! The drive contract is kept in one place, the function `feed`: one input, every output until there is
 //! none, only then the next input.
 
 use std::io;

@@ -2,14 +2,14 @@
 //! holds, and the chains. All of it may be deleted at any time; it costs hashing again, nothing
 //! more.
 //!
-//! - `.sprat/hashes`: a line for each file ([`lines`]), appended to, and written anew when most of
+//! - `.sprat/hashes`: a line for each file (`lines`), appended to, and written anew when most of
 //!   it is stale. A damaged line is skipped.
-//! - `.sprat/chains/SHA1`: the states of each content of several blocks ([`chains`]).
+//! - `.sprat/chains/SHA1`: the states of each content of several blocks (`chains`).
 //!
 //! **Which state of a file is trusted.** Size, inode and both times must be those that were hashed;
 //! the device's number need not be, since a reboot may change it. Times are coarse: a file that is
 //! changed twice within one tick of its file system's clock looks the same after both. So what was
-//! hashed less than [`TICK`] after the file's last change is not remembered ([`COARSE_TICK`], where
+//! hashed less than `TICK` after the file's last change is not remembered (`COARSE_TICK`, where
 //! the times look as if they counted whole seconds), nor what was changed in the clock's future.
 //!
 //! Writes gather for some seconds, for the sake of SD cards, and are not synced.

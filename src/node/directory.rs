@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::content::ContentId;
 use crate::wire::address::format_host;
 use crate::wire::listing::ListingEntry;
 
@@ -49,7 +48,7 @@ pub(crate) fn preference(host: SocketAddr) -> (u8, SocketAddr) {
 /// same hash with two sizes makes two entries: one of the hosts is wrong, and nobody here knows which.
 pub(crate) fn discovered_files(hosts: &[HostFiles<'_>]) -> Arc<str> {
     let texts: Vec<String> = hosts.iter().map(|files| host_text(files.host)).collect();
-    let mut rows: Vec<(ContentId, u64, (u8, SocketAddr), &str, usize)> = hosts
+    let mut rows: Vec<_> = hosts
         .iter()
         .enumerate()
         .flat_map(|(index, files)| {
@@ -91,7 +90,7 @@ pub(crate) fn differences<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::ShareName;
+    use crate::content::{ContentId, ShareName};
 
     fn entry(content: u8, size: u64, name: &str) -> ListingEntry {
         let name = ShareName::parse(name).unwrap();

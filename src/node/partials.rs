@@ -183,14 +183,14 @@ mod tests {
         let extent = |start, length| Extent { start, length };
         for (extents, expected) in [
             (vec![extent(0, 65_535)], vec![]),
-            (vec![extent(0, 65_536)], vec![0..1]),
-            (vec![extent(1, 131_071)], vec![1..2]),
-            (vec![extent(0, 70_000), extent(70_000, 61_072)], vec![0..1]),
-            (vec![extent(3 * 65_536, 5)], vec![3..4]),
-            (vec![extent(0, 3 * 65_536 + 5)], vec![0..4]),
+            (vec![extent(0, 65_536)], vec![0]),
+            (vec![extent(1, 131_071)], vec![1]),
+            (vec![extent(0, 70_000), extent(70_000, 61_072)], vec![0]),
+            (vec![extent(3 * 65_536, 5)], vec![3]),
+            (vec![extent(0, 3 * 65_536 + 5)], vec![0, 1, 2, 3]),
         ] {
             let blocks = blocks_within(layout, &extents);
-            assert_eq!(blocks.iter().collect::<Vec<_>>(), expected, "{extents:?}");
+            assert_eq!(blocks.iter().flatten().collect::<Vec<_>>(), expected, "{extents:?}");
         }
     }
 }

@@ -23,13 +23,13 @@ impl Random {
         let mut random = Self { state };
         // Seeds with few bits set need some rounds before all outputs look alike.
         for _ in 0..16 {
-            random.next();
+            random.next_u64();
         }
         random
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         let [s0, s1, s2, s3] = self.state;
         let result = s1.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let mut s2 = s2 ^ s0;
@@ -44,7 +44,7 @@ impl Random {
 
     /// A number below `bound`; 0 where that is 0. The bias is below 2^-32 for the small bounds used here.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next() % bound }
+        if bound == 0 { 0 } else { self.next_u64() % bound }
     }
 
     /// A duration from zero to just below `most`.
@@ -55,8 +55,8 @@ impl Random {
     /// 16 random bytes.
     pub fn bytes16(&mut self) -> [u8; 16] {
         let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.next().to_be_bytes());
-        bytes[8..].copy_from_slice(&self.next().to_be_bytes());
+        bytes[..8].copy_from_slice(&self.next_u64().to_be_bytes());
+        bytes[8..].copy_from_slice(&self.next_u64().to_be_bytes());
         bytes
     }
 
@@ -77,7 +77,7 @@ mod tests {
     fn the_seed_decides_the_sequence() {
         let draw = |seed| {
             let mut random = Random::new([seed; 32]);
-            (0..100).map(|_| random.next()).collect::<Vec<_>>()
+            (0..100).map(|_| random.next_u64()).collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

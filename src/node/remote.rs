@@ -302,7 +302,7 @@ impl Remote {
 
     /// Asks it for its listing's digest, by which it also shows that it is there.
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, instance: InstanceId) {
-        let nonce = ctx.random.next();
+        let nonce = ctx.random.next_u64();
         self.question = Some(Question { nonce, sent_at: ctx.now });
         self.credit = self.credit.saturating_sub(1);
         let ask =

@@ -17,8 +17,7 @@ use crate::wire::{Answer, Data, DataKind, Holding, RefuseReason, Tell};
 impl Fetch {
     pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) -> bool {
         let awaited = self.sources.get(&from).is_some_and(|source| source.awaits(tell.nonce));
-        let called_at = self.seek.asked_at(tell.nonce);
-        if !awaited && called_at.is_none() {
+        if !awaited && !self.seek.awaits(tell.nonce) {
             return false;
         }
         let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };

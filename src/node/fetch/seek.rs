@@ -28,12 +28,11 @@ pub(crate) struct Seek {
     count: usize,
     /// The nonces of the last two calls: answers to older ones are stray.
     nonces: [Option<u64>; 2],
-    called_at: Instant,
 }
 
 impl Seek {
     pub(crate) const fn new() -> Self {
-        Self { at: None, count: 0, nonces: [None; 2], called_at: Instant::ORIGIN }
+        Self { at: None, count: 0, nonces: [None; 2] }
     }
 
     /// Calls at once, or after a head start for the sources that were named.
@@ -49,16 +48,15 @@ impl Seek {
         self.at.is_some_and(|at| at <= now)
     }
 
-    /// When the call that this nonce answers was made.
-    pub(crate) fn asked_at(&self, nonce: u64) -> Option<Instant> {
-        self.nonces.contains(&Some(nonce)).then_some(self.called_at)
+    /// Whether an answer with this nonce is one to a call.
+    pub(crate) fn awaits(&self, nonce: u64) -> bool {
+        self.nonces.contains(&Some(nonce))
     }
 
     /// Calls on all networks, and on this machine.
     pub(crate) fn call(&mut self, ctx: &mut Context<'_>, about: About, busy: bool) {
-        let nonce = ctx.random.next();
+        let nonce = ctx.random.next_u64();
         self.nonces = [Some(nonce), self.nonces[0]];
-        self.called_at = ctx.now;
         let ask = Message::Ask(Ask {
             about,
             to_many: true,

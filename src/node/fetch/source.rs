@@ -112,7 +112,7 @@ impl Source {
 
     /// Asks what it has of the content.
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, about: About) {
-        let nonce = ctx.random.next();
+        let nonce = ctx.random.next_u64();
         self.question = Some(Question { nonce, sent_at: ctx.now });
         let ask =
             Ask { about, to_many: false, nonce, instance: InstanceId::NONE, cookie: self.cookie };

@@ -171,7 +171,7 @@ impl Congestion {
             self.note_rate(rate);
         }
         if snapshot.delivered >= self.round_ends_at {
-            self.end_round(now, snapshot.limited, trip);
+            self.end_round(snapshot.limited, trip);
         }
         self.step(now, in_flight, trip);
     }
@@ -221,7 +221,7 @@ impl Congestion {
         }
     }
 
-    fn end_round(&mut self, now: Instant, limited: bool, trip: &RoundTrip) {
+    fn end_round(&mut self, limited: bool, trip: &RoundTrip) {
         self.round += 1;
         self.round_ends_at = self.delivered;
         let (delivered, lost) = (self.round_delivered, self.round_lost);
@@ -253,7 +253,6 @@ impl Congestion {
                 }
             }
         }
-        let _ = now;
     }
 
     const fn enter_drain(&mut self) {

@@ -137,7 +137,7 @@ impl<T: Copy> Flow<T> {
         Self {
             source,
             cookie: None,
-            nonce_base: random.next() & !SEQUENCE_MASK,
+            nonce_base: random.next_u64() & !SEQUENCE_MASK,
             grants: VecDeque::new(),
             first_sequence: 0,
             next_position: 0,
