@@ -362,28 +362,27 @@ impl Assembly {
                 if !writing {
                     self.store(ctx, buffer, extent, position);
                 }
-            } else if position - end > WINDOW / 2 {
+            } else if position - end > 2 * WINDOW {
                 self.store(ctx, buffer, position, position);
             }
         }
     }
 
-    /// Memory is full of blocks that wait for one that nobody has: the lowest begins a chunk file.
-    pub(crate) fn store_early(&mut self, ctx: &mut Context<'_>) -> bool {
+    /// Memory is full of blocks that wait for one that nobody gives: the lowest begins a chunk file.
+    pub(crate) fn store_early(&mut self, ctx: &mut Context<'_>) {
         let full = self.in_memory + self.layout.block_length() > WINDOW;
         let mut held = self.by_block.iter().filter(|(_, b)| self.blocks[*b].stage == Stage::Held);
-        let Some((&block, &buffer)) = held.next().filter(|_| full) else { return false };
-        let position = self.layout.block_range(block).start;
-        let continues = self
-            .chunk_files
-            .range(..=position)
-            .next_back()
-            .is_some_and(|(&start, file)| start + file.length == position);
-        if continues || self.chunk_files.contains_key(&position) {
-            return false;
+        let Some((&block, &buffer)) = held.next().filter(|_| full) else { return };
+        let before = self.stored.first_gap(0..block).map(|gap| gap.start);
+        let awaited = before.and_then(|before| self.buffer_of(before));
+        if awaited.is_some_and(|buffer| self.blocks[&buffer].owner.is_some()) {
+            return;
         }
-        self.store(ctx, buffer, position, position);
-        true
+        let position = self.layout.block_range(block).start;
+        let mut files = self.chunk_files.iter();
+        if !files.any(|(&start, file)| start == position || start + file.length == position) {
+            self.store(ctx, buffer, position, position);
+        }
     }
 
     fn store(&mut self, ctx: &mut Context<'_>, buffer: BufferId, extent: u64, position: u64) {
