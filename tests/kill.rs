@@ -35,7 +35,7 @@ fn killed_while_starting_and_publishing() {
 
 fn kill_and_resume(lab: &Lab, size: usize, longest_ms: u64) {
     let seed = std::env::var("SPRAT_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| files::Random::unforeseen());
+    let seed = seed.unwrap_or_else(files::Random::unforeseen);
     println!("SPRAT_SEED={seed}");
     let mut random = files::Random::new(seed);
     let _peers = (lab.host(0).peer(), lab.host(1).peer());

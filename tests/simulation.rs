@@ -1,6 +1,8 @@
 //! The core on a simulated network: the nodes that ship, in virtual time, over links that lose, repeat and
 //! reorder. A failure names its seed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 #[path = "simulation/host.rs"]
 mod host;
 #[path = "simulation/network.rs"]
