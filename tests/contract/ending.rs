@@ -41,7 +41,7 @@ fn a_timeout_ends_with_75_and_the_same_call_succeeds_later() {
 #[test]
 fn signals_end_a_fetch_as_a_process_ended_by_that_signal() {
     in_lab(2, |lab| {
-        let content = Content::random(401, 8 << 20);
+        let content = Content::random(401, 24 << 20);
         lab.put(0, "x.bin", &content);
         lab.limit(0, 40);
         let _peer = lab.host(0).peer();

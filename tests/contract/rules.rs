@@ -9,7 +9,7 @@ use crate::support::*;
 #[test]
 fn one_thread_one_udp_socket_and_no_other() {
     in_lab(2, |lab| {
-        let content = Content::random(600, 4 << 20);
+        let content = Content::random(600, 16 << 20);
         lab.put(0, "file.bin", &content);
         lab.limit(0, 60);
         let (peer, other) = (lab.host(0).peer(), lab.host(1).peer());
