@@ -159,7 +159,7 @@ impl UdpSocket {
         }
         let mut own: Vec<_> = machines
             .into_iter()
-            .filter(|own| same_network(bound, own.address, own.prefix_length))
+            .filter(|own| own.shares_network_with(bound))
             .map(|own| InterfaceAddress { address: bound, ..own })
             .collect();
         own.dedup();
@@ -444,20 +444,6 @@ fn bind_one(address: SocketAddr) -> io::Result<Socket> {
     }
     socket.bind(&address.into())?;
     Ok(socket)
-}
-
-fn same_network(one: IpAddr, other: IpAddr, prefix_length: u8) -> bool {
-    match (one, other) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => {
-            let differ = one.to_bits() ^ other.to_bits();
-            differ.leading_zeros() >= u32::from(prefix_length)
-        }
-        (IpAddr::V6(one), IpAddr::V6(other)) => {
-            let differ = one.to_bits() ^ other.to_bits();
-            differ.leading_zeros() >= u32::from(prefix_length)
-        }
-        _ => false,
-    }
 }
 
 fn fast_path(io: &mio::net::UdpSocket) -> Option<UdpSocketState> {

@@ -108,7 +108,7 @@ impl Interfaces {
     pub(crate) fn is_on_link(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V6(ip) if ip.is_unicast_link_local() => true,
-            _ => self.addresses.iter().any(|own| same_network(own, ip)),
+            _ => self.addresses.iter().any(|own| own.shares_network_with(ip)),
         }
     }
 
@@ -116,29 +116,16 @@ impl Interfaces {
     pub(crate) fn is_broadcast_reach(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
-            IpAddr::V4(_) => {
-                self.addresses.iter().any(|own| own.broadcast.is_some() && same_network(own, ip))
-            }
+            IpAddr::V4(_) => self
+                .addresses
+                .iter()
+                .any(|own| own.broadcast.is_some() && own.shares_network_with(ip)),
         }
     }
 
     /// Whether an address is the broadcast address of one of the machine's networks.
     pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.broadcast == Some(ip))
-    }
-}
-
-fn same_network(own: &InterfaceAddress, ip: IpAddr) -> bool {
-    let bits = u32::from(own.prefix_length);
-    match (own.address, ip) {
-        (IpAddr::V4(own), IpAddr::V4(ip)) => {
-            bits == 0 || (u32::from(own) ^ u32::from(ip)) >> 32u32.saturating_sub(bits).min(31) == 0
-        }
-        (IpAddr::V6(own), IpAddr::V6(ip)) => {
-            let differing = u128::from(own) ^ u128::from(ip);
-            bits == 0 || differing >> 128u32.saturating_sub(bits).min(127) == 0
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
 }
 

@@ -183,6 +183,22 @@ pub struct InterfaceAddress {
     pub loopback: bool,
 }
 
+impl InterfaceAddress {
+    /// Whether an address is on this one's network.
+    pub fn shares_network_with(&self, other: IpAddr) -> bool {
+        let alike = match (self.address, other) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+        };
+        alike >= u32::from(self.prefix_length)
+    }
+}
+
 /// What identifies one state of one file: if any of it differs, the file is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileSignature {
