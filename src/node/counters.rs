@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::flow::Stray;
 use crate::wire::DecodeError;
 
 /// Why the node did not do what a datagram wanted.
@@ -93,6 +94,16 @@ impl Drop {
             Self::BadListing => "bad-listing",
             Self::HostileName => "hostile-name",
             Self::BadBlock => "bad-block",
+        }
+    }
+}
+
+impl From<Stray> for Drop {
+    fn from(stray: Stray) -> Self {
+        match stray {
+            Stray::Nonce => Self::StrayData,
+            Stray::Cut => Self::WrongCut,
+            Stray::Duplicate => Self::Duplicate,
         }
     }
 }

@@ -15,7 +15,6 @@ use super::context::{Context, Interfaces, Ways};
 use super::counters::Drop;
 use super::deadline::{Deadline, Earliest};
 use super::directory::{HostFiles, differences, discovered_files, host_text, preference};
-use super::flow::Stray;
 use super::output::Output;
 use super::random::Random;
 use super::remote::{Received, Remote};
@@ -213,9 +212,7 @@ impl Discovery {
         };
         match remote.received(ctx, nonce, offset, payload) {
             Received::More => {}
-            Received::Stray(Stray::Nonce) => ctx.counters.drop(Drop::StrayData),
-            Received::Stray(Stray::Cut) => ctx.counters.drop(Drop::WrongCut),
-            Received::Stray(Stray::Duplicate) => ctx.counters.drop(Drop::Duplicate),
+            Received::Stray(stray) => ctx.counters.drop(stray.into()),
             Received::Broken => {
                 ctx.counters.drop(Drop::BadListing);
                 self.start_downloads(ctx);

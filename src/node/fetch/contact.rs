@@ -67,12 +67,8 @@ impl Fetch {
         let piece = match source.flow.arrived(ctx.now, header.nonce, header.offset, length) {
             Ok(piece) => piece,
             Err(Stray::Nonce) => return false,
-            Err(Stray::Cut) => {
-                ctx.counters.drop(Drop::WrongCut);
-                return true;
-            }
-            Err(Stray::Duplicate) => {
-                ctx.counters.drop(Drop::Duplicate);
+            Err(stray) => {
+                ctx.counters.drop(stray.into());
                 return true;
             }
         };
