@@ -12,7 +12,7 @@ use crate::content::{BlockLayout, ContentId, ShareName};
 use crate::driver::clock::{Slice, wall_now};
 use crate::driver::hash_cache::HashCache;
 use crate::driver::partial_watcher::PartialWatcher;
-use crate::driver::share_folder::{ShareFolder, signature};
+use crate::driver::share_folder::{ShareFolder, is_gone, signature};
 use crate::node::Input;
 use crate::node::input::{FileSignature, HashOutcome};
 
@@ -206,12 +206,7 @@ fn end(hashing: Hashing, cache: &mut HashCache) -> Option<Input<'static>> {
 }
 
 fn failed(name: ShareName, signature: FileSignature, error: &io::Error) -> Input<'static> {
-    // Gone, or replaced by a link, a folder or a pipe.
-    let is_other = matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
-    ) || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    if is_other {
+    if is_gone(error) {
         return hashed(name, signature, HashOutcome::Changed);
     }
     // The core warns; here is the reason.

@@ -11,11 +11,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
-
 use super::hash_cache::HashCache;
 use super::partial_watcher::PartialWatcher;
-use super::share_folder::{ShareFolder, signature};
+use super::share_folder::{ShareFolder, is_gone, signature};
 use super::udp_socket::{PAYLOAD_LENGTH_MAX, SEGMENTS_MAX, SegmentsSent, UdpSocket};
 use crate::content::ShareName;
 use crate::node::Instant;
@@ -250,23 +248,6 @@ fn read_gaps(file: &File, run: &mut [u8], packet: usize, position: u64) -> io::R
         position += gap.len() as u64;
     }
     Ok(())
-}
-
-/// Whether an error means that the file is not what was offered, and not that reading it fails.
-fn is_gone(error: &io::Error) -> bool {
-    // A link, or a socket, stands where the file or one of its folders stood.
-    let special = [Errno::LOOP, Errno::NXIO]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
-    let kinds = [
-        io::ErrorKind::NotFound,
-        io::ErrorKind::UnexpectedEof,
-        io::ErrorKind::NotADirectory,
-        io::ErrorKind::IsADirectory,
-        // What stands there now is no regular file.
-        io::ErrorKind::InvalidInput,
-    ];
-    special || kinds.contains(&error.kind())
 }
 
 /// Files that were read lately, the latest last.

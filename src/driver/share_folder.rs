@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::fs::{Mode, OFlags, Stat, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
 use crate::content::ShareName;
@@ -123,17 +123,40 @@ impl ShareFolder {
 
 /// What identifies the state of an open file.
 pub fn signature(file: &File) -> io::Result<FileSignature> {
-    let metadata = file.metadata()?;
+    Ok(signature_from(&fstat(file)?))
+}
+
+/// What identifies the state of a file of which the system says this.
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
+pub fn signature_from(stat: &Stat) -> FileSignature {
     // Seconds so far off that the nanoseconds do not fit stay told apart from all sensible ones.
     let nanoseconds =
         |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-    Ok(FileSignature {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.size(),
-        modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-        changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-    })
+    FileSignature {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        size: stat.st_size as u64,
+        modified_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        changed_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+    }
+}
+
+/// Whether an error of opening or reading means that the file is not, or not any more, what was
+/// expected there, rather than that reading it fails.
+pub fn is_gone(error: &io::Error) -> bool {
+    // A link, or a socket, stands where the file or one of its folders stood.
+    let special = [Errno::LOOP, Errno::NXIO]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+    let kinds = [
+        io::ErrorKind::NotFound,
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::NotADirectory,
+        io::ErrorKind::IsADirectory,
+        // What stands there now is no regular file.
+        io::ErrorKind::InvalidInput,
+    ];
+    special || kinds.contains(&error.kind())
 }
 
 fn open_at_path(path: &Path) -> io::Result<File> {

@@ -7,11 +7,11 @@ use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
 use rustix::io::Errno;
 
 use super::known::{KnownFile, Path, join, split};
-use super::step::{Step, identity, is_absent, signature};
+use super::step::{Step, identity, is_absent};
 use super::{ENTRIES_A_PIECE, ShareWatcher};
 use crate::content::ShareName;
 use crate::driver::folder_events::NotWatched;
-use crate::driver::share_folder::ShareFolder;
+use crate::driver::share_folder::{ShareFolder, signature_from};
 use crate::node::input::FileSignature;
 
 /// A file that changes all the time is told no more often than this.
@@ -204,7 +204,7 @@ impl ShareWatcher {
         }
         match (kind, stat) {
             (Some(FileType::RegularFile), Some(stat)) => {
-                self.found_file(step, folder, name, signature(&stat));
+                self.found_file(step, folder, name, signature_from(&stat));
             }
             (Some(FileType::Directory), Some(stat)) => {
                 self.found_folder(folder, name, identity(&stat), is_deep);

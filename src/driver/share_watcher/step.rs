@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::known::Path;
 use crate::content::ShareName;
-use crate::driver::share_folder::ShareFolder;
+use crate::driver::share_folder::{ShareFolder, signature_from};
 use crate::node::input::FileSignature;
 use crate::node::{Input, Instant};
 
@@ -73,21 +73,6 @@ pub(super) fn is_absent(error: Errno) -> bool {
 }
 
 pub(super) fn identity(stat: &Stat) -> (u64, u64) {
-    let signature = signature(stat);
+    let signature = signature_from(stat);
     (signature.device, signature.inode)
-}
-
-/// The same as [`share_folder::signature`](crate::driver::share_folder::signature), of a file that
-/// is not open.
-#[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
-pub(super) fn signature(stat: &Stat) -> FileSignature {
-    let nanoseconds =
-        |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-    FileSignature {
-        device: stat.st_dev as u64,
-        inode: stat.st_ino as u64,
-        size: stat.st_size as u64,
-        modified_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        changed_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-    }
 }
