@@ -259,12 +259,6 @@ impl ChunkStore {
             self.remove_all();
         }
     }
-
-    /// Removes chunk files and attrs: for a fetch that is refused, so that no front end starts it
-    /// again for ever. (Reading the arguments should have refused it before there was a store.)
-    pub fn discard(mut self) {
-        self.remove_all();
-    }
 }
 
 /// Makes sure that a file of `share/` and its name survive a power cut.

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod directory_file;
 pub mod event_loop;
 pub mod executor;
+mod file_hash;
 pub mod folder_events;
 pub mod hash_cache;
 pub mod hash_jobs;

@@ -31,8 +31,8 @@ use self::target::{Place, Target};
 use crate::content::{ContentId, ShareName};
 use crate::driver::chunk_store::fault::{fault, own_fault};
 use crate::driver::chunk_store::{ChunkStore, names};
+use crate::driver::file_hash::{FileHash, Hashing};
 use crate::driver::share_folder::{ShareFolder, entry};
-use crate::driver::share_search::file_hash::{FileHash, Hashing};
 use crate::node::input::{DiskFault, DiskFaultKind, Publishing, StoreOpening};
 
 /// How often what was there a moment ago may be gone before that is told.

@@ -2,8 +2,6 @@
 //! offered one of the same size, in the order of their names. Follows no links and reads no more
 //! than it has to.
 
-pub(in crate::driver) mod file_hash;
-
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use log::{debug, warn};
 use rustix::fs::{Dir, FileType, OFlags};
 
-use self::file_hash::{FileHash, Hashing};
+use super::file_hash::{FileHash, Hashing};
 use crate::content::{ContentId, ShareName};
 use crate::driver::share_folder::{self, ShareFolder, entry};
 use crate::node::input::{FileSignature, ShareSearch};

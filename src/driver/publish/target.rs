@@ -10,8 +10,8 @@ use rustix::fs::OFlags;
 use crate::content::ShareName;
 use crate::driver::chunk_store::ChunkStore;
 use crate::driver::chunk_store::fault::{fault, own_fault};
+use crate::driver::file_hash::FileHash;
 use crate::driver::share_folder::{ShareFolder, WritableParent, entry};
-use crate::driver::share_search::file_hash::FileHash;
 use crate::node::input::{DiskFault, DiskFaultKind};
 
 /// How many names beside the wanted one are looked at.
