@@ -58,11 +58,6 @@ impl BlockLayout {
         position / self.block_length()
     }
 
-    /// Whether `block` is the last one, whose check includes the padding and the size.
-    pub const fn is_last(self, block: u64) -> bool {
-        block + 1 == self.block_count()
-    }
-
     /// The number of inner boundaries, which is the number of states in the chain: one less than
     /// blocks.
     pub const fn state_count(self) -> u64 {
@@ -98,7 +93,6 @@ mod tests {
         assert_eq!(layout.block_range(1), 65_536..65_537);
         assert!(layout.block_range(2).is_empty());
         assert!(layout.block_range(u64::MAX).is_empty());
-        assert!(layout.is_last(1) && !layout.is_last(0));
         assert_eq!(layout.state_count(), 1);
         assert_eq!(BlockLayout::new(0).state_count(), 0);
     }

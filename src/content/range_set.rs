@@ -83,11 +83,6 @@ impl RangeSet {
         self.total
     }
 
-    /// How many ranges, no two of which touch, the set consists of.
-    pub fn count_ranges(&self) -> usize {
-        self.ranges.len()
-    }
-
     /// The ranges, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.ranges.iter().cloned()
@@ -193,7 +188,6 @@ mod tests {
                 let expected = model.ranges(true, 0..SPACE);
                 assert_eq!(set.iter().collect::<Vec<_>>(), expected);
                 assert_eq!(set.total(), expected.iter().map(length).sum::<u64>());
-                assert_eq!(set.count_ranges(), expected.len());
                 assert_eq!(set.is_empty(), expected.is_empty());
                 let from = random(&mut seed) % SPACE;
                 let to = from + random(&mut seed) % (SPACE - from + 1);
