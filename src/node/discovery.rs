@@ -247,7 +247,7 @@ impl Discovery {
         earliest.at(Some(self.announce_at), "an announcement");
         earliest.at(self.directory_due, "the directory is made anew");
         for (address, remote) in &self.remotes {
-            let out_of_reach = !interfaces.is_broadcast_reach(address.ip());
+            let out_of_reach = remote.is_out_of_reach(*address, interfaces);
             earliest.consider(remote.deadline(now, out_of_reach));
         }
         earliest.get()
@@ -359,7 +359,7 @@ impl Discovery {
 
     fn ask_due(&mut self, ctx: &mut Context<'_>) {
         for (address, remote) in &mut self.remotes {
-            let out_of_reach = !ctx.interfaces.is_broadcast_reach(address.ip());
+            let out_of_reach = remote.is_out_of_reach(*address, ctx.interfaces);
             if remote.is_question_due(ctx.now, out_of_reach) {
                 remote.ask(ctx, self.instance);
             }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::Context;
+use super::context::{Context, Interfaces};
 use super::deadline::{Deadline, Earliest};
 use super::flow::{Flow, Piece, Stray};
 use super::random::Random;
@@ -312,6 +312,11 @@ impl Remote {
         let slow = self.unanswered >= PATIENCE.len() && self.configured && !self.is_proven();
         self.unanswered += 1;
         self.ask_at = Some(ctx.now + if slow { ASK_ABSENT } else { patience });
+    }
+
+    /// Whether its announcements may not reach us: whoever names a host has a reason to.
+    pub(crate) fn is_out_of_reach(&self, address: SocketAddr, interfaces: &Interfaces) -> bool {
+        self.configured || !interfaces.is_broadcast_reach(address.ip())
     }
 
     /// When the next question is due, if any.
