@@ -14,7 +14,7 @@ impl Random {
     pub fn new(seed: [u8; 32]) -> Self {
         let mut state = [0; 4];
         for (word, bytes) in state.iter_mut().zip(seed.chunks_exact(8)) {
-            *word = bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+            *word = bytes.iter().fold(0, |word, &byte| (word << 8) | u64::from(byte));
         }
         if state == [0; 4] {
             // The one state that xoshiro never leaves.

@@ -131,7 +131,10 @@ fn parse(line: &[u8]) -> Option<Line> {
 }
 
 fn digits_of(json: &[u8]) -> String {
-    Sha1::digest(json)[..DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest: [u8; 20] = Sha1::digest(json).into();
+    let mut digits = ContentId(digest).to_string();
+    digits.truncate(DIGITS);
+    digits
 }
 
 #[cfg(test)]
