@@ -40,6 +40,8 @@ pub enum Drop {
     TooManySources,
     /// More different chains than a fetch weighs.
     TooManyChains,
+    /// Listings that are more together than is kept.
+    TooManyListings,
     /// A listing that is not what its digest says, or broken.
     BadListing,
     /// A name in a listing that cannot be offered.
@@ -50,7 +52,7 @@ pub enum Drop {
 
 impl Drop {
     /// All of them, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ForbiddenSource,
         Self::Ourselves,
         Self::OffLink,
@@ -67,6 +69,7 @@ impl Drop {
         Self::TooManyHosts,
         Self::TooManySources,
         Self::TooManyChains,
+        Self::TooManyListings,
         Self::BadListing,
         Self::HostileName,
         Self::BadBlock,
@@ -91,6 +94,7 @@ impl Drop {
             Self::TooManyHosts => "too-many-hosts",
             Self::TooManySources => "too-many-sources",
             Self::TooManyChains => "too-many-chains",
+            Self::TooManyListings => "too-many-listings",
             Self::BadListing => "bad-listing",
             Self::HostileName => "hostile-name",
             Self::BadBlock => "bad-block",

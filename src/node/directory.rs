@@ -6,8 +6,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::remote::Remote;
+use super::time::Instant;
 use crate::wire::address::format_host;
 use crate::wire::listing::ListingEntry;
+
+/// About how many bytes of memory all listings together take; some million files.
+const LISTINGS_WEIGHT_MAX: u64 = 128 << 20;
 
 /// One host's files, as they enter the directory.
 pub(crate) struct HostFiles<'a> {
@@ -73,6 +78,29 @@ pub(crate) fn discovered_files(hosts: &[HostFiles<'_>]) -> Arc<str> {
     json.into()
 }
 
+/// Drops the heaviest listings until the others are not too much together, so that no host with a long one
+/// takes the room of many with short ones. How many were dropped.
+pub(crate) fn bound_listings(remotes: &mut BTreeMap<SocketAddr, Remote>, now: Instant) -> u64 {
+    let mut dropped = 0;
+    loop {
+        // A host has one listing, however many addresses.
+        let mut weights = BTreeMap::new();
+        for remote in remotes.values() {
+            if let Some(listed) = &remote.listed {
+                weights.insert(remote.instance, listed.weight);
+            }
+        }
+        if weights.values().sum::<u64>() <= LISTINGS_WEIGHT_MAX {
+            return dropped;
+        }
+        let heaviest = weights.into_iter().max_by_key(|&(_, weight)| weight);
+        let Some((heaviest, _)) = heaviest else { return dropped };
+        let its_addresses = remotes.values_mut().filter(|remote| remote.instance == heaviest);
+        its_addresses.for_each(|remote| remote.drop_listed(now));
+        dropped += 1;
+    }
+}
+
 /// What came and what went between two lists of one host, in order of name.
 pub(crate) fn differences<'a>(
     old: &'a [ListingEntry],
@@ -91,6 +119,9 @@ pub(crate) fn differences<'a>(
 mod tests {
     use super::*;
     use crate::content::{ContentId, ShareName};
+    use crate::node::random::Random;
+    use crate::node::remote::Listed;
+    use crate::wire::{InstanceId, ListingDigest};
 
     fn entry(content: u8, size: u64, name: &str) -> ListingEntry {
         let name = ShareName::parse(name).unwrap();
@@ -121,6 +152,27 @@ mod tests {
         let reversed: Vec<_> = hosts.into_iter().rev().collect();
         let again: serde_json::Value = serde_json::from_str(&discovered_files(&reversed)).unwrap();
         assert_eq!(again, json);
+    }
+
+    #[test]
+    fn where_listings_are_too_much_together_the_heaviest_goes() {
+        let mut random = Random::new([1; 32]);
+        let mut remotes = BTreeMap::new();
+        // The last two are one host.
+        for (number, weight) in [(1, 60 << 20), (2, 9), (3, 70 << 20), (3, 70 << 20)] {
+            let address = SocketAddr::from(([192, 0, 2, number], 1_000 + remotes.len() as u16));
+            let mut remote = Remote::new(address, false, Instant::ORIGIN, &mut random);
+            remote.instance = Some(InstanceId([number; 16]));
+            let digest = ListingDigest([number; 20]);
+            remote.set_listed(Listed { digest, entries: Arc::from([]), refused_names: 0, weight });
+            remotes.insert(address, remote);
+        }
+        let left = |remotes: &BTreeMap<SocketAddr, Remote>| -> Vec<bool> {
+            remotes.values().map(|remote| remote.listed.is_some()).collect()
+        };
+        assert_eq!(bound_listings(&mut remotes, Instant::ORIGIN), 1);
+        assert_eq!(left(&remotes), [true, true, false, false]);
+        assert_eq!(bound_listings(&mut remotes, Instant::ORIGIN), 0);
     }
 
     #[test]

@@ -14,7 +14,9 @@ use log::{debug, info};
 use super::context::{Context, Interfaces, Ways};
 use super::counters::Drop;
 use super::deadline::{Deadline, Earliest};
-use super::directory::{HostFiles, differences, discovered_files, host_text, preference};
+use super::directory::{
+    HostFiles, bound_listings, differences, discovered_files, host_text, preference,
+};
 use super::output::Output;
 use super::random::Random;
 use super::remote::{Received, Remote};
@@ -220,6 +222,8 @@ impl Discovery {
             Received::Complete => {
                 let refused = remote.listed.as_ref().map_or(0, |listed| listed.refused_names);
                 ctx.counters.drop_many(Drop::HostileName, u64::from(refused));
+                let dropped = bound_listings(&mut self.remotes, ctx.now);
+                ctx.counters.drop_many(Drop::TooManyListings, dropped);
                 self.directory_changed(ctx);
                 self.start_downloads(ctx);
             }
@@ -477,5 +481,6 @@ fn empty_listing(summary: ListingSummary) -> Option<super::remote::Listed> {
         digest: summary.digest,
         entries: Arc::from([]),
         refused_names: 0,
+        weight: 0,
     })
 }

@@ -36,6 +36,8 @@ const PATIENCE: [Duration; 4] = [
 ];
 /// A listing of which nothing comes for this long is given up, and asked for anew later.
 const LISTING_STALLED: Duration = Duration::from_secs(5);
+/// A listing for which there was no room is asked for again after this long.
+const LISTING_HAS_NO_ROOM: Duration = Duration::from_secs(60);
 /// Bytes of one listing that may be in flight.
 const LISTING_IN_FLIGHT: u64 = 64 * 1024;
 /// Questions that one announcement allows to an address that has proven nothing.
@@ -54,6 +56,8 @@ pub(crate) struct Listed {
     pub(crate) digest: ListingDigest,
     pub(crate) entries: Arc<[ListingEntry]>,
     pub(crate) refused_names: u32,
+    /// About how many bytes of memory it takes.
+    pub(crate) weight: u64,
 }
 
 /// A listing on its way.
@@ -212,6 +216,12 @@ impl Remote {
 
     pub(crate) fn set_listed(&mut self, listed: Listed) {
         self.listed = Some(listed);
+    }
+
+    /// There is no room for its listing.
+    pub(crate) fn drop_listed(&mut self, now: Instant) {
+        self.listed = None;
+        self.listing_not_before = now + LISTING_HAS_NO_ROOM;
     }
 
     pub(crate) fn start_download(&mut self, ctx: &mut Context<'_>, summary: ListingSummary) {
@@ -429,5 +439,8 @@ fn genuine_listing(bytes: &[u8], summary: ListingSummary) -> Option<Listed> {
         return None;
     }
     let (entries, refused_names) = decode_listing(bytes, ListingLimits::default()).ok()?;
-    Some(Listed { digest: summary.digest, entries: entries.into(), refused_names })
+    let weight =
+        entries.iter().map(|entry| size_of_val(entry) + entry.name.as_str().len()).sum::<usize>();
+    let (digest, weight) = (summary.digest, weight as u64);
+    Some(Listed { digest, entries: entries.into(), refused_names, weight })
 }
