@@ -46,6 +46,9 @@ pub(crate) struct Server {
     turns: VecDeque<SocketAddr>,
     current: Option<(JobId, SocketAddr, ObjectRange, Job)>,
     blocked: bool,
+    /// The socket was said to take datagrams again after the current job was handed out: should that
+    /// have been blocked, it need not wait for being told again.
+    room_told: bool,
     next_job: u64,
     unproven: Budget,
 }
@@ -67,6 +70,7 @@ impl Server {
             turns: VecDeque::new(),
             current: None,
             blocked: false,
+            room_told: false,
             next_job: 0,
             unproven: Budget::new(UNPROVEN_REPLIES_PER_SECOND),
         }
@@ -150,7 +154,7 @@ impl Server {
         match outcome {
             ServeOutcome::Sent => self.put_back(to, served),
             ServeOutcome::Blocked { sent } => {
-                self.blocked = true;
+                self.blocked = !self.room_told;
                 let sent = sent.min(range.length);
                 if sent < range.length {
                     served.ranges.push_front(ObjectRange {
@@ -181,6 +185,7 @@ impl Server {
     /// The socket takes datagrams again.
     pub(crate) fn writable(&mut self, ctx: &mut Context<'_>) {
         self.blocked = false;
+        self.room_told = true;
         self.serve_next(ctx);
     }
 
@@ -230,6 +235,7 @@ impl Server {
         let range = job.ranges.pop_front().expect("a job has a range left");
         let id = JobId(self.next_job);
         self.next_job += 1;
+        self.room_told = false;
         ctx.emit(Output::Serve {
             job: id,
             to,
