@@ -20,6 +20,8 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     pub(crate) config: &'a NodeConfig,
     pub(crate) interfaces: &'a Interfaces,
+    /// Bytes that all flows of a fetch together may have in flight, from the socket's buffer.
+    pub(crate) in_flight_max: u64,
     pub(crate) outputs: &'a mut VecDeque<Output>,
     pub(crate) random: &'a mut Random,
     pub(crate) counters: &'a mut Counters,

@@ -262,8 +262,6 @@ impl Node {
         // A full datagram is charged about 2,304 bytes for 1,408 of payload: of what fits, four fifths
         // are asked for, and the rest is left for others.
         self.in_flight_max = (bytes / 2).clamp(16 * 1024, IN_FLIGHT_MOST);
-        let most = self.in_flight_max;
-        self.fetches.values_mut().for_each(|fetch| fetch.set_in_flight_max(most));
     }
 
     fn on_served(&mut self, job: JobId, outcome: input::ServeOutcome) {
@@ -284,9 +282,8 @@ impl Node {
                 if known || self.fetches.len() >= FETCHES_MAX {
                     return;
                 }
-                let most = self.in_flight_max;
                 let (id, mut fetch) = (request.fetch, None);
-                self.with(|_, ctx| fetch = Some(Fetch::new(ctx, request, most)));
+                self.with(|_, ctx| fetch = Some(Fetch::new(ctx, request)));
                 self.fetches.extend(fetch.map(|fetch| (id, fetch)));
             }
             Command::Stop => {
@@ -307,6 +304,7 @@ impl Node {
             now: self.now,
             config: &self.config,
             interfaces: &self.interfaces,
+            in_flight_max: self.in_flight_max,
             outputs: &mut self.outputs,
             random: &mut self.random,
             counters: &mut self.counters,

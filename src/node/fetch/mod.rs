@@ -90,15 +90,13 @@ pub(crate) struct Fetch {
     size_trial: SizeTrial,
     /// No room on the disk: nothing is stored before then.
     no_room_until: Option<Instant>,
-    /// What all flows together may have in flight, from the socket's buffer.
-    in_flight_max: u64,
     bytes_moved_at: Instant,
     /// Until then, a chain that contradicts the one gone by is waited for.
     contested_until: Option<Instant>,
 }
 
 impl Fetch {
-    pub(crate) fn new(ctx: &mut Context<'_>, request: FetchRequest, in_flight_max: u64) -> Self {
+    pub(crate) fn new(ctx: &mut Context<'_>, request: FetchRequest) -> Self {
         let mut fetch = Self {
             started_at: ctx.now,
             phase: Phase::Opening { retry_at: None },
@@ -109,17 +107,12 @@ impl Fetch {
             seek: Seek::new(),
             size_trial: SizeTrial::default(),
             no_room_until: None,
-            in_flight_max,
             bytes_moved_at: ctx.now,
             contested_until: None,
             request,
         };
         fetch.open(ctx);
         fetch
-    }
-
-    pub(crate) const fn set_in_flight_max(&mut self, bytes: u64) {
-        self.in_flight_max = bytes;
     }
 
     pub(crate) const fn has_ended(&self) -> bool {

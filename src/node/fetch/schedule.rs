@@ -66,7 +66,7 @@ impl Fetch {
         loop {
             let others: u64 = self.sources.values().map(|source| source.flow.in_flight()).sum();
             let Some(source) = self.sources.get_mut(&address) else { return };
-            let room = source.flow.room(ctx.now, self.in_flight_max.saturating_sub(others));
+            let room = source.flow.room(ctx.now, ctx.in_flight_max.saturating_sub(others));
             if room == 0 || source.is_sidelined(ctx.now) {
                 return;
             }
