@@ -19,7 +19,7 @@ const SPARE_BYTES_MAX: usize = 4 << 20;
 
 /// A block that is to be proven.
 #[derive(Debug)]
-struct Claim {
+struct Unproven {
     fetch: FetchId,
     buffer: BufferId,
     link: Link,
@@ -31,7 +31,7 @@ pub struct BlockBuffers {
     buffers: BTreeMap<BufferId, Vec<u8>>,
     spare: Vec<Vec<u8>>,
     spare_bytes: usize,
-    claims: VecDeque<Claim>,
+    unproven: VecDeque<Unproven>,
 }
 
 impl BlockBuffers {
@@ -81,37 +81,37 @@ impl BlockBuffers {
     }
 
     /// For `Output::Verify`: to be proven at the next occasion.
-    pub fn claim(&mut self, fetch: FetchId, buffer: BufferId, link: Link) {
-        self.claims.push_back(Claim { fetch, buffer, link });
+    pub fn queue_proof(&mut self, fetch: FetchId, buffer: BufferId, link: Link) {
+        self.unproven.push_back(Unproven { fetch, buffer, link });
     }
 
     /// Whether something is to be proven.
-    pub fn has_claims(&self) -> bool {
-        !self.claims.is_empty()
+    pub fn has_some_to_prove(&self) -> bool {
+        !self.unproven.is_empty()
     }
 
     /// Whether so much is to be proven that waiting for more gains nothing.
-    pub fn has_many_claims(&self) -> bool {
-        self.claims.len() >= TOGETHER_MAX
+    pub fn has_many_to_prove(&self) -> bool {
+        self.unproven.len() >= TOGETHER_MAX
     }
 
     /// Proves what is to be proven, until the slice is over, and appends the answers. At least one
     /// group is proven.
     pub fn prove(&mut self, slice: &Slice, inputs: &mut VecDeque<Input<'static>>) {
-        while !self.claims.is_empty() {
+        while !self.unproven.is_empty() {
             let count = self.group_length();
-            let group: Vec<Claim> = self.claims.drain(..count).collect();
+            let group: Vec<Unproven> = self.unproven.drain(..count).collect();
             let jobs: Vec<(Link, &[u8])> = group
                 .iter()
-                .map(|claim| {
+                .map(|block| {
                     // A buffer that was released meanwhile proves nothing.
-                    let bytes = self.buffers.get(&claim.buffer).map_or(&[][..], Vec::as_slice);
-                    (claim.link, bytes)
+                    let bytes = self.buffers.get(&block.buffer).map_or(&[][..], Vec::as_slice);
+                    (block.link, bytes)
                 })
                 .collect();
             let verdicts = verify_many(&jobs);
-            for (claim, genuine) in group.iter().zip(verdicts) {
-                let Claim { fetch, buffer, .. } = *claim;
+            for (block, genuine) in group.iter().zip(verdicts) {
+                let Unproven { fetch, buffer, .. } = *block;
                 inputs.push_back(Input::Verified { fetch, buffer, genuine });
             }
             if slice.is_over() {
@@ -120,11 +120,11 @@ impl BlockBuffers {
         }
     }
 
-    /// How many claims are proven in one go.
+    /// How many blocks are proven in one go.
     fn group_length(&self) -> usize {
         let mut bytes = 0;
-        let fitting = self.claims.iter().take(TOGETHER_MAX).take_while(|claim| {
-            bytes += self.buffers.get(&claim.buffer).map_or(0, Vec::len);
+        let fitting = self.unproven.iter().take(TOGETHER_MAX).take_while(|block| {
+            bytes += self.buffers.get(&block.buffer).map_or(0, Vec::len);
             bytes <= TOGETHER_BYTES_MAX
         });
         fitting.count().max(1)
@@ -163,13 +163,13 @@ mod tests {
             if block == 7 {
                 buffers.keep(buffer, 9, &[1, 2, 3]);
             }
-            buffers.claim(FETCH, buffer, chain.link(block as u64));
+            buffers.queue_proof(FETCH, buffer, chain.link(block as u64));
         }
         let mut inputs = VecDeque::new();
         buffers.prove(&Slice::of(Duration::ZERO), &mut inputs);
         assert_eq!(inputs.len(), TOGETHER_MAX, "a slice that is over proves one group");
         buffers.prove(&Slice::of(Duration::from_secs(3600)), &mut inputs);
-        assert!(!buffers.has_claims());
+        assert!(!buffers.has_some_to_prove());
         let genuine: Vec<u64> = inputs
             .iter()
             .filter_map(|input| match input {
@@ -185,7 +185,7 @@ mod tests {
         let (_, chain) = content(1);
         let mut buffers = BlockBuffers::default();
         buffers.reserve(BufferId(1), 65_536);
-        buffers.claim(FETCH, BufferId(1), chain.link(0));
+        buffers.queue_proof(FETCH, BufferId(1), chain.link(0));
         buffers.release(BufferId(1));
         let mut inputs = VecDeque::new();
         buffers.prove(&Slice::of(Duration::ZERO), &mut inputs);

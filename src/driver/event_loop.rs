@@ -208,7 +208,7 @@ impl EventLoop {
             || !self.batch.is_empty()
             || executor.stopped
             || !executor.inbox.is_empty()
-            || executor.buffers.has_claims()
+            || executor.buffers.has_some_to_prove()
             || executor.has_more_work()
         {
             return Some(Duration::ZERO);
@@ -277,7 +277,7 @@ impl EventLoop {
                     return;
                 }
             }
-            if self.executor.buffers.has_many_claims() {
+            if self.executor.buffers.has_many_to_prove() {
                 self.prove();
             }
         }
@@ -293,7 +293,7 @@ impl EventLoop {
         let slice = Slice::of(INBOX_SLICE);
         self.now = self.clock.now();
         loop {
-            if self.executor.buffers.has_claims() {
+            if self.executor.buffers.has_some_to_prove() {
                 self.prove();
             }
             let Some(input) = self.executor.inbox.pop_front() else {

@@ -141,7 +141,7 @@ impl Executor {
             Output::Hash { .. } | Output::CheckPartial { .. } => self.ask_hash_jobs(output),
             Output::Reserve { buffer, length } => self.buffers.reserve(buffer, length),
             Output::Keep { buffer, offset } => self.keep(buffer, offset, in_hand),
-            Output::Verify { fetch, buffer, link } => self.buffers.claim(fetch, buffer, link),
+            Output::Verify { fetch, buffer, link } => self.buffers.queue_proof(fetch, buffer, link),
             Output::Release { buffer } => self.buffers.release(buffer),
             Output::Directory { discovered_files } => {
                 if let Some(peer) = &mut self.peer {
