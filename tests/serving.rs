@@ -1,5 +1,7 @@
 //! The serving side of the core, input by input.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
