@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::context::Context;
 use super::input::Extent;
 use super::output::Output;
-use crate::content::state_chain::Chain;
+use crate::content::state_chain::{Chain, Link};
 use crate::content::{BlockLayout, ChainId, ContentId, RangeSet};
 
 /// Unfinished downloads that are offered; further ones are not.
@@ -27,7 +27,8 @@ struct Partial {
 #[derive(Debug, Default)]
 pub(crate) struct Partials {
     partials: BTreeMap<ContentId, Partial>,
-    checking: Option<(ContentId, u64)>,
+    /// With the link that is checked: the chain may be another one by the time of the answer.
+    checking: Option<(ContentId, u64, Link)>,
 }
 
 impl Partials {
@@ -87,12 +88,10 @@ impl Partials {
         block: u64,
         genuine: bool,
     ) {
-        if self.checking != Some((content, block)) {
-            return;
-        }
-        self.checking = None;
+        let asked = self.checking.take_if(|(whose, which, _)| (*whose, *which) == (content, block));
+        let Some((.., link)) = asked else { return };
         if let Some(partial) = self.partials.get_mut(&content) {
-            if partial.unchecked.contains(block) {
+            if partial.unchecked.contains(block) && partial.chain.link(block) == link {
                 partial.unchecked.remove(block..block + 1);
                 if genuine {
                     partial.proven.insert(block..block + 1);
@@ -153,7 +152,7 @@ impl Partials {
             Some((*content, block, partial.chain.link(block)))
         });
         if let Some((content, block, link)) = next {
-            self.checking = Some((content, block));
+            self.checking = Some((content, block, link));
             ctx.emit(Output::CheckPartial { content, block, link });
         }
     }
