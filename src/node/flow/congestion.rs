@@ -27,6 +27,8 @@ const FULL_ROUNDS: u8 = 3;
 const RATE_ROUNDS: u64 = 10;
 /// How long little is in flight, to measure the bare round trip.
 const PROBE_ROUND_TRIP: Duration = Duration::from_millis(200);
+/// The longest wait between two grants; on a way that is slower, the window is what limits.
+const PACING_MAX: Duration = Duration::from_secs(2);
 /// What receiver and sender need to notice and answer: loops turn in milliseconds at worst.
 const SCHEDULING: Duration = Duration::from_millis(1);
 
@@ -145,7 +147,9 @@ impl Congestion {
         let pace = self.pace(trip).max(1);
         // A loop that wakes late may catch up, but not by more than two milliseconds.
         let from = self.next_at.max(now - Duration::from_millis(2));
-        self.next_at = from + Duration::from_micros(bytes.saturating_mul(1_000_000) / pace);
+        let wait = Duration::from_micros(bytes.saturating_mul(1_000_000) / pace);
+        // A way that was very slow for a while may be fast again: it is tried.
+        self.next_at = from + wait.min(PACING_MAX);
         Snapshot { delivered: self.delivered, delivered_at: self.delivered_at, limited: false }
     }
 
