@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::content::{ContentId, ShareName};
     use crate::node::random::Random;
-    use crate::node::remote::Listed;
+    use crate::node::listed::Listed;
     use crate::wire::{InstanceId, ListingDigest};
 
     fn entry(content: u8, size: u64, name: &str) -> ListingEntry {

@@ -17,6 +17,7 @@ use super::deadline::{Deadline, Earliest};
 use super::directory::{
     HostFiles, bound_listings, differences, discovered_files, host_text, preference,
 };
+use super::listed::Listed;
 use super::output::Output;
 use super::random::Random;
 use super::remote::{Received, Remote};
@@ -31,6 +32,8 @@ use crate::wire::{
 pub(crate) const REMOTES_MAX: usize = 1_024;
 /// Listings that are fetched at once.
 const DOWNLOADS_MAX: usize = 8;
+/// And of them from one IP address.
+const DOWNLOADS_EACH: usize = 2;
 /// How often a host announces itself when nothing changes; shortened by up to a fifth by chance, so that
 /// hosts do not fall into step.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
@@ -50,6 +53,8 @@ const LISTENER_KEPT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 struct Shown {
     address: SocketAddr,
+    /// Since when it has proven, without a break, that it is there.
+    since: Instant,
     entries: Arc<[ListingEntry]>,
 }
 
@@ -185,6 +190,9 @@ impl Discovery {
         if instance == self.instance {
             self.remotes.remove(&from);
             return ctx.counters.drop(Drop::Ourselves);
+        }
+        if instance == InstanceId::NONE {
+            return ctx.counters.drop(Drop::StrayAnswer);
         }
         let before = remote.instance;
         remote.told(ctx.now, instance, cookie, listing);
@@ -373,18 +381,22 @@ impl Discovery {
     /// Fetches listings that are wanted, as many at once as may be; one that the same host has already
     /// given from another of its addresses is not fetched again.
     fn start_downloads(&mut self, ctx: &mut Context<'_>) {
-        let missing: Vec<(SocketAddr, ListingSummary)> = self
+        let mut missing: Vec<(SocketAddr, ListingSummary)> = self
             .remotes
             .iter()
             .filter_map(|(&address, remote)| Some((address, remote.missing_listing(ctx.now)?)))
             .collect();
+        // Who has kept us waiting before comes last.
+        missing.sort_by_key(|(address, _)| {
+            self.remotes.get(address).map_or(0, |remote| remote.listings_failed())
+        });
         for (address, summary) in missing {
             let instance = self.remotes.get(&address).and_then(|remote| remote.instance);
             let known = self.remotes.values().find_map(|other| {
                 let listed = other.listed.as_ref()?;
                 (other.instance == instance && listed.digest == summary.digest).then_some(listed)
             });
-            if let Some(listed) = known.cloned().or_else(|| empty_listing(summary)) {
+            if let Some(listed) = known.cloned().or_else(|| Listed::empty(summary)) {
                 if let Some(remote) = self.remotes.get_mut(&address) {
                     remote.set_listed(listed);
                 }
@@ -394,6 +406,14 @@ impl Discovery {
             let running = self.remotes.values().filter(|remote| remote.is_downloading()).count();
             if running >= DOWNLOADS_MAX {
                 break;
+            }
+            // One machine with many ports does not get all the turns.
+            let beside = self
+                .remotes
+                .iter()
+                .filter(|(other, remote)| other.ip() == address.ip() && remote.is_downloading());
+            if beside.count() >= DOWNLOADS_EACH {
+                continue;
             }
             if let Some(remote) = self.remotes.get_mut(&address) {
                 remote.start_download(ctx, summary);
@@ -418,9 +438,15 @@ impl Discovery {
             let (Some(instance), Some(listed)) = (remote.instance, &remote.listed) else {
                 continue;
             };
-            let shown = Shown { address, entries: Arc::clone(&listed.entries) };
+            let entries = Arc::clone(&listed.entries);
+            let shown = Shown { address, since: remote.proven_since(), entries };
+            // Anybody can say that he is this instance: who has been it for longest keeps its place.
+            let rank = |shown: &Shown| {
+                let (class, address) = preference(shown.address);
+                (class, shown.since, address)
+            };
             match visible.get(&instance) {
-                Some(other) if preference(other.address) <= preference(address) => {}
+                Some(other) if rank(other) <= rank(&shown) => {}
                 _ => {
                     visible.insert(instance, shown);
                 }
@@ -472,15 +498,4 @@ impl Discovery {
         ctx.emit(Output::Directory { discovered_files: Arc::clone(&self.directory) });
         self.sweep_at = ctx.now + ctx.config.sweep;
     }
-}
-
-/// The listing of a host that offers nothing needs no transfer.
-fn empty_listing(summary: ListingSummary) -> Option<super::remote::Listed> {
-    let empty = summary.length == 0;
-    empty.then(|| super::remote::Listed {
-        digest: summary.digest,
-        entries: Arc::from([]),
-        refused_names: 0,
-        weight: 0,
-    })
 }

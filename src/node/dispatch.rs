@@ -71,7 +71,8 @@ impl Machines<'_> {
                 answer
             }
         };
-        if self.server.may_answer(ctx) {
+        let proven = ask.cookie != Cookie::NONE && self.server.accepts(ctx, from, &ask.cookie);
+        if proven || self.server.may_answer(ctx) {
             let tell = Tell {
                 nonce: ask.nonce,
                 cookie: self.server.cookie_for(ctx, from),
@@ -80,7 +81,6 @@ impl Machines<'_> {
             };
             ctx.send(from, &Message::Tell(tell));
         }
-        let proven = ask.cookie != Cookie::NONE && self.server.accepts(ctx, from, &ask.cookie);
         discovery.on_ask(ctx, from, ask, proven);
     }
 

@@ -5,7 +5,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | [`input`], [`output`] | nothing: the two closed lists of what can happen and what can be asked for |
-//! | `discovery`, `remote`, `directory` | who is on the network and what they offer |
+//! | `discovery`, `remote`, `listed`, `directory` | who is on the network and what they offer |
 //! | `shelf`, `partials` | what we offer: settled files, and proven parts of unfinished downloads |
 //! | `serve`, `cookie`, `budget` | who is served when, and who has to prove an address first |
 //! | `fetch` | one download: its sources, chains, blocks, and what to ask of whom |
@@ -26,6 +26,7 @@ mod fetch;
 mod flow;
 pub mod ids;
 pub mod input;
+mod listed;
 pub mod output;
 mod partials;
 mod random;

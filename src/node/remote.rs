@@ -3,19 +3,16 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::{Context, Interfaces};
 use super::deadline::{Deadline, Earliest};
 use super::flow::{Flow, Piece, Stray};
+use super::listed::Listed;
 use super::random::Random;
 use super::time::Instant;
 use crate::content::RangeSet;
-use crate::wire::listing::{ListingEntry, ListingLimits, decode_listing};
-use crate::wire::{
-    About, Ask, Cookie, InstanceId, ListingDigest, ListingSummary, Message, Object, RefuseReason,
-};
+use crate::wire::{About, Ask, Cookie, InstanceId, ListingSummary, Message, Object, RefuseReason};
 
 /// A host that was not heard for this long is asked whether it is still there.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(6);
@@ -38,6 +35,13 @@ const PATIENCE: [Duration; 4] = [
 const LISTING_STALLED: Duration = Duration::from_secs(5);
 /// A listing for which there was no room is asked for again after this long.
 const LISTING_HAS_NO_ROOM: Duration = Duration::from_secs(60);
+/// How long a host that refuses its listing is left alone: it might refuse again, for ever.
+const REFUSED_REST: Duration = Duration::from_millis(250);
+/// A listing has this long, and a second more for each so many bytes of it; others wait for their turn.
+const LISTING_TIME: Duration = Duration::from_secs(10);
+const LISTING_BYTES_A_SECOND: u64 = 16 * 1024;
+/// After so long at the most, a listing that did not come in time is tried again.
+const LISTING_REST_MAX: Duration = Duration::from_secs(600);
 /// Bytes of one listing that may be in flight.
 const LISTING_IN_FLIGHT: u64 = 64 * 1024;
 /// Questions that one announcement allows to an address that has proven nothing.
@@ -48,16 +52,8 @@ const CREDIT_MAX: u32 = 3;
 struct Question {
     nonce: u64,
     sent_at: Instant,
-}
-
-/// A listing that has arrived and is what its digest says.
-#[derive(Clone, Debug)]
-pub(crate) struct Listed {
-    pub(crate) digest: ListingDigest,
-    pub(crate) entries: Arc<[ListingEntry]>,
-    pub(crate) refused_names: u32,
-    /// About how many bytes of memory it takes.
-    pub(crate) weight: u64,
+    /// Sent more than once: its answer says nothing about the round trip.
+    repeated: bool,
 }
 
 /// A listing on its way.
@@ -68,6 +64,14 @@ struct Download {
     received: RangeSet,
     wanted: VecDeque<Piece<()>>,
     progress_at: Instant,
+    ends_at: Instant,
+}
+
+impl Download {
+    /// When nothing has come for too long, or all of it takes too long.
+    fn gives_up_at(&self) -> Instant {
+        self.ends_at.min(self.progress_at + LISTING_STALLED)
+    }
 }
 
 /// What became of a packet of a listing.
@@ -95,6 +99,7 @@ pub(crate) struct Remote {
     wanted: Option<ListingSummary>,
     heard_at: Instant,
     proven_at: Option<Instant>,
+    proven_since: Instant,
     question: Option<Question>,
     unanswered: usize,
     ask_at: Option<Instant>,
@@ -106,6 +111,8 @@ pub(crate) struct Remote {
     download: Option<Download>,
     /// After a listing that was broken or stalled.
     listing_not_before: Instant,
+    /// Listings, one after the other, that did not come.
+    listings_failed: u32,
 }
 
 impl Remote {
@@ -123,6 +130,7 @@ impl Remote {
             wanted: None,
             heard_at: now,
             proven_at: None,
+            proven_since: now,
             question: None,
             unanswered: 0,
             ask_at: configured.then_some(now),
@@ -132,11 +140,17 @@ impl Remote {
             flow: Flow::new(address, random),
             download: None,
             listing_not_before: Instant::ORIGIN,
+            listings_failed: 0,
         }
     }
 
     pub(crate) const fn is_proven(&self) -> bool {
         self.proven_at.is_some()
+    }
+
+    /// Since when it has been this instance, as it proved.
+    pub(crate) const fn proven_since(&self) -> Instant {
+        self.proven_since
     }
 
     pub(crate) const fn heard_at(&self) -> Instant {
@@ -185,11 +199,14 @@ impl Remote {
         cookie: Cookie,
         listing: ListingSummary,
     ) {
-        if let Some(question) = self.question.take() {
+        if let Some(question) = self.question.take().filter(|question| !question.repeated) {
             self.flow.sample_round_trip(now, now.since(question.sent_at));
         }
         self.unanswered = 0;
         self.ask_at = None;
+        if self.proven_at.is_none() || self.instance != Some(instance) {
+            self.proven_since = now;
+        }
         self.instance = Some(instance);
         self.heard_at = now;
         self.proven_at = Some(now);
@@ -210,6 +227,11 @@ impl Remote {
         (!there && !on_its_way && now >= self.listing_not_before).then_some(wanted)
     }
 
+    /// How many listings of it, one after the other, did not come.
+    pub(crate) const fn listings_failed(&self) -> u32 {
+        self.listings_failed
+    }
+
     pub(crate) const fn is_downloading(&self) -> bool {
         self.download.is_some()
     }
@@ -225,6 +247,7 @@ impl Remote {
     }
 
     pub(crate) fn start_download(&mut self, ctx: &mut Context<'_>, summary: ListingSummary) {
+        let seconds = summary.length / LISTING_BYTES_A_SECOND;
         let whole = Piece { tag: (), offset: 0, length: summary.length };
         self.download = Some(Download {
             summary,
@@ -232,6 +255,7 @@ impl Remote {
             received: RangeSet::new(),
             wanted: VecDeque::from([whole]),
             progress_at: ctx.now,
+            ends_at: ctx.now + LISTING_TIME + Duration::from_secs(seconds),
         });
         self.pump(ctx);
     }
@@ -268,9 +292,10 @@ impl Remote {
         let summary = download.summary;
         let bytes = std::mem::take(&mut download.bytes);
         self.stop_download();
-        match genuine_listing(&bytes, summary) {
+        match Listed::genuine(&bytes, summary) {
             Some(listed) => {
                 self.listed = Some(listed);
+                self.listings_failed = 0;
                 Received::Complete
             }
             None => {
@@ -304,6 +329,7 @@ impl Remote {
             | RefuseReason::BadRange
             | RefuseReason::Changed => {
                 self.stop_download();
+                self.listing_not_before = ctx.now + REFUSED_REST;
                 self.ask_by(ctx.now);
             }
         }
@@ -312,8 +338,13 @@ impl Remote {
 
     /// Asks it for its listing's digest, by which it also shows that it is there.
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, instance: InstanceId) {
-        let nonce = ctx.random.next_u64();
-        self.question = Some(Question { nonce, sent_at: ctx.now });
+        // A repeated question keeps its nonce: the way may be longer than our patience.
+        let question = match self.question {
+            Some(question) => Question { repeated: true, ..question },
+            None => Question { nonce: ctx.random.next_u64(), sent_at: ctx.now, repeated: false },
+        };
+        let nonce = question.nonce;
+        self.question = Some(question);
         self.credit = self.credit.saturating_sub(1);
         let ask =
             Ask { about: About::Listing, to_many: false, nonce, instance, cookie: self.cookie };
@@ -348,7 +379,10 @@ impl Remote {
 
     /// When it counts as gone.
     pub(crate) fn gone_at(&self) -> Instant {
-        self.heard_at + GONE_AFTER
+        let silent = self.heard_at + GONE_AFTER;
+        // Announcements alone do not keep it: they could be anyone's.
+        let unproven = self.proven_at.map(|at| at + PROVE_AGAIN_AFTER + GONE_AFTER);
+        unproven.map_or(silent, |unproven| unproven.min(silent))
     }
 
     pub(crate) fn is_question_due(&self, now: Instant, out_of_reach: bool) -> bool {
@@ -362,7 +396,7 @@ impl Remote {
         earliest.at(expires.then(|| self.gone_at()), "a host is gone");
         if let Some(download) = &self.download {
             earliest.consider(self.flow.deadline());
-            earliest.at(Some(download.progress_at + LISTING_STALLED), "a listing does not come");
+            earliest.at(Some(download.gives_up_at()), "a listing does not come");
             if !download.wanted.is_empty() && self.flow.in_flight() == 0 {
                 earliest.at(Some(self.flow.paced_until()), "more of a listing may be asked for");
             }
@@ -378,9 +412,11 @@ impl Remote {
     /// Sees to losses and to a listing that does not come.
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         if let Some(download) = &self.download {
-            if ctx.now >= download.progress_at + LISTING_STALLED {
+            if ctx.now >= download.gives_up_at() {
                 self.stop_download();
-                self.listing_not_before = ctx.now + LISTING_STALLED;
+                let rest = LISTING_STALLED * (1 << self.listings_failed.min(8));
+                self.listings_failed = self.listings_failed.saturating_add(1);
+                self.listing_not_before = ctx.now + rest.min(LISTING_REST_MAX);
             } else {
                 self.pump(ctx);
             }
@@ -431,16 +467,4 @@ impl Remote {
             self.flow.mark_limited();
         }
     }
-}
-
-/// The listing in these bytes, if they are what the summary says.
-fn genuine_listing(bytes: &[u8], summary: ListingSummary) -> Option<Listed> {
-    if ListingDigest::of(bytes) != summary.digest {
-        return None;
-    }
-    let (entries, refused_names) = decode_listing(bytes, ListingLimits::default()).ok()?;
-    let weight =
-        entries.iter().map(|entry| size_of_val(entry) + entry.name.as_str().len()).sum::<usize>();
-    let (digest, weight) = (summary.digest, weight as u64);
-    Some(Listed { digest, entries: entries.into(), refused_names, weight })
 }
