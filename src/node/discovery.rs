@@ -190,8 +190,7 @@ impl Discovery {
         if instance == self.instance {
             self.remotes.remove(&from);
             return ctx.counters.drop(Drop::Ourselves);
-        }
-        if instance == InstanceId::NONE {
+        } else if instance == InstanceId::NONE {
             return ctx.counters.drop(Drop::StrayAnswer);
         }
         let before = remote.instance;

@@ -5,9 +5,12 @@
 //! is not), *verifying*, *held* (genuine, waiting for what stands before it) and *storing*. Blocks are appended to few,
 //! growing chunk files, so that publishing is a rename: one that has come too early waits in memory.
 
+mod on_disk;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use crate::content::block_layout::BLOCK_LENGTH_MAX;
 use crate::content::state_chain::{Chain, Link};
 use crate::content::{BlockLayout, RangeSet};
 use crate::node::context::Context;
@@ -15,6 +18,7 @@ use crate::node::ids::{BufferId, FetchId};
 use crate::node::input::Extent;
 use crate::node::output::Output;
 use crate::node::partials::blocks_within;
+use crate::node::time::Instant;
 
 use super::block::{Block, Purpose, Stage};
 
@@ -30,6 +34,14 @@ struct ChunkFile {
     writing: bool,
 }
 
+/// A block from an earlier run that the driver is checking.
+#[derive(Clone, Copy, Debug)]
+struct Checking {
+    block: u64,
+    /// The chain that it is checked against was refuted meanwhile: the answer says nothing.
+    stale: bool,
+}
+
 /// One download's bytes.
 #[derive(Debug)]
 pub(crate) struct Assembly {
@@ -39,7 +51,7 @@ pub(crate) struct Assembly {
     stored: RangeSet,
     /// On disk from an earlier run.
     unchecked: RangeSet,
-    checking: Option<u64>,
+    checking: Option<Checking>,
     blocks: BTreeMap<BufferId, Block>,
     by_block: BTreeMap<u64, BufferId>,
     /// Blocks that were bad when several sources had a share in them: one source alone, this time.
@@ -135,6 +147,16 @@ impl Assembly {
                 self.truncate(ctx, extent.start, kept);
             }
         }
+        // What turns out to be on disk is not put together in memory a second time.
+        let twice: Vec<BufferId> = self
+            .by_block
+            .iter()
+            .filter(|&(&b, _)| self.unchecked.contains(b))
+            .map(|(_, &b)| b)
+            .collect();
+        for buffer in twice {
+            self.release(ctx, buffer);
+        }
     }
 
     /// Asks for the next block from an earlier run to be checked, one at a time.
@@ -144,7 +166,7 @@ impl Assembly {
         }
         let next = self.unchecked.iter().next();
         if let Some(block) = next.map(|range| range.start) {
-            self.checking = Some(block);
+            self.checking = Some(Checking { block, stale: false });
             let link = chain.link(block);
             ctx.emit(Output::CheckStored { fetch: self.fetch, block, link });
         }
@@ -152,8 +174,8 @@ impl Assembly {
 
     /// The answer to `CheckStored`.
     pub(crate) fn checked(&mut self, ctx: &mut Context<'_>, block: u64, genuine: bool) {
-        let asked = self.checking.take_if(|checking| *checking == block).is_some();
-        if !asked || !self.unchecked.contains(block) {
+        let asked = self.checking.take_if(|checking| checking.block == block);
+        if asked.is_none_or(|checking| checking.stale) || !self.unchecked.contains(block) {
             return;
         }
         self.unchecked.remove(block..block + 1);
@@ -249,6 +271,8 @@ impl Assembly {
                 first_from: None,
                 received: RangeSet::new(),
                 moves: 0,
+                owned_at: ctx.now,
+                had: 0,
             },
         );
         ctx.emit(Output::Reserve { buffer, length: length as u32 });
@@ -265,7 +289,9 @@ impl Assembly {
         length: u64,
     ) -> bool {
         let Some(block) = self.blocks.get_mut(&buffer) else { return false };
-        if block.stage != Stage::Gathering {
+        // One that has to come from one source alone takes nothing late from another.
+        let alone = self.alone.contains(block.block) && block.purpose == Purpose::Content;
+        if block.stage != Stage::Gathering || alone && block.owner != Some(from) {
             return false;
         }
         let into = offset - block.start;
@@ -323,8 +349,10 @@ impl Assembly {
     }
 
     /// Moves a block to another source.
-    pub(crate) fn take_over(&mut self, buffer: BufferId, owner: SocketAddr) {
+    pub(crate) fn take_over(&mut self, buffer: BufferId, owner: SocketAddr, now: Instant) {
         if let Some(block) = self.blocks.get_mut(&buffer) {
+            block.owned_at = now;
+            block.had = block.received.total();
             block.owner = Some(owner);
             block.moves = block.moves.saturating_add(1);
         }
@@ -344,142 +372,13 @@ impl Assembly {
         }
     }
 
-    /// Stores what can be stored: held blocks that continue a chunk file, or begin one far from the
-    /// others.
-    pub(crate) fn store_ready(&mut self, ctx: &mut Context<'_>) {
-        let held: Vec<(u64, BufferId)> = self
-            .by_block
-            .iter()
-            .filter(|(_, buffer)| self.blocks[*buffer].stage == Stage::Held)
-            .map(|(&block, &buffer)| (block, buffer))
-            .collect();
-        for (block, buffer) in held {
-            let position = self.layout.block_range(block).start;
-            let before = self.chunk_files.range(..=position).next_back();
-            let (extent, end, writing) = before
-                .map_or((0, 0, false), |(&start, file)| (start, start + file.length, file.writing));
-            if position == end {
-                if !writing {
-                    self.store(ctx, buffer, extent, position);
-                }
-            } else if position - end > 2 * WINDOW {
-                self.store(ctx, buffer, position, position);
-            }
-        }
-    }
-
-    /// Memory is full of blocks that wait for one that nobody gives: the lowest begins a chunk file.
-    pub(crate) fn store_early(&mut self, ctx: &mut Context<'_>) {
-        let full = self.in_memory + self.layout.block_length() > WINDOW;
-        let mut held = self.by_block.iter().filter(|(_, b)| self.blocks[*b].stage == Stage::Held);
-        let Some((&block, &buffer)) = held.next().filter(|_| full) else { return };
-        let before = self.stored.first_gap(0..block).map(|gap| gap.start);
-        let awaited = before.and_then(|before| self.buffer_of(before));
-        if awaited.is_some_and(|buffer| self.blocks[&buffer].owner.is_some()) {
-            return;
-        }
-        let position = self.layout.block_range(block).start;
-        let mut files = self.chunk_files.iter();
-        if !files.any(|(&start, file)| start == position || start + file.length == position) {
-            self.store(ctx, buffer, position, position);
-        }
-    }
-
-    fn store(&mut self, ctx: &mut Context<'_>, buffer: BufferId, extent: u64, position: u64) {
-        let file =
-            self.chunk_files.entry(extent).or_insert(ChunkFile { length: 0, writing: false });
-        file.writing = true;
-        if let Some(block) = self.blocks.get_mut(&buffer) {
-            block.stage = Stage::Storing;
-        }
-        ctx.emit(Output::Store { fetch: self.fetch, buffer, extent, position });
-    }
-
-    /// The answer to `Store`: it is on disk, or it is held as before.
-    pub(crate) fn stored(&mut self, ctx: &mut Context<'_>, buffer: BufferId, on_disk: bool) {
-        let Some(block) = self.blocks.get_mut(&buffer) else { return };
-        if block.stage != Stage::Storing {
-            return;
-        }
-        let (index, start, length) = (block.block, block.start, block.length);
-        block.stage = Stage::Held;
-        let file = self
-            .chunk_files
-            .iter_mut()
-            .rev()
-            .find(|(extent, file)| file.writing && *extent + file.length == start);
-        let Some((&extent, file)) = file else { return };
-        file.writing = false;
-        if on_disk {
-            file.length += length;
-            self.stored.insert(index..index + 1);
-            self.release(ctx, buffer);
-        } else if file.length == 0 {
-            self.chunk_files.remove(&extent);
-        }
-    }
-
-    /// Everything on disk is lost, or is not known any more.
-    pub(crate) fn forget_disk(&mut self) {
-        self.chunk_files.clear();
-        self.stored.clear();
-        self.unchecked.clear();
-        self.checking = None;
-        for block in self.blocks.values_mut() {
-            if block.stage == Stage::Storing {
-                block.stage = Stage::Held;
-            }
-        }
-    }
-
-    /// A chain was refuted: what is stored under links that the true one does not have is cut away.
-    pub(crate) fn drop_differing(&mut self, ctx: &mut Context<'_>, old: &Chain, new: &Chain) {
-        let differing: Vec<u64> = self
-            .stored
-            .iter()
-            .flatten()
-            .filter(|&block| old.link(block) != new.link(block))
-            .collect();
-        for block in differing {
-            if self.stored.contains(block) {
-                self.cut_at(ctx, block);
-            }
-        }
-    }
-
-    /// Cuts the chunk file that holds this block so that it ends before it.
-    fn cut_at(&mut self, ctx: &mut Context<'_>, block: u64) {
-        let position = self.layout.block_range(block).start;
-        let Some((&extent, &file)) = self.chunk_files.range(..=position).next_back() else {
-            return;
-        };
-        let end = extent + file.length;
-        if end <= position {
-            return;
-        }
-        let last = self.layout.block_at(end - 1);
-        self.stored.remove(block..last + 1);
-        self.unchecked.remove(block..last + 1);
-        let kept = position - extent;
-        if kept == 0 {
-            self.chunk_files.remove(&extent);
-        } else if let Some(file) = self.chunk_files.get_mut(&extent) {
-            // What is being written behind the cut is cut away with it: its answer finds nothing.
-            file.length = kept;
-            file.writing = false;
-        }
-        self.truncate(ctx, extent, kept);
-    }
-
-    fn truncate(&self, ctx: &mut Context<'_>, extent: u64, length: u64) {
-        ctx.emit(Output::TruncateExtent { fetch: self.fetch, extent, length });
-    }
-
     pub(crate) fn check_invariants(&self) {
         let lengths: u64 = self.blocks.values().map(|block| block.length).sum();
         assert_eq!(lengths, self.in_memory);
-        // The window, its reserve, and one trial for each of the bounded number of claims.
-        assert!(self.in_memory <= WINDOW + 24 * self.layout.block_length(), "memory is bounded");
+        // The window, its reserve, one trial for each of the bounded number of claims, and one for a
+        // size, whose blocks may be longer.
+        let most = WINDOW + 24 * self.layout.block_length() + BLOCK_LENGTH_MAX;
+        assert!(self.in_memory <= most, "memory is bounded");
         for (&block, buffer) in &self.by_block {
             assert!(!self.stored.contains(block), "block {block} in memory and on disk");
             assert_eq!(self.blocks.get(buffer).map(|block| block.block), Some(block));

@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::content::RangeSet;
+use crate::node::time::Instant;
 
 /// A block may be moved to another source so often.
 const MOVES_MAX: u8 = 2;
+/// Less than this of a block's or a chain's time says nothing about the rest of it.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// What a block in memory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,9 @@ pub(crate) struct Block {
     pub(super) first_from: Option<SocketAddr>,
     pub(super) received: RangeSet,
     pub(super) moves: u8,
+    /// When its owner became its owner, and how much had come by then.
+    pub(super) owned_at: Instant,
+    pub(super) had: u64,
 }
 
 impl Block {
@@ -69,6 +76,22 @@ impl Block {
     }
 
     pub(crate) const fn may_move(&self) -> bool {
-        self.moves < MOVES_MAX && matches!(self.purpose, Purpose::Content)
+        self.moves < MOVES_MAX
     }
+
+    /// How long the rest takes its owner, going by what has come from it.
+    pub(crate) fn finishes_in(&self, now: Instant) -> Duration {
+        let came = self.received.total().saturating_sub(self.had);
+        at_this_pace(now.since(self.owned_at), came, self.missing_bytes())
+    }
+}
+
+/// How long `missing` bytes take where `came` have come in this time; zero before it is long enough to
+/// tell. Who gives a packet now and then is not silent, and must not hold up everybody for that.
+pub(super) fn at_this_pace(elapsed: Duration, came: u64, missing: u64) -> Duration {
+    if elapsed < TELLING {
+        return Duration::ZERO;
+    }
+    let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(micros.saturating_mul(missing) / came.max(1))
 }

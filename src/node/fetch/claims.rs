@@ -5,14 +5,17 @@
 //! gone by; another one that becomes known is weighed against it by one block: see `docs/state-chain.md`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::content::state_chain::Chain;
 use crate::content::{BlockLayout, ChainId, ContentId, RangeSet};
 use crate::node::flow::Piece;
+use crate::node::time::Instant;
 
+use super::block::at_this_pace;
 use super::source::Tag;
 
-/// Different chains that are weighed; sources that claim yet another are not used.
+/// Different chains that are weighed at once; one that nobody stands for any more makes room.
 pub(crate) const CLAIMS_MAX: usize = 16;
 /// The longest chain in bytes: of a content of about 3.5 TB.
 pub(crate) const CHAIN_LENGTH_MAX: u64 = 64 * 1024 * 1024;
@@ -26,6 +29,7 @@ pub(crate) enum ClaimState {
         received: RangeSet,
         /// Who is asked for them, and has given all that has come.
         asked: Option<SocketAddr>,
+        asked_at: Instant,
     },
     /// They are known.
     Known(Chain),
@@ -35,6 +39,8 @@ pub(crate) enum ClaimState {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
+    /// By which others speak of it; none is used twice.
+    number: usize,
     pub(crate) id: ChainId,
     pub(crate) state: ClaimState,
 }
@@ -56,21 +62,37 @@ pub(crate) struct Claims {
     content: ContentId,
     layout: BlockLayout,
     claims: Vec<Claim>,
+    /// How many there have ever been.
+    made: usize,
     /// The one that is gone by.
     current: Option<usize>,
 }
 
 impl Claims {
     pub(crate) const fn new(content: ContentId, size: u64) -> Self {
-        Self { content, layout: BlockLayout::new(size), claims: Vec::new(), current: None }
+        Self { content, layout: BlockLayout::new(size), claims: Vec::new(), made: 0, current: None }
     }
 
     pub(crate) const fn length(&self) -> u64 {
         self.layout.state_count() * 20
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.claims.len()
+    /// How many different claims there have been, the forgotten ones included.
+    pub(crate) const fn made(&self) -> usize {
+        self.made
+    }
+
+    /// The claims that there are.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
+        self.claims.iter().map(|claim| claim.number)
+    }
+
+    fn get(&self, claim: usize) -> Option<&Claim> {
+        self.claims.iter().find(|known| known.number == claim)
+    }
+
+    fn get_mut(&mut self, claim: usize) -> Option<&mut Claim> {
+        self.claims.iter_mut().find(|known| known.number == claim)
     }
 
     pub(crate) const fn current(&self) -> Option<usize> {
@@ -83,44 +105,56 @@ impl Claims {
     }
 
     pub(crate) fn chain(&self, claim: usize) -> Option<&Chain> {
-        match &self.claims.get(claim)?.state {
+        match &self.get(claim)?.state {
             ClaimState::Known(chain) => Some(chain),
             ClaimState::Wanted { .. } | ClaimState::Refuted => None,
         }
     }
 
     pub(crate) fn is_refuted(&self, claim: usize) -> bool {
-        matches!(self.claims.get(claim), Some(Claim { state: ClaimState::Refuted, .. }))
+        matches!(self.get(claim), Some(Claim { state: ClaimState::Refuted, .. }))
     }
 
     pub(crate) fn is_wanted(&self, claim: usize) -> bool {
-        matches!(self.claims.get(claim), Some(Claim { state: ClaimState::Wanted { .. }, .. }))
+        matches!(self.get(claim), Some(Claim { state: ClaimState::Wanted { .. }, .. }))
     }
 
     /// The number of the claim with this name; a new one where there is room.
     pub(crate) fn find_or_add(&mut self, id: ChainId) -> Option<usize> {
-        if let Some(index) = self.claims.iter().position(|claim| claim.id == id) {
-            return Some(index);
+        // One block or none: there are no states, and nothing to be claimed.
+        let one_for_all = self.layout.state_count() == 0;
+        if let Some(known) = self.claims.iter().find(|claim| one_for_all || claim.id == id) {
+            return Some(known.number);
         }
         if self.claims.len() >= CLAIMS_MAX {
             return None;
         }
         let bare = Chain::from_bytes(self.content, self.layout.size(), Vec::new());
-        let state = match bare.filter(|_| self.layout.state_count() == 0) {
-            // One block or none: there are no states, and nothing to be claimed.
+        let state = match bare.filter(|_| one_for_all) {
             Some(chain) => ClaimState::Known(chain),
             None => {
-                ClaimState::Wanted { bytes: Vec::new(), received: RangeSet::new(), asked: None }
+                let (bytes, received) = (Vec::new(), RangeSet::new());
+                ClaimState::Wanted { bytes, received, asked: None, asked_at: Instant::ORIGIN }
             }
         };
-        self.claims.push(Claim { id, state });
-        Some(self.claims.len() - 1)
+        let number = self.made;
+        self.made += 1;
+        self.claims.push(Claim { number, id, state });
+        Some(number)
+    }
+
+    /// Forgets a claim that is not gone by: there is room for another.
+    pub(crate) fn forget(&mut self, claim: usize) {
+        debug_assert_ne!(self.current, Some(claim));
+        self.claims.retain(|known| known.number != claim);
     }
 
     /// Adds a chain whose states are at hand.
     pub(crate) fn add_known(&mut self, chain: Chain) -> Option<usize> {
         let index = self.find_or_add(chain.id())?;
-        self.claims[index].state = ClaimState::Known(chain);
+        if let Some(claim) = self.get_mut(index) {
+            claim.state = ClaimState::Known(chain);
+        }
         Some(index)
     }
 
@@ -129,7 +163,7 @@ impl Claims {
     }
 
     pub(crate) fn refute(&mut self, claim: usize) {
-        if let Some(refuted) = self.claims.get_mut(claim) {
+        if let Some(refuted) = self.get_mut(claim) {
             refuted.state = ClaimState::Refuted;
         }
         if self.current == Some(claim) {
@@ -139,16 +173,21 @@ impl Claims {
 
     /// Claims that are known and not gone by.
     pub(crate) fn challengers(&self) -> Vec<usize> {
-        (0..self.claims.len())
+        self.numbers()
             .filter(|&claim| Some(claim) != self.current && self.chain(claim).is_some())
             .collect()
     }
 
     /// The pieces of a wanted claim's chain to ask this source for, if nobody else is being asked.
-    pub(crate) fn ask(&mut self, claim: usize, source: SocketAddr) -> Vec<Piece<Tag>> {
+    pub(crate) fn ask(
+        &mut self,
+        claim: usize,
+        source: SocketAddr,
+        now: Instant,
+    ) -> Vec<Piece<Tag>> {
         let whole = 0..self.length();
-        let Some(Claim { state: ClaimState::Wanted { bytes, received, asked }, .. }) =
-            self.claims.get_mut(claim)
+        let Some(Claim { state: ClaimState::Wanted { bytes, received, asked, asked_at }, .. }) =
+            self.get_mut(claim)
         else {
             return Vec::new();
         };
@@ -159,8 +198,27 @@ impl Claims {
         bytes.clear();
         received.clear();
         *asked = Some(source);
+        *asked_at = now;
         let length = whole.end - whole.start;
         vec![Piece { tag: Tag::Chain(claim), offset: whole.start, length }]
+    }
+
+    /// Who is being asked for a claim's chain, and how long the rest takes, going by what has come.
+    pub(crate) fn asked(&self, claim: usize, now: Instant) -> Option<(SocketAddr, Duration)> {
+        match &self.get(claim)?.state {
+            ClaimState::Wanted { received, asked, asked_at, .. } => {
+                let missing = self.length() - received.total();
+                Some(((*asked)?, at_this_pace(now.since(*asked_at), received.total(), missing)))
+            }
+            ClaimState::Known(_) | ClaimState::Refuted => None,
+        }
+    }
+
+    /// Others may be asked for a claim's chain.
+    pub(crate) fn take_away(&mut self, claim: usize) {
+        if let Some(Claim { state: ClaimState::Wanted { asked, .. }, .. }) = self.get_mut(claim) {
+            *asked = None;
+        }
     }
 
     /// This source is not asked any more.
@@ -174,7 +232,7 @@ impl Claims {
 
     /// Whether bytes of this claim's chain are still wanted of this source.
     pub(crate) fn wants(&self, claim: usize, source: SocketAddr) -> bool {
-        matches!(self.claims.get(claim), Some(Claim { state: ClaimState::Wanted { asked, .. }, .. })
+        matches!(self.get(claim), Some(Claim { state: ClaimState::Wanted { asked, .. }, .. })
             if *asked == Some(source))
     }
 
@@ -190,8 +248,11 @@ impl Claims {
         if !self.wants(claim, from) {
             return ChainBytes::More;
         }
-        let Some(Claim { id, state }) = self.claims.get_mut(claim) else { return ChainBytes::More };
-        let ClaimState::Wanted { bytes, received, asked } = state else { return ChainBytes::More };
+        let (content, size) = (self.content, self.layout.size());
+        let Some(Claim { id, state, .. }) = self.get_mut(claim) else { return ChainBytes::More };
+        let ClaimState::Wanted { bytes, received, asked, .. } = state else {
+            return ChainBytes::More;
+        };
         let end = offset + payload.len() as u64;
         if end > whole {
             return ChainBytes::More;
@@ -210,7 +271,7 @@ impl Claims {
         if ChainId::of(&states) != *id {
             return ChainBytes::False;
         }
-        match Chain::from_bytes(self.content, self.layout.size(), states) {
+        match Chain::from_bytes(content, size, states) {
             Some(chain) => {
                 *state = ClaimState::Known(chain);
                 ChainBytes::Known

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use log::debug;
 
-use super::claims::ChainBytes;
+use super::claims::{CLAIMS_MAX, ChainBytes};
 use super::source::{Held, Source, Tag, Told};
-use super::{CONTESTED, Fetch, REFUSED_REST, SOURCES_MAX};
+use super::{CONTESTED, Fetch, REFUSED_REST};
 use crate::content::RangeSet;
 use crate::node::context::Context;
 use crate::node::counters::Drop;
@@ -21,27 +21,37 @@ impl Fetch {
             return false;
         }
         let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };
-        if !self.sources.contains_key(&from) {
+        let about = self.about();
+        if let Some(source) = self.sources.get_mut(&from) {
+            // Everybody hears the call, so anybody could answer it in the name of this source.
+            if !awaited && source.flow.is_open() {
+                if source.told.is_none() && !source.is_asked() {
+                    source.ask(ctx, about);
+                }
+                return true;
+            }
+        } else {
             if holding == Holding::Nothing {
                 return true;
             }
-            if self.sources.len() >= SOURCES_MAX {
+            if !self.has_room_for_source(ctx) {
                 ctx.counters.drop(Drop::TooManySources);
                 return true;
             }
             debug!("{} has it", host_text(from));
             self.sources.insert(from, Source::new(from, false, ctx));
         }
-        let claims_before = self.claims.count();
+        let made = self.claims.made();
         let claim = (holding != Holding::Nothing && size == self.request.size)
-            .then(|| self.claims.find_or_add(chain));
-        if self.claims.count() > claims_before.max(1) {
+            .then(|| self.claim_of(ctx, chain));
+        if self.claims.made() > made.max(1) && self.claims.made() <= CLAIMS_MAX {
             self.contested_until = Some(ctx.now + CONTESTED);
         }
         if claim == Some(None) {
             ctx.counters.drop(Drop::TooManyChains);
         }
         let Some(source) = self.sources.get_mut(&from) else { return true };
+        source.proven |= awaited;
         source.answered(ctx.now, tell.cookie, holding != Holding::Nothing);
         let held = match (holding, source.told.take()) {
             (Holding::Whole, _) => Held::Whole,
@@ -74,11 +84,13 @@ impl Fetch {
         };
         let file_bytes = matches!(piece.tag, Tag::Block(_));
         if file_bytes != (header.kind == DataKind::Data) {
-            // Lost, as far as we are concerned.
+            // Nobody else knows the nonce. Asked again it would send the same.
             ctx.counters.drop(Drop::WrongCut);
-            source.todo.push_front(piece);
+            self.blame(ctx, from, "it sends other bytes than those it was asked for");
+            self.advance(ctx);
             return true;
         }
+        source.proven = true;
         self.bytes_moved_at = ctx.now;
         match piece.tag {
             Tag::Block(buffer) => {
@@ -129,6 +141,8 @@ impl Fetch {
             RefuseReason::StaleCookie => {
                 source.flow.forget_cookie();
                 source.ask_again(ctx.now);
+                // Whether it answers is not known: others may have what it was asked for.
+                self.let_go(ctx, from);
                 self.ask_due(ctx);
             }
             RefuseReason::UnknownObject | RefuseReason::BadRange | RefuseReason::Changed => {

@@ -9,6 +9,7 @@ mod assembly;
 mod block;
 pub(crate) mod claims;
 mod contact;
+mod room;
 mod schedule;
 mod seek;
 mod size_trial;

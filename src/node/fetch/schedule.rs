@@ -19,6 +19,9 @@ use crate::wire::Object;
 const WORTH_MOVING: Duration = Duration::from_millis(10);
 /// A source from which nothing comes is not asked for anything for this long, then tried again.
 const STALLED_REST: Duration = Duration::from_secs(1);
+/// One that was moved often enough, or has to come from one source alone, is taken over only where that is
+/// this much sooner, and four times as soon.
+const FAR_SOONER: Duration = Duration::from_secs(2);
 
 impl Fetch {
     /// Does all that can be done now.
@@ -37,7 +40,7 @@ impl Fetch {
         if let Some(chain) = self.claims.current_chain() {
             self.assembly.check_next(ctx, chain);
         }
-        self.choose_claim();
+        self.choose_claim(ctx);
         self.weigh_claims(ctx);
         self.try_sizes(ctx);
         let addresses: Vec<SocketAddr> = self.sources.keys().copied().collect();
@@ -54,19 +57,20 @@ impl Fetch {
         let Some(source) = self.sources.get_mut(&address) else { return };
         let mut lost = Vec::new();
         source.flow.take_lost(ctx.now, &mut lost);
+        let fell_silent = source.flow.is_stalled() && !lost.is_empty();
         for piece in lost.into_iter().rev() {
             source.todo.push_front(piece);
         }
-        if source.flow.is_stalled() && !source.todo.is_empty() {
+        if fell_silent {
             // It rests, or it would be given again at once what it has just been relieved of.
             source.rest(ctx.now + STALLED_REST);
             self.let_go(ctx, address);
             return self.advance(ctx);
         }
         loop {
-            let others: u64 = self.sources.values().map(|source| source.flow.in_flight()).sum();
+            let spare = self.spare(ctx, address);
             let Some(source) = self.sources.get_mut(&address) else { return };
-            let room = source.flow.room(ctx.now, ctx.in_flight_max.saturating_sub(others));
+            let room = source.flow.room(ctx.now, spare);
             if room == 0 || source.is_sidelined(ctx.now) {
                 return;
             }
@@ -77,6 +81,20 @@ impl Fetch {
                 return;
             }
         }
+    }
+
+    /// What may be in flight besides what is, from this source. Who has more than an equal part of it
+    /// leaves a quarter to the others, so that a long way does not keep a short one from starting.
+    fn spare(&self, ctx: &Context<'_>, address: SocketAddr) -> u64 {
+        let in_flight: u64 = self.sources.values().map(|source| source.flow.in_flight()).sum();
+        let spare = ctx.in_flight_max.saturating_sub(in_flight);
+        let ours = self.sources.get(&address).map_or(0, |source| source.flow.in_flight());
+        let givers =
+            self.sources.values().filter(|source| self.gives(source, ctx.now)).count() as u64;
+        if givers > 1 && ours * givers >= ctx.in_flight_max {
+            return spare.saturating_sub(ctx.in_flight_max / 4);
+        }
+        spare
     }
 
     /// Grants the first piece that is still wanted of those the source is to be asked for; false where
@@ -141,7 +159,10 @@ impl Fetch {
         // A block that a silent source was given is taken over by others; the chain comes from one.
         let stalled = source.flow.is_stalled();
         let others = stalled && self.has_better_supporter(claim, address, now);
-        let pieces = if others { Vec::new() } else { self.claims.ask(claim, address) };
+        if !others {
+            self.take_slow_chain(claim, address, now);
+        }
+        let pieces = if others { Vec::new() } else { self.claims.ask(claim, address, now) };
         if let Some(source) = self.sources.get_mut(&address).filter(|_| !pieces.is_empty()) {
             source.todo.extend(pieces);
             return true;
@@ -149,7 +170,22 @@ impl Fetch {
         if Some(claim) != self.claims.current() {
             return false;
         }
-        self.assign_orphan(address) || self.assign_missing(ctx, address) || self.move_block(address)
+        self.assign_orphan(address, now)
+            || self.assign_missing(ctx, address)
+            || self.move_block(address, now)
+    }
+
+    /// Takes a chain from somebody who gives it far more slowly than this source would.
+    fn take_slow_chain(&mut self, claim: usize, address: SocketAddr, now: Instant) {
+        let length = self.claims.length();
+        let asked = self.claims.asked(claim, now).filter(|&(asked, _)| asked != address);
+        let (Some((asked, pace)), Some(source)) = (asked, self.sources.get(&address)) else {
+            return;
+        };
+        let theirs = self.sources.get(&asked).map_or(pace, |s| s.finishes_in(0).max(pace));
+        if theirs > source.finishes_in(length) * 4 + FAR_SOONER {
+            self.claims.take_away(claim);
+        }
     }
 
     /// Whether a source that is not silent makes the same claim.
@@ -163,7 +199,7 @@ impl Fetch {
     }
 
     /// A block whose source was lost.
-    fn assign_orphan(&mut self, address: SocketAddr) -> bool {
+    fn assign_orphan(&mut self, address: SocketAddr, now: Instant) -> bool {
         let Some(source) = self.sources.get_mut(&address) else { return false };
         let orphan = self.assembly.iter().find(|(_, block)| {
             block.owner.is_none()
@@ -175,7 +211,7 @@ impl Fetch {
         if !self.assembly.may_share(block) {
             self.assembly.forget_received(buffer);
         }
-        self.assembly.take_over(buffer, address);
+        self.assembly.take_over(buffer, address, now);
         self.ask_for_missing(buffer, address);
         true
     }
@@ -201,26 +237,37 @@ impl Fetch {
     }
 
     /// Takes over the block that would be finished last where it is.
-    fn move_block(&mut self, address: SocketAddr) -> bool {
+    fn move_block(&mut self, address: SocketAddr, now: Instant) -> bool {
         let Some(source) = self.sources.get(&address) else { return false };
         let candidate = self
             .assembly
             .iter()
-            .filter(|(_, block)| block.stage == Stage::Gathering && block.may_move())
-            .filter(|(_, block)| self.assembly.may_share(block) && source.holds(block.block))
+            .filter(|(_, block)| block.stage == Stage::Gathering && !Self::is_trial(block.purpose))
+            .filter(|(_, block)| source.holds(block.block))
             .filter_map(|(buffer, block)| {
                 let owner = block.owner.filter(|&owner| owner != address)?;
-                let theirs = self.sources.get(&owner)?.finishes_in(0);
-                let ours = source.finishes_in(block.missing_bytes());
-                (theirs > ours * 2 + WORTH_MOVING).then_some((theirs, buffer))
+                let theirs = self.sources.get(&owner)?.finishes_in(0).max(block.finishes_in(now));
+                let shared = self.assembly.may_share(block);
+                let missing = if shared { block.missing_bytes() } else { block.length };
+                let ours = source.finishes_in(missing);
+                let most = if shared && block.may_move() {
+                    ours * 2 + WORTH_MOVING
+                } else {
+                    ours * 4 + FAR_SOONER
+                };
+                (theirs > most).then_some((theirs, buffer))
             })
             .max();
         let Some((_, buffer)) = candidate else { return false };
-        let owner = self.assembly.get(buffer).and_then(|block| block.owner);
+        let Some(block) = self.assembly.get(buffer) else { return false };
+        let (owner, alone) = (block.owner, !self.assembly.may_share(block));
         if let Some(loser) = owner.and_then(|owner| self.sources.get_mut(&owner)) {
             loser.todo.retain(|piece| piece.tag != Tag::Block(buffer));
         }
-        self.assembly.take_over(buffer, address);
+        if alone {
+            self.assembly.forget_received(buffer);
+        }
+        self.assembly.take_over(buffer, address, now);
         self.ask_for_missing(buffer, address);
         true
     }
@@ -248,7 +295,7 @@ impl Fetch {
         source.todo.clear();
         self.claims.unask(address);
         if self.size_trial.runs_with(address) {
-            self.end_size_trial(ctx);
+            self.end_size_trial(ctx, false);
         }
         let owned: Vec<(BufferId, Purpose)> = self
             .assembly

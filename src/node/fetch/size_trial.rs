@@ -3,30 +3,31 @@
 //! The last link of the chain goes through the padding, which contains the size, to the content's name: a source
 //! that claims another size proves it with its last state and its last block, or is wrong.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::content::state_chain::{ChainState, Link, LinkEnd, STATE_LENGTH};
 use crate::content::{BlockLayout, ContentId};
 use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
+use crate::node::time::Instant;
 
 use super::source::Tag;
 
-/// Sources whose claim of a size is remembered to be false.
-const REFUTED_MAX: usize = 64;
+/// How long a source may take for its proof where others wait to give theirs.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One trial at a time.
 #[derive(Debug, Default)]
 pub(crate) struct SizeTrial {
     running: Option<Running>,
-    refuted: BTreeSet<(SocketAddr, u64)>,
 }
 
 #[derive(Debug)]
 struct Running {
     source: SocketAddr,
     size: u64,
+    began_at: Instant,
     state: Option<ChainState>,
     buffer: Option<BufferId>,
 }
@@ -36,8 +37,9 @@ impl SizeTrial {
         self.running.is_some()
     }
 
-    pub(crate) fn is_refuted(&self, source: SocketAddr, size: u64) -> bool {
-        self.refuted.contains(&(source, size))
+    /// Whether it has taken so long that others are to have their turn.
+    pub(crate) fn drags_on(&self, now: Instant) -> bool {
+        self.running.as_ref().is_some_and(|running| now.since(running.began_at) > PATIENCE)
     }
 
     pub(crate) fn runs_with(&self, source: SocketAddr) -> bool {
@@ -45,10 +47,15 @@ impl SizeTrial {
     }
 
     /// Begins: what to ask the source for before its last block, if anything.
-    pub(crate) fn begin(&mut self, source: SocketAddr, size: u64) -> Option<Piece<Tag>> {
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        size: u64,
+    ) -> Option<Piece<Tag>> {
         let states = BlockLayout::new(size).state_count();
         let state = (states == 0).then_some(ChainState::INITIAL);
-        self.running = Some(Running { source, size, state, buffer: None });
+        self.running = Some(Running { source, size, began_at: now, state, buffer: None });
         let length = STATE_LENGTH as u64;
         (states > 0).then(|| Piece {
             tag: Tag::LastState { size },
@@ -98,13 +105,9 @@ impl SizeTrial {
         self.running.as_ref()?.buffer
     }
 
-    /// The trial is over without a proof.
-    pub(crate) fn end(&mut self) {
-        if let Some(running) = self.running.take() {
-            if self.refuted.len() >= REFUTED_MAX {
-                self.refuted.pop_first();
-            }
-            self.refuted.insert((running.source, running.size));
-        }
+    /// The trial is over without a proof; whose it was, of which size, and its block.
+    pub(crate) fn end(&mut self) -> Option<(SocketAddr, u64, Option<BufferId>)> {
+        let running = self.running.take()?;
+        Some((running.source, running.size, running.buffer))
     }
 }

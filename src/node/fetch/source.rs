@@ -73,6 +73,8 @@ pub(crate) struct Told {
 struct Question {
     nonce: u64,
     sent_at: Instant,
+    /// Sent more than once: its answer says nothing about the round trip.
+    repeated: bool,
 }
 
 /// One source.
@@ -86,6 +88,10 @@ pub(crate) struct Source {
     /// What it is to be asked for, before anything else.
     pub(crate) todo: VecDeque<Piece<Tag>>,
     pub(crate) bad_blocks: u32,
+    /// It receives where it says it is: it has answered what only it was asked, or given bytes.
+    pub(crate) proven: bool,
+    /// The other size that it could not prove, and when it may try again, if at all.
+    size_tried: Option<(u64, Option<Instant>)>,
     sidelined_until: Option<Instant>,
     question: Option<Question>,
     unanswered: usize,
@@ -102,6 +108,8 @@ impl Source {
             flow: Flow::new(address, ctx.random),
             todo: VecDeque::new(),
             bad_blocks: 0,
+            proven: false,
+            size_tried: None,
             sidelined_until: None,
             question: None,
             unanswered: 0,
@@ -112,8 +120,13 @@ impl Source {
 
     /// Asks what it has of the content.
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, about: About) {
-        let nonce = ctx.random.next_u64();
-        self.question = Some(Question { nonce, sent_at: ctx.now });
+        // A repeated question keeps its nonce: the way may be longer than our patience.
+        let question = match self.question {
+            Some(question) => Question { repeated: true, ..question },
+            None => Question { nonce: ctx.random.next_u64(), sent_at: ctx.now, repeated: false },
+        };
+        let nonce = question.nonce;
+        self.question = Some(question);
         let ask =
             Ask { about, to_many: false, nonce, instance: InstanceId::NONE, cookie: self.cookie };
         ctx.send(self.address, &Message::Ask(ask));
@@ -128,13 +141,30 @@ impl Source {
 
     /// It has answered; what it holds follows separately.
     pub(crate) fn answered(&mut self, now: Instant, cookie: Cookie, holds: bool) {
-        if let Some(question) = self.question.take() {
+        if let Some(question) = self.question.take().filter(|question| !question.repeated) {
             self.flow.sample_round_trip(now, now.since(question.sent_at));
         }
         self.unanswered = 0;
         self.cookie = cookie;
         self.flow.set_cookie(cookie);
         self.ask_at = Some(now + if holds { ASK_AGAIN } else { ASK_EMPTY_HANDED });
+    }
+
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// Whether its claim that the content has this size may be put to the proof now.
+    pub(crate) fn may_try_size(&self, size: u64, now: Instant) -> bool {
+        match self.size_tried {
+            Some((tried, again_at)) if tried == size => again_at.is_some_and(|at| at <= now),
+            Some(_) | None => true,
+        }
+    }
+
+    /// It did not prove this size; it may try again then, if at all.
+    pub(crate) const fn size_tried(&mut self, size: u64, again_at: Option<Instant>) {
+        self.size_tried = Some((size, again_at));
     }
 
     /// Its answers are not what they were: it is asked again soon.
@@ -247,6 +277,8 @@ impl Source {
         if let Some(Told { held: Held::Part { look_at, .. }, .. }) = &self.told {
             earliest.at(Some(*look_at).filter(|&at| at > now), "what a source holds by now");
         }
+        let size_again = self.size_tried.and_then(|(_, again_at)| again_at);
+        earliest.at(size_again.filter(|&at| at > now), "the size is put to the proof again");
         // With something in flight, what comes back sets things going.
         let paced = self.flow.paced_until();
         if paced > now {

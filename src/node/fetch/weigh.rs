@@ -6,6 +6,7 @@
 //! other one that becomes known; the first block that comes refutes one of them, with all who claim it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use log::{info, warn};
 
@@ -19,6 +20,9 @@ use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
 use crate::node::output::{FetchEnding, Output};
 use crate::node::time::Instant;
+
+/// When a source that claims another size and gave no proof of it is asked for one again.
+const SIZE_AGAIN: Duration = Duration::from_secs(5);
 
 impl Fetch {
     /// All bytes of a block have come: it is checked as soon as its link is known.
@@ -61,9 +65,11 @@ impl Fetch {
             ctx.counters.drop(Drop::BadBlock);
             match (giver, purpose) {
                 (Some(giver), Purpose::Size { .. }) => {
-                    self.end_size_trial(ctx);
+                    self.end_size_trial(ctx, true);
                     self.blame(ctx, giver, "it claims a size that is not the content's");
                 }
+                // It was asked for under a chain that was never known, and claims another one.
+                (Some(giver), Purpose::Content) if !self.goes_by_claim_of(giver) => {}
                 (Some(giver), _) => {
                     self.blame(ctx, giver, "a block does not fit the chain that it claims");
                 }
@@ -101,25 +107,31 @@ impl Fetch {
         }
     }
 
-    /// Goes by a claim that a usable source makes, where none is gone by, or where the one that is has not
-    /// become known and has nobody left.
-    pub(super) fn choose_claim(&mut self) {
+    fn goes_by_claim_of(&self, source: SocketAddr) -> bool {
+        let claim = self.sources.get(&source).and_then(|source| source.claim());
+        claim.is_some() && claim == self.claims.current()
+    }
+
+    /// Goes by a claim that a source makes, a known one if there is; where the one that is gone by is not
+    /// known yet, one that is, or that has somebody left, takes its place.
+    pub(super) fn choose_claim(&mut self, ctx: &mut Context<'_>) {
+        let current = self.claims.current();
+        if current.is_some_and(|current| !self.claims.is_wanted(current)) {
+            return;
+        }
         let supported = |claim: usize| {
             self.sources.values().any(|source| {
                 source.claim() == Some(claim) && source.flow.is_open() && !source.flow.is_stalled()
             })
         };
-        if let Some(current) = self.claims.current() {
-            if !self.claims.is_wanted(current) || supported(current) {
-                return;
-            }
-        }
-        let claimed = self.sources.values().filter_map(|source| source.claim());
-        let next =
-            claimed.filter(|&claim| !self.claims.is_refuted(claim) && supported(claim)).min();
-        if let Some(next) = next {
-            self.claims.go_by(next);
-        }
+        let candidates = self.claims.numbers().filter(|&claim| !self.claims.is_refuted(claim));
+        let mut candidates = candidates.filter(|&claim| supported(claim)).collect::<Vec<_>>();
+        candidates
+            .sort_by_key(|&claim| (self.claims.is_wanted(claim), Some(claim) != current, claim));
+        let Some(&next) = candidates.first().filter(|&&next| Some(next) != current) else { return };
+        self.claims.go_by(next);
+        // What has come so far can be checked, if the chain is there.
+        self.current_known(ctx);
     }
 
     /// The block that would decide between the chain that is gone by and another one.
@@ -196,7 +208,7 @@ impl Fetch {
             .map(|(buffer, _)| buffer)
             .collect();
         for buffer in in_memory {
-            self.assembly.release(ctx, buffer);
+            self.assembly.discard(ctx, buffer);
         }
         self.assembly.drop_differing(ctx, &false_chain, &true_chain);
         self.refute(ctx, old);
@@ -220,6 +232,10 @@ impl Fetch {
                 told.claim = None;
             }
         }
+        self.end_challenge(ctx, claim);
+    }
+
+    fn end_challenge(&mut self, ctx: &mut Context<'_>, claim: usize) {
         let trials: Vec<BufferId> = self
             .assembly
             .iter()
@@ -228,6 +244,15 @@ impl Fetch {
             .collect();
         for buffer in trials {
             self.assembly.release(ctx, buffer);
+        }
+    }
+
+    /// Makes room for another claim: who makes this one is asked again, some time.
+    pub(super) fn forget_claim(&mut self, ctx: &mut Context<'_>, claim: usize) {
+        self.end_challenge(ctx, claim);
+        self.claims.forget(claim);
+        for told in self.sources.values_mut().filter_map(|source| source.told.as_mut()) {
+            told.claim.take_if(|made| *made == claim);
         }
     }
 
@@ -255,20 +280,23 @@ impl Fetch {
             // The size that the caller said is proven.
             return;
         }
+        let (now, size) = (ctx.now, self.request.size);
+        let claimant = self.sources.values().find_map(|source| {
+            let claimed = source.told.as_ref()?.size;
+            let fresh = claimed != size
+                && claimed > 0
+                && source.flow.is_open()
+                && !source.is_sidelined(now)
+                && !self.size_trial.runs_with(source.address)
+                && source.may_try_size(claimed, now);
+            fresh.then_some((source.address, claimed))
+        });
+        if claimant.is_some() && self.size_trial.drags_on(now) {
+            self.end_size_trial(ctx, false);
+        }
         if !self.size_trial.is_running() {
-            let (now, size) = (ctx.now, self.request.size);
-            let claimant = self.sources.values().find_map(|source| {
-                let claimed = source.told.as_ref()?.size;
-                let fresh = claimed != size
-                    && claimed > 0
-                    && source.flow.is_open()
-                    && !source.is_sidelined(now)
-                    && !source.flow.is_stalled()
-                    && !self.size_trial.is_refuted(source.address, claimed);
-                fresh.then_some((source.address, claimed))
-            });
             let Some((address, claimed)) = claimant else { return };
-            let state: Option<Piece<Tag>> = self.size_trial.begin(address, claimed);
+            let state: Option<Piece<Tag>> = self.size_trial.begin(now, address, claimed);
             if let Some(source) = self.sources.get_mut(&address) {
                 source.todo.extend(state);
             }
@@ -280,10 +308,14 @@ impl Fetch {
         }
     }
 
-    pub(super) fn end_size_trial(&mut self, ctx: &mut Context<'_>) {
-        if let Some(buffer) = self.size_trial.buffer() {
+    /// Ends the trial of a size: it was refuted, or whoever claims it gave no proof in time.
+    pub(super) fn end_size_trial(&mut self, ctx: &mut Context<'_>, refuted: bool) {
+        let Some((address, size, buffer)) = self.size_trial.end() else { return };
+        if let Some(source) = self.sources.get_mut(&address) {
+            source.size_tried(size, (!refuted).then_some(ctx.now + SIZE_AGAIN));
+        }
+        if let Some(buffer) = buffer {
             self.assembly.release(ctx, buffer);
         }
-        self.size_trial.end();
     }
 }
