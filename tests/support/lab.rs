@@ -58,7 +58,7 @@ pub fn skip(name: &str, why: &str) {
     let sentence = format!("SKIPPED: {name}: {why}");
     assert!(std::env::var_os("SPRAT_REQUIRE_LAB").is_none(), "{sentence}");
     // Not through eprintln: the test runner keeps that to itself.
-    drop(writeln!(std::io::stderr(), "{sentence}"));
+    drop(writeln!(std::io::stderr(), "\n{sentence}"));
 }
 
 fn way() -> Option<&'static [&'static str]> {

@@ -87,9 +87,10 @@ impl Running {
         if self.ending().is_some() {
             return;
         }
-        let pid = self.pid().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
-        assert!(status.success(), "kill -s {name} {pid}");
+        // The shell's own: a program of that name is not everywhere.
+        let kill = format!("kill -s {name} {}", self.pid());
+        let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(status.success(), "{kill}");
     }
 
     /// kill -9, and waits for the end.
