@@ -119,8 +119,8 @@ pub(crate) fn differences<'a>(
 mod tests {
     use super::*;
     use crate::content::{ContentId, ShareName};
-    use crate::node::random::Random;
     use crate::node::listed::Listed;
+    use crate::node::random::Random;
     use crate::wire::{InstanceId, ListingDigest};
 
     fn entry(content: u8, size: u64, name: &str) -> ListingEntry {
