@@ -214,13 +214,6 @@ impl Claims {
         }
     }
 
-    /// Others may be asked for a claim's chain.
-    pub(crate) fn take_away(&mut self, claim: usize) {
-        if let Some(Claim { state: ClaimState::Wanted { asked, .. }, .. }) = self.get_mut(claim) {
-            *asked = None;
-        }
-    }
-
     /// This source is not asked any more.
     pub(crate) fn unask(&mut self, source: SocketAddr) {
         for claim in &mut self.claims {

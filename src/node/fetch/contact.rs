@@ -12,7 +12,7 @@ use crate::node::context::Context;
 use crate::node::counters::Drop;
 use crate::node::directory::host_text;
 use crate::node::flow::Stray;
-use crate::wire::{Answer, Data, DataKind, Holding, RefuseReason, Tell};
+use crate::wire::{Answer, Data, DataKind, Holding, PAYLOAD_LENGTHS, RefuseReason, Tell};
 
 impl Fetch {
     pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) -> bool {
@@ -129,6 +129,8 @@ impl Fetch {
         reason: RefuseReason,
     ) -> bool {
         let Some(source) = self.sources.get_mut(&from) else { return false };
+        let asked = source.flow.asked_payload_length(nonce);
+        let shorter = asked.is_some_and(|length| length > u64::from(PAYLOAD_LENGTHS[0]));
         let Some(pieces) = source.flow.refused(nonce, reason == RefuseReason::TooLong) else {
             return false;
         };
@@ -136,8 +138,12 @@ impl Fetch {
             source.todo.push_front(piece);
         }
         match reason {
-            RefuseReason::TooLong => {}
-            RefuseReason::Busy => source.rest(ctx.now + REFUSED_REST / 5),
+            RefuseReason::TooLong if shorter => {}
+            // What it was to be asked for, others may have meanwhile.
+            RefuseReason::TooLong | RefuseReason::Busy => {
+                source.rest(ctx.now + REFUSED_REST / 5);
+                self.let_go(ctx, from);
+            }
             RefuseReason::StaleCookie => {
                 source.flow.forget_cookie();
                 source.ask_again(ctx.now);

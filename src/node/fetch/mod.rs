@@ -48,6 +48,8 @@ const TAKEN_RETRY: Duration = Duration::from_millis(150);
 const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
 /// How long a source that refuses is left alone.
 const REFUSED_REST: Duration = Duration::from_millis(500);
+/// How often it is looked whether somebody holds the others up.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a fetch holds back when sources contradict each other: enough for a chain and a block, and
 /// little for a liar to gain. There are at most [`claims::CLAIMS_MAX`] such times.
 const CONTESTED: Duration = Duration::from_millis(250);
@@ -92,6 +94,8 @@ pub(crate) struct Fetch {
     /// No room on the disk: nothing is stored before then.
     no_room_until: Option<Instant>,
     bytes_moved_at: Instant,
+    /// When it is looked whether somebody holds the others up.
+    look_at: Instant,
     /// Until then, a chain that contradicts the one gone by is waited for.
     contested_until: Option<Instant>,
 }
@@ -109,6 +113,7 @@ impl Fetch {
             size_trial: SizeTrial::default(),
             no_room_until: None,
             bytes_moved_at: ctx.now,
+            look_at: ctx.now,
             contested_until: None,
             request,
         };
@@ -287,6 +292,8 @@ impl Fetch {
             Phase::Fetching => {
                 earliest.at(self.no_room_until, "there may be room on the disk");
                 earliest.at(self.seek.at(), "sources are called for");
+                let several = self.sources.len() > 1;
+                earliest.at(several.then_some(self.look_at), "it is looked who is slow");
                 let contested = self.contested_until.filter(|&until| until > now);
                 earliest.at(contested, "a contradicting chain was waited for");
                 for source in self.sources.values() {
@@ -317,6 +324,9 @@ impl Fetch {
                 for address in lost {
                     self.let_go(ctx, address);
                     self.sources.remove(&address);
+                }
+                if self.look_at <= ctx.now {
+                    self.look_at = ctx.now + LOOK_EVERY;
                 }
                 if self.seek.is_due(ctx.now) {
                     let busy = ctx.now.since(self.bytes_moved_at) < Duration::from_secs(2);

@@ -4,12 +4,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use log::debug;
+
 use super::block::{Purpose, Stage};
 use super::claims::Claims;
 use super::source::{Source, Tag};
 use super::{Fetch, Phase};
 use crate::content::ContentId;
 use crate::node::context::Context;
+use crate::node::directory::host_text;
 use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
 use crate::node::time::Instant;
@@ -22,6 +25,8 @@ const STALLED_REST: Duration = Duration::from_secs(1);
 /// One that was moved often enough, or has to come from one source alone, is taken over only where that is
 /// this much sooner, and four times as soon.
 const FAR_SOONER: Duration = Duration::from_secs(2);
+/// How long a source is left alone that was far slower than another.
+const SLOW_REST: Duration = Duration::from_secs(10);
 
 impl Fetch {
     /// Does all that can be done now.
@@ -160,7 +165,7 @@ impl Fetch {
         let stalled = source.flow.is_stalled();
         let others = stalled && self.has_better_supporter(claim, address, now);
         if !others {
-            self.take_slow_chain(claim, address, now);
+            self.take_slow_chain(ctx, claim, address);
         }
         let pieces = if others { Vec::new() } else { self.claims.ask(claim, address, now) };
         if let Some(source) = self.sources.get_mut(&address).filter(|_| !pieces.is_empty()) {
@@ -172,19 +177,40 @@ impl Fetch {
         }
         self.assign_orphan(address, now)
             || self.assign_missing(ctx, address)
-            || self.move_block(address, now)
+            || self.move_block(ctx, address)
     }
 
     /// Takes a chain from somebody who gives it far more slowly than this source would.
-    fn take_slow_chain(&mut self, claim: usize, address: SocketAddr, now: Instant) {
-        let length = self.claims.length();
-        let asked = self.claims.asked(claim, now).filter(|&(asked, _)| asked != address);
-        let (Some((asked, pace)), Some(source)) = (asked, self.sources.get(&address)) else {
-            return;
+    fn take_slow_chain(&mut self, ctx: &mut Context<'_>, claim: usize, address: SocketAddr) {
+        let Some((asked, pace)) = self.claims.asked(claim, ctx.now) else { return };
+        if self.is_far_slower(asked, pace, address, self.claims.length()) {
+            self.relieve(ctx, asked);
+        }
+    }
+
+    /// Whether this source would give so many bytes far sooner than another one finishes, going by the
+    /// other's measured rate and by the pace at which this very thing has come from it.
+    pub(super) fn is_far_slower(
+        &self,
+        slow: SocketAddr,
+        pace: Duration,
+        than: SocketAddr,
+        bytes: u64,
+    ) -> bool {
+        let (Some(slower), Some(source)) = (self.sources.get(&slow), self.sources.get(&than))
+        else {
+            return false;
         };
-        let theirs = self.sources.get(&asked).map_or(pace, |s| s.finishes_in(0).max(pace));
-        if theirs > source.finishes_in(length) * 4 + FAR_SOONER {
-            self.claims.take_away(claim);
+        slow != than && slower.finishes_in(0).max(pace) > source.finishes_in(bytes) * 4 + FAR_SOONER
+    }
+
+    /// Takes everything from a source that holds others up, and leaves it alone for a while, so that it
+    /// is not the first to be given the same again.
+    pub(super) fn relieve(&mut self, ctx: &mut Context<'_>, slow: SocketAddr) {
+        debug!("{} is slow: others get what it was asked for", host_text(slow));
+        self.let_go(ctx, slow);
+        if let Some(source) = self.sources.get_mut(&slow) {
+            source.rest(ctx.now + SLOW_REST);
         }
     }
 
@@ -237,7 +263,7 @@ impl Fetch {
     }
 
     /// Takes over the block that would be finished last where it is.
-    fn move_block(&mut self, address: SocketAddr, now: Instant) -> bool {
+    fn move_block(&mut self, ctx: &mut Context<'_>, address: SocketAddr) -> bool {
         let Some(source) = self.sources.get(&address) else { return false };
         let candidate = self
             .assembly
@@ -246,28 +272,25 @@ impl Fetch {
             .filter(|(_, block)| source.holds(block.block))
             .filter_map(|(buffer, block)| {
                 let owner = block.owner.filter(|&owner| owner != address)?;
-                let theirs = self.sources.get(&owner)?.finishes_in(0).max(block.finishes_in(now));
-                let shared = self.assembly.may_share(block);
-                let missing = if shared { block.missing_bytes() } else { block.length };
-                let ours = source.finishes_in(missing);
-                let most = if shared && block.may_move() {
-                    ours * 2 + WORTH_MOVING
-                } else {
-                    ours * 4 + FAR_SOONER
-                };
-                (theirs > most).then_some((theirs, buffer))
+                let theirs = self.sources.get(&owner)?.finishes_in(0);
+                let ours = source.finishes_in(block.missing_bytes());
+                let sooner = theirs > ours * 2 + WORTH_MOVING
+                    && block.may_move()
+                    && self.assembly.may_share(block);
+                let pace = block.finishes_in(ctx.now);
+                let far_sooner = self.is_far_slower(owner, pace, address, block.length);
+                (sooner || far_sooner).then_some((theirs.max(pace), buffer, owner, far_sooner))
             })
             .max();
-        let Some((_, buffer)) = candidate else { return false };
-        let Some(block) = self.assembly.get(buffer) else { return false };
-        let (owner, alone) = (block.owner, !self.assembly.may_share(block));
-        if let Some(loser) = owner.and_then(|owner| self.sources.get_mut(&owner)) {
+        let Some((_, buffer, owner, far_sooner)) = candidate else { return false };
+        if far_sooner {
+            self.relieve(ctx, owner);
+            return self.assign_orphan(address, ctx.now);
+        }
+        if let Some(loser) = self.sources.get_mut(&owner) {
             loser.todo.retain(|piece| piece.tag != Tag::Block(buffer));
         }
-        if alone {
-            self.assembly.forget_received(buffer);
-        }
-        self.assembly.take_over(buffer, address, now);
+        self.assembly.take_over(buffer, address, ctx.now);
         self.ask_for_missing(buffer, address);
         true
     }

@@ -177,21 +177,31 @@ impl Fetch {
 
     /// Has a source that claims another chain prove it by its decisive block.
     fn challenge(&mut self, ctx: &mut Context<'_>, claim: usize, block: u64) {
-        let running = self.assembly.iter().any(|(_, b)| b.purpose == Purpose::Challenge { claim });
-        if running {
+        let running =
+            self.assembly.iter().find(|(_, b)| b.purpose == Purpose::Challenge { claim }).map(
+                |(_, b)| (b.owner.filter(|_| b.stage == Stage::Gathering), b.finishes_in(ctx.now)),
+            );
+        let asked = running.and_then(|(owner, _)| owner);
+        if running.is_some() && asked.is_none() {
             return;
         }
-        let now = ctx.now;
         let champion = self.sources.values().find(|source| {
             source.claim() == Some(claim)
-                && source.is_usable(now)
+                && asked != Some(source.address)
+                && source.is_usable(ctx.now)
                 && !source.flow.is_stalled()
                 && source.holds(block)
         });
-        if let Some(champion) = champion.map(|source| source.address) {
-            let buffer = self.assembly.start(ctx, Purpose::Challenge { claim }, block, champion);
-            self.ask_for_missing(buffer, champion);
+        let Some(champion) = champion.map(|source| source.address) else { return };
+        if let (Some(asked), Some((_, pace))) = (asked, running) {
+            let length = self.assembly.layout().block_length();
+            if !self.is_far_slower(asked, pace, champion, length) {
+                return;
+            }
+            self.relieve(ctx, asked);
         }
+        let buffer = self.assembly.start(ctx, Purpose::Challenge { claim }, block, champion);
+        self.ask_for_missing(buffer, champion);
     }
 
     /// A block has proven another chain than the one that is gone by.

@@ -6,6 +6,7 @@
 //! tag back with what arrived and what was lost.
 
 mod congestion;
+mod in_flight;
 mod ladder;
 mod round_trip;
 
@@ -13,7 +14,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use congestion::{Congestion, Snapshot};
+use congestion::Congestion;
+use in_flight::InFlight;
 use ladder::Ladder;
 use log::debug;
 use round_trip::RoundTrip;
@@ -58,58 +60,6 @@ pub(crate) enum Stray {
     Cut,
     /// It came before.
     Duplicate,
-}
-
-#[derive(Clone, Debug)]
-struct InFlight<T> {
-    piece: Piece<T>,
-    payload_length: u64,
-    packets: u64,
-    /// Counts packets over the life of the flow: this grant's first.
-    first_position: u64,
-    sent_at: Instant,
-    snapshot: Snapshot,
-    received: u64,
-    lost: u64,
-    /// When a later packet was first seen to have come before one of these.
-    overtaken_at: Option<Instant>,
-    /// Asks for longer packets than are known to pass.
-    probes: bool,
-}
-
-impl<T: Copy> InFlight<T> {
-    fn all(&self) -> u64 {
-        u64::MAX >> (64 - self.packets)
-    }
-
-    fn outstanding(&self) -> u64 {
-        self.all() & !self.received & !self.lost
-    }
-
-    fn packet_length(&self, packet: u64) -> u64 {
-        (self.piece.length - packet * self.payload_length).min(self.payload_length)
-    }
-
-    /// Takes the given outstanding packets for lost; appends them, neighbours joined.
-    fn lose(&mut self, packets: u64, into: &mut Vec<Piece<T>>) -> u64 {
-        let mut bytes = 0;
-        let mut last_end = None;
-        for packet in 0..self.packets {
-            if packets & (1 << packet) == 0 {
-                continue;
-            }
-            let length = self.packet_length(packet);
-            let offset = self.piece.offset + packet * self.payload_length;
-            bytes += length;
-            match into.last_mut() {
-                Some(piece) if last_end == Some(offset) => piece.length += length,
-                _ => into.push(Piece { tag: self.piece.tag, offset, length }),
-            }
-            last_end = Some(offset + length);
-        }
-        self.lost |= packets;
-        bytes
-    }
 }
 
 /// The way from one source to us.
@@ -187,6 +137,11 @@ impl<T: Copy> Flow<T> {
 
     pub(crate) const fn in_flight(&self) -> u64 {
         self.in_flight
+    }
+
+    /// The payload length that the grant with this nonce asks for.
+    pub(crate) fn asked_payload_length(&self, nonce: u64) -> Option<u64> {
+        Some(self.grants[self.index_of(nonce)?].payload_length)
     }
 
     /// Bytes that have come, without duplicates.

@@ -1,0 +1,58 @@
+//! One grant that is on its way: which of its packets have come, and which are taken for lost.
+
+use super::Piece;
+use super::congestion::Snapshot;
+use crate::node::time::Instant;
+
+/// A grant.
+#[derive(Clone, Debug)]
+pub(super) struct InFlight<T> {
+    pub(super) piece: Piece<T>,
+    pub(super) payload_length: u64,
+    pub(super) packets: u64,
+    /// Counts packets over the life of the flow: this grant's first.
+    pub(super) first_position: u64,
+    pub(super) sent_at: Instant,
+    pub(super) snapshot: Snapshot,
+    pub(super) received: u64,
+    pub(super) lost: u64,
+    /// When a later packet was first seen to have come before one of these.
+    pub(super) overtaken_at: Option<Instant>,
+    /// Asks for longer packets than are known to pass.
+    pub(super) probes: bool,
+}
+
+impl<T: Copy> InFlight<T> {
+    pub(super) fn all(&self) -> u64 {
+        u64::MAX >> (64 - self.packets)
+    }
+
+    pub(super) fn outstanding(&self) -> u64 {
+        self.all() & !self.received & !self.lost
+    }
+
+    pub(super) fn packet_length(&self, packet: u64) -> u64 {
+        (self.piece.length - packet * self.payload_length).min(self.payload_length)
+    }
+
+    /// Takes the given outstanding packets for lost; appends them, neighbours joined.
+    pub(super) fn lose(&mut self, packets: u64, into: &mut Vec<Piece<T>>) -> u64 {
+        let mut bytes = 0;
+        let mut last_end = None;
+        for packet in 0..self.packets {
+            if packets & (1 << packet) == 0 {
+                continue;
+            }
+            let length = self.packet_length(packet);
+            let offset = self.piece.offset + packet * self.payload_length;
+            bytes += length;
+            match into.last_mut() {
+                Some(piece) if last_end == Some(offset) => piece.length += length,
+                _ => into.push(Piece { tag: self.piece.tag, offset, length }),
+            }
+            last_end = Some(offset + length);
+        }
+        self.lost |= packets;
+        bytes
+    }
+}
