@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sprat::content::state_chain::{ChainHasher, verify};
-use sprat::content::{ChainId, ContentId, ShareName};
+use sprat::content::{BlockLayout, ChainId, ContentId, ShareName};
 use sprat::node::input::{
     Command, DiskFault, DiskFaultKind, Extent, FetchRequest, FileSignature, HashOutcome,
     InterfaceAddress, Publishing, ServeOutcome, ShareSearch, StoreOpening,
 };
 use sprat::node::output::{FetchEnding, ServeSource};
-use sprat::node::{BufferId, FetchId, Input, Instant, Node, NodeConfig, Output};
+use sprat::node::{BufferId, FetchId, Input, Instant, Node, NodeConfig, Output, Random};
 use sprat::wire::{DATA_HEADER_LENGTH, DEFAULT_PORT, DataHeader, DataKind};
+
+use super::liar::Liar;
 
 /// A file of `share/`, honest or not.
 #[derive(Clone, Debug)]
@@ -24,16 +26,6 @@ pub(crate) struct File {
     pub(crate) signature: FileSignature,
 }
 
-/// How a host misbehaves when it serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    Honest,
-    /// Flips a bit in every packet.
-    FlipsBits,
-    /// Grants are swallowed.
-    Silent,
-}
-
 /// What survives a crash of the host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
@@ -42,6 +34,16 @@ pub(crate) struct Disk {
     pub(crate) chain: Option<Vec<u8>>,
     /// Further bytes that fit, if that is limited.
     pub(crate) room: Option<u64>,
+    /// What the peer offers of a fetch beside it.
+    pub(crate) partial: Option<Partial>,
+}
+
+/// An unfinished download beside a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Partial {
+    /// The whole content, of which only `extents` are there.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) extents: Vec<Extent>,
 }
 
 /// A datagram on its way out.
@@ -53,7 +55,6 @@ pub(crate) struct Sent {
 pub(crate) struct Host {
     pub(crate) node: Node,
     pub(crate) disk: Disk,
-    pub(crate) manner: Manner,
     pub(crate) directory: Arc<str>,
     pub(crate) discovered: Vec<String>,
     pub(crate) ending: Option<FetchEnding>,
@@ -61,7 +62,13 @@ pub(crate) struct Host {
     buffers: BTreeMap<BufferId, Vec<u8>>,
     chains: BTreeMap<ContentId, Vec<u8>>,
     request: Option<FetchRequest>,
-    inbox: VecDeque<Input<'static>>,
+    /// The longest that the disk and the processor take for something, drawn for each.
+    pub(crate) slowness: Duration,
+    /// What is to be handed in, and when at the earliest.
+    inbox: VecDeque<(Instant, Input<'static>)>,
+    now: Instant,
+    random: Random,
+    pub(crate) liar: Liar,
 }
 
 pub(crate) fn name(text: &str) -> ShareName {
@@ -79,11 +86,12 @@ impl Host {
     pub(crate) fn new(
         address: SocketAddr,
         serves: bool,
-        seed: u8,
+        (seed, start): (u8, u8),
         now: Instant,
         disk: Disk,
     ) -> Self {
         let mut seed_bytes = [seed; 32];
+        seed_bytes[2] = start;
         seed_bytes[0] = address.port() as u8;
         seed_bytes[1] = match address {
             SocketAddr::V4(v4) => v4.ip().octets()[3],
@@ -100,7 +108,6 @@ impl Host {
         let mut host = Self {
             node: Node::new(config, now),
             disk,
-            manner: Manner::Honest,
             directory: "[]".into(),
             discovered: Vec::new(),
             ending: None,
@@ -108,10 +115,14 @@ impl Host {
             buffers: BTreeMap::new(),
             chains: BTreeMap::new(),
             request: None,
+            slowness: Duration::ZERO,
             inbox: VecDeque::new(),
+            now,
+            random: Random::new(seed_bytes),
+            liar: Liar::new(seed_bytes),
         };
-        host.inbox.push_back(Input::SocketBuffer { bytes: 425_984 });
-        host.inbox.push_back(Input::Interfaces {
+        host.answer(Input::SocketBuffer { bytes: 425_984 });
+        host.answer(Input::Interfaces {
             addresses: vec![InterfaceAddress {
                 index: 2,
                 address: address.ip(),
@@ -126,12 +137,13 @@ impl Host {
 
     /// What a look at `share/` tells a node that has just started.
     fn scan(&mut self) {
-        for (name, file) in &self.disk.share {
-            self.inbox.push_back(Input::FileSeen {
-                name: name.clone(),
-                signature: file.signature,
-                unchanged_for: Duration::from_secs(60),
-            });
+        let files = self.disk.share.iter().map(|(name, file)| (name.clone(), file.signature));
+        for (name, signature) in files.collect::<Vec<_>>() {
+            let unchanged_for = Duration::from_secs(60);
+            self.answer(Input::FileSeen { name, signature, unchanged_for });
+        }
+        if let Some(Partial { bytes, extents }) = self.disk.partial.take() {
+            self.put_partial(&bytes, extents);
         }
     }
 
@@ -153,7 +165,7 @@ impl Host {
                 changed_ns: 1,
             },
         };
-        self.inbox.push_back(Input::FileSeen {
+        self.answer(Input::FileSeen {
             name: name(file_name),
             signature: file.signature,
             unchanged_for: Duration::ZERO,
@@ -163,41 +175,70 @@ impl Host {
 
     pub(crate) fn remove(&mut self, file_name: &str) {
         self.disk.share.remove(&name(file_name));
-        self.inbox.push_back(Input::FileGone { name: name(file_name) });
+        self.answer(Input::FileGone { name: name(file_name) });
     }
 
     pub(crate) fn fetch(&mut self, request: FetchRequest) {
         self.request = Some(request.clone());
-        self.inbox.push_back(Input::Command(Command::Fetch(request)));
+        self.answer(Input::Command(Command::Fetch(request)));
     }
 
     pub(crate) fn stop(&mut self) {
-        self.inbox.push_back(Input::Command(Command::Stop));
+        self.answer(Input::Command(Command::Stop));
+    }
+
+    /// Offers parts of a download beside this peer; with more of them, it has grown.
+    pub(crate) fn put_partial(&mut self, bytes: &[u8], extents: Vec<Extent>) {
+        let (content, chain) = hash(bytes);
+        self.chains.insert(content, chain.clone());
+        self.answer(Input::PartialSeen {
+            content,
+            size: bytes.len() as u64,
+            extents: extents.clone(),
+            chain: Some(chain),
+        });
+        self.disk.partial = Some(Partial { bytes: bytes.to_vec(), extents });
+    }
+
+    /// Hands something in, after as long as it takes. Answers come in the order of asking.
+    fn answer(&mut self, input: Input<'static>) {
+        let due = self.now + self.random.jitter(self.slowness);
+        let last = self.inbox.back().map_or(due, |&(at, _)| at);
+        self.inbox.push_back((due.max(last), input));
+    }
+
+    /// When something is to be done at the latest.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        let answer = self.inbox.front().map(|&(at, _)| at);
+        answer.into_iter().chain(self.node.poll_timeout().map(|deadline| deadline.at)).min()
     }
 
     /// Hands in one datagram and all that follows from it.
     pub(crate) fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Vec<Sent> {
         let mut sent = Vec::new();
+        self.now = now;
         self.node.handle_input(now, Input::Datagram { from, bytes });
         self.drain(bytes, &mut sent);
         self.work(now, &mut sent);
-        sent
+        self.liar.twist(now, sent)
     }
 
     /// Hands in what is waiting, and what is due.
     pub(crate) fn run(&mut self, now: Instant) -> Vec<Sent> {
         let mut sent = Vec::new();
+        self.now = now;
         self.work(now, &mut sent);
         if self.node.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
             self.node.handle_timeout(now);
             self.drain(&[], &mut sent);
             self.work(now, &mut sent);
         }
-        sent
+        self.liar.twist(now, sent)
     }
 
     fn work(&mut self, now: Instant, sent: &mut Vec<Sent>) {
-        while let Some(input) = self.inbox.pop_front() {
+        while self.inbox.front().is_some_and(|&(at, _)| at <= now) {
+            let Some((_, input)) = self.inbox.pop_front() else { return };
             self.node.handle_input(now, input);
             self.drain(&[], sent);
         }
@@ -215,8 +256,13 @@ impl Host {
             Output::Transmit { to, bytes, .. } => sent.push(Sent { to, bytes }),
             Output::Serve { .. } => self.serve(output, sent),
             Output::Hash { name, signature } => self.hash_file(name, signature),
-            Output::CheckPartial { content, block, .. } => {
-                self.inbox.push_back(Input::PartialChecked { content, block, genuine: true });
+            Output::CheckPartial { content, block, link } => {
+                let genuine = self.disk.partial.as_ref().is_some_and(|partial| {
+                    let layout = BlockLayout::new(partial.bytes.len() as u64);
+                    let range = layout.block_range(block);
+                    verify(&link, &partial.bytes[range.start as usize..range.end as usize])
+                });
+                self.answer(Input::PartialChecked { content, block, genuine });
             }
             Output::Directory { discovered_files } => self.directory = discovered_files,
             Output::Discovered { appeared, host, name, .. } => {
@@ -238,7 +284,7 @@ impl Host {
             }
             Output::Verify { fetch, buffer, link } => {
                 let genuine = verify(&link, &self.buffers[&buffer]);
-                self.inbox.push_back(Input::Verified { fetch, buffer, genuine });
+                self.answer(Input::Verified { fetch, buffer, genuine });
             }
             _ => self.store(output),
         }
@@ -250,41 +296,46 @@ impl Host {
             Output::OpenStore { fetch, .. } => {
                 let extents = self.extents();
                 let outcome = StoreOpening::Ours { extents, chain: self.disk.chain.clone() };
-                self.inbox.push_back(Input::StoreOpened { fetch, outcome });
+                self.answer(Input::StoreOpened { fetch, outcome });
             }
             Output::SearchShare { fetch } => {
                 let wanted = self.request.as_ref().map(|request| request.content);
                 let found = self.disk.share.iter().find(|(_, f)| Some(hash(&f.bytes).0) == wanted);
                 let outcome =
                     found.map_or(ShareSearch::Absent, |(n, _)| ShareSearch::Elsewhere(n.clone()));
-                self.inbox.push_back(Input::ShareSearched { fetch, outcome });
+                self.answer(Input::ShareSearched { fetch, outcome });
             }
             Output::PublishCopy { fetch, from } => {
                 let outcome = Publishing::Done(from);
-                self.inbox.push_back(Input::Published { fetch, outcome });
+                self.answer(Input::Published { fetch, outcome });
             }
             Output::CheckStored { fetch, block, link } => {
                 let size = self.request.as_ref().unwrap().size;
-                let range = sprat::content::BlockLayout::new(size).block_range(block);
-                let (&start, bytes) = self.disk.chunks.range(..=range.start).next_back().unwrap();
-                let at = (range.start - start) as usize;
-                let genuine = verify(&link, &bytes[at..at + (range.end - range.start) as usize]);
-                self.inbox.push_back(Input::StoredChecked { fetch, block, genuine });
+                let range = BlockLayout::new(size).block_range(block);
+                let file = self.disk.chunks.range(..=range.start).next_back();
+                let genuine = file.is_some_and(|(&start, bytes)| {
+                    let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
+                    bytes.get(from..to).is_some_and(|bytes| verify(&link, bytes))
+                });
+                self.answer(Input::StoredChecked { fetch, block, genuine });
             }
             Output::TruncateExtent { extent, length: 0, .. } => {
                 self.disk.chunks.remove(&extent);
             }
             Output::TruncateExtent { extent, length, .. } => {
-                self.disk.chunks.get_mut(&extent).unwrap().truncate(length as usize);
+                // It may have been removed by somebody.
+                if let Some(file) = self.disk.chunks.get_mut(&extent) {
+                    file.truncate(length as usize);
+                }
             }
             Output::Store { fetch, buffer, extent, position } => {
                 let outcome = self.append(buffer, extent, position);
-                self.inbox.push_back(Input::Stored { fetch, buffer, outcome });
+                self.answer(Input::Stored { fetch, buffer, outcome });
             }
             Output::SaveChain { states, .. } => self.disk.chain = Some(states.to_vec()),
             Output::Publish { fetch } => {
                 let outcome = self.publish();
-                self.inbox.push_back(Input::Published { fetch, outcome });
+                self.answer(Input::Published { fetch, outcome });
             }
             Output::FetchEnded { ending, .. } => self.ending = Some(ending),
             other => panic!("{other:?} is not expected here"),
@@ -299,6 +350,10 @@ impl Host {
                 return Err(DiskFault { kind: DiskFaultKind::NoRoom, message });
             }
             *room -= bytes.len() as u64;
+        }
+        if position > extent && !self.disk.chunks.contains_key(&extent) {
+            let message = "somebody removed it".to_owned();
+            return Err(DiskFault { kind: DiskFaultKind::Vanished, message });
         }
         let file = self.disk.chunks.entry(extent).or_default();
         assert_eq!(extent + file.len() as u64, position, "appended, not patched");
@@ -315,6 +370,9 @@ impl Host {
     fn publish(&mut self) -> Publishing {
         let request = self.request.as_ref().unwrap();
         let bytes: Vec<u8> = self.disk.chunks.values().flatten().copied().collect();
+        if bytes.len() as u64 != request.size {
+            return Publishing::Incomplete { extents: self.extents() };
+        }
         assert_eq!(hash(&bytes).0, request.content, "only the genuine content is published");
         self.disk.chunks.clear();
         let signature = FileSignature {
@@ -339,7 +397,7 @@ impl Host {
             }
             _ => HashOutcome::Changed,
         };
-        self.inbox.push_back(Input::Hashed { name, signature, outcome });
+        self.answer(Input::Hashed { name, signature, outcome });
     }
 
     fn serve(&mut self, output: Output, sent: &mut Vec<Sent>) {
@@ -347,47 +405,36 @@ impl Host {
         else {
             return;
         };
+        let range = offset as usize..offset as usize + length as usize;
         let (bytes, kind) = match &source {
             ServeSource::File { name, signature } => match self.disk.share.get(name) {
-                Some(file) if file.signature == *signature => (file.bytes.clone(), DataKind::Data),
+                Some(file) if file.signature == *signature => (&file.bytes[range], DataKind::Data),
                 _ => {
                     let outcome = ServeOutcome::Changed;
-                    return self.inbox.push_back(Input::Served { job, outcome });
+                    return self.answer(Input::Served { job, outcome });
                 }
             },
             ServeSource::Partial { .. } => {
-                let mut bytes = Vec::new();
-                for (&start, chunk) in &self.disk.chunks {
-                    bytes.resize(start as usize, 0);
-                    bytes.extend_from_slice(chunk);
-                }
-                (bytes, DataKind::Data)
+                let partial = self.disk.partial.as_ref().expect("a partial was told");
+                let held = |extent: &Extent| {
+                    extent.start <= offset
+                        && offset + u64::from(length) <= extent.start + extent.length
+                };
+                assert!(partial.extents.iter().any(held), "only what is there is served");
+                (&partial.bytes[range], DataKind::Data)
             }
-            ServeSource::Chain { content } => {
-                let partial = self.disk.chain.clone();
-                (self.chains.get(content).cloned().or(partial).unwrap(), DataKind::Meta)
-            }
-            ServeSource::Bytes(bytes) => (bytes.to_vec(), DataKind::Meta),
+            ServeSource::Chain { content } => (&self.chains[content][range], DataKind::Meta),
+            ServeSource::Bytes(bytes) => (&bytes[range], DataKind::Meta),
         };
-        let range = &bytes[offset as usize..offset as usize + length as usize];
-        for (index, payload) in range.chunks(usize::from(payload_length)).enumerate() {
+        for (index, payload) in bytes.chunks(usize::from(payload_length)).enumerate() {
             let at = offset + index as u64 * u64::from(payload_length);
             let mut header = [0; DATA_HEADER_LENGTH];
             DataHeader { kind, nonce, offset: at }.write(&mut header);
             let mut bytes = header.to_vec();
             bytes.extend_from_slice(payload);
-            match self.manner {
-                Manner::Honest => {}
-                Manner::FlipsBits if kind == DataKind::Data => {
-                    let last = bytes.len() - 1;
-                    bytes[last] ^= 1;
-                }
-                Manner::FlipsBits => {}
-                Manner::Silent => continue,
-            }
             sent.push(Sent { to, bytes });
         }
-        self.inbox.push_back(Input::Served { job, outcome: ServeOutcome::Sent });
+        self.answer(Input::Served { job, outcome: ServeOutcome::Sent });
     }
 }
 

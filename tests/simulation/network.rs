@@ -46,6 +46,15 @@ pub(crate) struct Network {
     pub(crate) link: Link,
     /// Hosts that hear and say nothing for now.
     pub(crate) cut_off: Vec<SocketAddr>,
+    /// Hosts that are stopped until then: nothing runs, and what comes is lost.
+    pub(crate) frozen: BTreeMap<SocketAddr, Instant>,
+    /// Hosts that are further away than the others, by this much.
+    pub(crate) far: BTreeMap<SocketAddr, Duration>,
+    /// What was said to many, by whom.
+    pub(crate) calls: Vec<(SocketAddr, Vec<u8>)>,
+    /// Of all that was ever sent, when and to whom.
+    pub(crate) fingerprint: u64,
+    starts: BTreeMap<SocketAddr, u8>,
     /// Bytes that came in to each host, and went out of it.
     pub(crate) bytes_in: BTreeMap<SocketAddr, u64>,
     pub(crate) bytes_out: BTreeMap<SocketAddr, u64>,
@@ -75,6 +84,11 @@ impl Network {
             hosts: BTreeMap::new(),
             link,
             cut_off: Vec::new(),
+            frozen: BTreeMap::new(),
+            far: BTreeMap::new(),
+            calls: Vec::new(),
+            fingerprint: 0,
+            starts: BTreeMap::new(),
             bytes_in: BTreeMap::new(),
             bytes_out: BTreeMap::new(),
             random: Random::new(bytes),
@@ -87,7 +101,9 @@ impl Network {
 
     pub(crate) fn add(&mut self, address: SocketAddr, disk: Disk) -> &mut Host {
         let serves = address.port() == DEFAULT_PORT;
-        let host = Host::new(address, serves, self.seed as u8, self.now, disk);
+        let starts = self.starts.entry(address).or_default();
+        let host = Host::new(address, serves, (self.seed as u8, *starts), self.now, disk);
+        *starts += 1;
         self.hosts.insert(address, host);
         self.hosts.get_mut(&address).unwrap()
     }
@@ -123,10 +139,10 @@ impl Network {
         }
         while go_on(self) {
             let flight = self.flights.first_key_value().map(|(&(at, _), _)| at);
-            let deadlines = self
-                .hosts
-                .iter()
-                .filter_map(|(&address, host)| Some((host.node.poll_timeout()?.at, address)));
+            let deadlines = self.hosts.iter().filter_map(|(address, host)| {
+                let thaws = self.frozen.get(address).copied().unwrap_or(Instant::ORIGIN);
+                Some((host.next_at()?.max(thaws), *address))
+            });
             let deadline = deadlines.min();
             let next = flight.into_iter().chain(deadline.map(|(at, _)| at)).min();
             let Some(next) = next.filter(|&next| next <= end) else { break };
@@ -142,6 +158,9 @@ impl Network {
 
     fn run_host(&mut self, address: SocketAddr) {
         let now = self.now;
+        if self.frozen.get(&address).is_some_and(|&thaws| now < thaws) {
+            return;
+        }
         let Some(host) = self.hosts.get_mut(&address) else { return };
         let sent = host.run(now);
         self.send(address, sent);
@@ -152,6 +171,9 @@ impl Network {
             return;
         }
         let now = self.now;
+        if self.frozen.get(&flight.to).is_some_and(|&thaws| now < thaws) {
+            return;
+        }
         let Some(host) = self.hosts.get_mut(&flight.to) else { return };
         *self.bytes_in.entry(flight.to).or_default() += flight.bytes.len() as u64;
         let sent = host.datagram(now, flight.from, &flight.bytes);
@@ -166,8 +188,10 @@ impl Network {
     fn send(&mut self, from: SocketAddr, sent: Vec<Sent>) {
         for Sent { to, bytes } in sent {
             *self.bytes_out.entry(from).or_default() += bytes.len() as u64;
+            self.note(from, to, &bytes);
             let broadcast = to.ip() == IpAddr::from([10, 0, 0, 255]);
             let receivers: Vec<SocketAddr> = if broadcast || to.ip() == IpAddr::from(GROUP_V4) {
+                self.calls.push((from, bytes.clone()));
                 let everybody = self.hosts.keys().copied();
                 everybody.filter(|host| host.port() == to.port() && *host != from).collect()
             } else {
@@ -182,11 +206,21 @@ impl Network {
         }
     }
 
+    /// FNV-1a.
+    fn note(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let head = format!("{} {from} {to}", self.now);
+        for &byte in head.as_bytes().iter().chain(bytes) {
+            self.fingerprint = (self.fingerprint ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
     fn fly(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         if self.random.below(1_000) < self.link.lost {
             return;
         }
-        let mut at = self.now + self.link.delay + self.random.jitter(self.link.jitter);
+        let further = |host| self.far.get(host).copied().unwrap_or(Duration::ZERO);
+        let delay = self.link.delay + further(&from) + further(&to);
+        let mut at = self.now + delay + self.random.jitter(self.link.jitter);
         if self.link.rate > 0 {
             let free_at = self.free_at.get(&to).copied().unwrap_or(self.now).max(self.now);
             let waiting = free_at.since(self.now).as_micros() as u64 * self.link.rate / 1_000_000;

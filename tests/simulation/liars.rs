@@ -1,0 +1,199 @@
+//! Sources that lie, each in its own way, beside one that does not.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sprat::content::ChainId;
+use sprat::node::output::FetchEnding;
+use sprat::wire::{Answer, Cookie, Holding, InstanceId, Message, RefuseReason, Tell, decode};
+
+use super::host::{Disk, hash, request};
+use super::liar::Manner;
+use super::network::{Link, Network, fetcher, peer};
+use super::story::{SECOND, bytes, expect_done, fetch_to_end, forge, network_with};
+
+/// Liars with low numbers, so that they come first wherever the order decides, and an honest host.
+fn with_liars(seed: u64, manner: Manner, liars: u8, data: &[u8]) -> Network {
+    let link = Link { rate: 12_500_000, ..Link::CLEAN };
+    let mut network = network_with(seed, link, &[50], data);
+    for number in 1..=liars {
+        let host = network.add(peer(number), Disk::default());
+        host.put("file", data, None);
+        host.liar.manner = manner;
+    }
+    network.run_for(SECOND * 2);
+    network
+}
+
+fn sources(liars: u8) -> Vec<SocketAddr> {
+    (1..=liars).chain([50]).map(peer).collect()
+}
+
+#[test]
+fn no_manner_of_lying_stops_a_fetch() {
+    for manner in Manner::OF_SOURCES {
+        for (liars, size) in [(1, 1_000), (1, 2_000_000), (3, 700_000), (7, 2_000_000)] {
+            eprintln!("{liars} that {manner:?}, {size} bytes");
+            let data = bytes(1, size);
+            let mut network = with_liars(1, manner, liars, &data);
+            network.host(fetcher(100)).fetch(request(&data, "got", &sources(liars)));
+            let took = fetch_to_end(&mut network, SECOND * 20);
+            expect_done(&mut network, &data);
+            assert!(took < SECOND * 10, "{manner:?}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn where_there_is_one_block_a_chains_name_means_nothing() {
+    let data = bytes(2, 1_000);
+    let content = hash(&data).0;
+    let mut network = network_with(2, Link::CLEAN, &[50], &data);
+    let liar = network.add(peer(1), Disk::default());
+    liar.put("file", &data, Some((content, vec![1, 2, 3])));
+    liar.liar.manner = Manner::Silent;
+    network.run_for(SECOND * 2);
+    network.host(fetcher(100)).fetch(request(&data, "got", &sources(1)));
+    fetch_to_end(&mut network, SECOND * 5);
+    expect_done(&mut network, &data);
+}
+
+/// Answers the latest call of a fetch in many names, each with a chain of its own.
+fn answer_in_many_names(network: &mut Network, data: &[u8]) {
+    let calls = std::mem::take(&mut network.calls);
+    let call = calls.iter().rev().find_map(|(from, bytes)| match decode(bytes) {
+        Ok(Message::Ask(ask)) if ask.to_many => Some((*from, ask.nonce)),
+        _ => None,
+    });
+    let Some((to, nonce)) = call else { return };
+    for number in 0..300u16 {
+        let chain = ChainId([number as u8; 20]);
+        let size = data.len() as u64;
+        let tell = Tell {
+            nonce,
+            cookie: Cookie([1; 16]),
+            instance: InstanceId([number as u8; 16]),
+            answer: Answer::Content { holding: Holding::Whole, chain, size, blocks_held: 9 },
+        };
+        let from = SocketAddr::from(([10, 0, 0, 201], 1_000 + number));
+        network.inject(from, to, Message::Tell(tell).encode());
+    }
+}
+
+#[test]
+fn made_up_answers_leave_room_for_the_honest_one() {
+    let data = bytes(3, 500_000);
+    let mut network = Network::new(3, Link::CLEAN);
+    network.add(fetcher(100), Disk::default()).fetch(request(&data, "got", &[]));
+    for _ in 0..200 {
+        network.run_for(SECOND / 20);
+        answer_in_many_names(&mut network, &data);
+    }
+    network.add(peer(50), Disk::default()).put("file", &data, None);
+    for _ in 0..600 {
+        network.run_for(SECOND / 20);
+        if network.hosts[&fetcher(100)].ending.is_some() {
+            break;
+        }
+        answer_in_many_names(&mut network, &data);
+    }
+    expect_done(&mut network, &data);
+}
+
+#[test]
+fn an_answer_in_anothers_name_does_not_stop_it() {
+    let data = bytes(4, 3_000_000);
+    let link = Link { rate: 1_000_000, ..Link::CLEAN };
+    let mut network = network_with(4, link, &[1], &data);
+    network.host(fetcher(100)).fetch(request(&data, "got", &[peer(1)]));
+    network.run_for(SECOND / 2);
+    for _ in 0..40 {
+        network.run_for(SECOND / 20);
+        let nonce = network.calls.iter().rev().find_map(|(_, bytes)| match decode(bytes) {
+            Ok(Message::Ask(ask)) if ask.to_many => Some(ask.nonce),
+            _ => None,
+        });
+        let (holding, chain) = (Holding::Nothing, ChainId([0; 20]));
+        let tell = Tell {
+            nonce: nonce.unwrap_or_default(),
+            cookie: Cookie([1; 16]),
+            instance: InstanceId([1; 16]),
+            answer: Answer::Content { holding, chain, size: 0, blocks_held: 0 },
+        };
+        network.inject(peer(1), fetcher(100), Message::Tell(tell).encode());
+    }
+    let took = fetch_to_end(&mut network, SECOND * 3);
+    assert!(took < SECOND * 2, "{took:?}");
+    expect_done(&mut network, &data);
+}
+
+#[test]
+fn the_true_size_is_proven_although_others_claim_many() {
+    let data = bytes(5, 200_001);
+    let mut network = with_liars(5, Manner::NewSizes, 5, &data);
+    let mut wanted = request(&data, "got", &sources(5));
+    wanted.size = 200_000;
+    network.host(fetcher(100)).fetch(wanted);
+    fetch_to_end(&mut network, SECOND * 60);
+    let ending = network.host(fetcher(100)).ending.clone();
+    assert_eq!(ending, Some(FetchEnding::WrongSize { size: 200_001 }));
+}
+
+#[test]
+fn the_true_size_is_proven_over_a_bad_link() {
+    for seed in 0..20 {
+        let data = bytes(6, 200_001);
+        let mut network = network_with(seed, Link { lost: 300, ..Link::CLEAN }, &[1], &data);
+        let mut wanted = request(&data, "got", &[peer(1)]);
+        wanted.size = 200_000;
+        network.host(fetcher(100)).fetch(wanted);
+        fetch_to_end(&mut network, SECOND * 60);
+        let ending = network.host(fetcher(100)).ending.clone();
+        assert_eq!(ending, Some(FetchEnding::WrongSize { size: 200_001 }), "seed {seed}");
+    }
+}
+
+/// The blocks of a forged file are stored, and some are being checked or written, when the honest chain
+/// wins: none of them may be left, and the chunk files go on where they end.
+#[test]
+fn what_was_stored_under_a_false_chain_is_taken_back_at_any_moment() {
+    for seed in 0..40 {
+        let data = bytes(seed as u8, 30 * 65_536 + 5);
+        let content = hash(&data).0;
+        let from = seed % 7;
+        let (forged, chain) = forge(&data, from, 12 + seed % 15);
+        let link = Link { rate: 6_000_000, ..Link::CLEAN };
+        let mut network = Network::new(seed, link);
+        let liar = network.add(peer(1), Disk::default());
+        liar.put("file", &forged, Some((content, chain.clone())));
+        network.run_for(SECOND * 3);
+        let mut disk = Disk::default();
+        if seed % 2 == 0 {
+            // The blocks of an earlier run, under the false chain.
+            disk.chunks.insert(0, forged[..(3 + seed as usize % 8) * 65_536].to_vec());
+            disk.chain = Some(chain);
+        }
+        let host = network.add(fetcher(100), disk);
+        host.slowness = Duration::from_millis(2 + seed % 30);
+        host.fetch(request(&data, "got", &[peer(1), peer(50)]));
+        network.run_for(Duration::from_millis(20 + seed * 11 % 160));
+        let honest = network.add(peer(50), Disk::default());
+        honest.disk.share.clear();
+        honest.put("file", &data, None);
+        fetch_to_end(&mut network, SECOND * 30);
+        expect_done(&mut network, &data);
+    }
+}
+
+#[test]
+fn a_busy_host_is_not_blamed() {
+    let data = bytes(8, 300_000);
+    let manner = Manner::Refuses(RefuseReason::Busy);
+    let mut network = with_liars(8, manner, 1, &data);
+    network.host(fetcher(100)).fetch(request(&data, "got", &[peer(1)]));
+    network.run_for(SECOND * 2);
+    network.host(peer(1)).liar.manner = Manner::Honest;
+    let took = fetch_to_end(&mut network, SECOND * 5);
+    assert!(took < SECOND, "{took:?}");
+    expect_done(&mut network, &data);
+}
