@@ -128,7 +128,7 @@ fn a_disk_that_just_holds_the_file_is_enough() {
 #[test]
 fn deleting_chunks_during_a_fetch_loses_nothing_but_time() {
     in_lab(2, |lab| {
-        let content = Content::random(405, 8 << 20);
+        let content = Content::random(405, 16 << 20);
         lab.put(0, "x.bin", &content);
         lab.limit(0, 50);
         let b = lab.host(1);

@@ -62,10 +62,10 @@ fn attrs_are_there_without_any_network() {
 #[test]
 fn chunk_files_hold_only_genuine_bytes_and_tell_the_progress() {
     in_lab(3, |lab| {
-        let content = Content::random(101, 12 << 20);
+        let content = Content::random(101, 24 << 20);
         for index in [0, 1] {
             lab.put(index, "file.bin", &content);
-            lab.limit(index, 40);
+            lab.limit(index, 50);
         }
         let _peers = (lab.host(0).peer(), lab.host(1).peer());
         let c = lab.host(2);
@@ -105,7 +105,7 @@ fn chunk_files_hold_only_genuine_bytes_and_tell_the_progress() {
 #[test]
 fn a_second_start_goes_on_from_what_is_on_disk() {
     in_lab(2, |lab| {
-        let content = Content::random(102, 10 << 20);
+        let content = Content::random(102, 20 << 20);
         lab.put(0, "file.bin", &content);
         lab.limit(0, 60);
         let _peer = lab.host(0).peer();
@@ -131,7 +131,7 @@ fn a_second_start_goes_on_from_what_is_on_disk() {
 #[test]
 fn rubbish_in_the_chunk_files_is_found_and_fetched_again() {
     in_lab(2, |lab| {
-        let content = Content::random(103, 4 << 20);
+        let content = Content::random(103, 16 << 20);
         lab.put(0, "file.bin", &content);
         lab.limit(0, 60);
         let _peer = lab.host(0).peer();
@@ -149,7 +149,7 @@ fn rubbish_in_the_chunk_files_is_found_and_fetched_again() {
         fs::write(rubbish("99999999999"), "beyond the end").unwrap();
         fs::write(rubbish("0100"), "not a number of ours").unwrap();
         fs::write(rubbish("18446744073709551616"), "too large").unwrap();
-        fs::write(rubbish("4194000"), "x".repeat(1000)).unwrap();
+        fs::write(rubbish("16777000"), "x".repeat(1000)).unwrap();
         fs::remove_file(rubbish("0100")).unwrap();
         lab.fetch(1, &content, "file.bin", &["10.77.0.1"]).succeeds(LONG);
         assert_eq!(fs::read(b.shared("file.bin")).unwrap(), content.bytes);
@@ -198,7 +198,7 @@ fn content_that_is_there_under_another_name_is_copied() {
 #[test]
 fn a_second_fetch_waits_takes_over_and_exits_0() {
     in_lab(2, |lab| {
-        let content = Content::random(106, 10 << 20);
+        let content = Content::random(106, 20 << 20);
         lab.put(0, "file.bin", &content);
         lab.limit(0, 50);
         let _peer = lab.host(0).peer();
@@ -243,7 +243,7 @@ fn a_second_fetch_exits_0_when_the_first_has_done_the_work() {
 #[test]
 fn a_front_end_restarts_every_fetch_it_finds() {
     in_lab(2, |lab| {
-        let contents: Vec<_> = (110..113).map(|seed| Content::random(seed, 4 << 20)).collect();
+        let contents: Vec<_> = (110..113).map(|seed| Content::random(seed, 12 << 20)).collect();
         for (number, content) in contents.iter().enumerate() {
             lab.put(0, &format!("{number}.bin"), content);
         }

@@ -114,8 +114,8 @@ fn a_file_that_is_changed_replaced_removed_or_renamed_stops_being_offered() {
 #[test]
 fn a_fetch_gets_no_mixture_of_a_file_that_changes_under_it() {
     in_lab(3, |lab| {
-        let content = Content::random(40, 6 << 20);
-        let changed = Content::random(41, 6 << 20);
+        let content = Content::random(40, 12 << 20);
+        let changed = Content::random(41, 12 << 20);
         lab.watcher.allow(&changed);
         lab.put(0, "file.bin", &content);
         lab.limit(0, 30);

@@ -192,7 +192,7 @@ fn sources_that_turn_up_later_are_used() {
 #[test]
 fn a_source_that_goes_is_replaced_and_one_that_returns_is_used() {
     in_lab(2, |lab| {
-        let content = Content::random(305, 8 << 20);
+        let content = Content::random(305, 16 << 20);
         lab.put(0, "file.bin", &content);
         lab.limit(0, 40);
         let mut peer = lab.host(0).peer();
@@ -217,7 +217,7 @@ fn a_source_that_goes_is_replaced_and_one_that_returns_is_used() {
 #[test]
 fn a_peer_serves_the_verified_part_of_the_fetch_beside_it() {
     in_lab(3, |lab| {
-        let content = Content::random(306, 10 << 20);
+        let content = Content::random(306, 20 << 20);
         lab.put(0, "file.bin", &content);
         lab.limit(0, 40);
         let (b, c) = (lab.host(1), lab.host(2));
@@ -244,7 +244,7 @@ fn a_peer_serves_the_verified_part_of_the_fetch_beside_it() {
 #[test]
 fn a_peer_serves_what_a_killed_fetch_has_left() {
     in_lab(3, |lab| {
-        let content = Content::random(307, 8 << 20);
+        let content = Content::random(307, 20 << 20);
         lab.put(0, "file.bin", &content);
         lab.limit(0, 60);
         let (b, c) = (lab.host(1), lab.host(2));
