@@ -52,7 +52,7 @@ impl Fetch {
                 Purpose::Content => self.assembly.hold(buffer),
                 Purpose::Challenge { claim } => {
                     self.assembly.release(ctx, buffer);
-                    self.challenger_won(ctx, claim);
+                    self.challenger_won(ctx, claim, index);
                 }
                 Purpose::Size { size } => {
                     self.assembly.release(ctx, buffer);
@@ -177,10 +177,14 @@ impl Fetch {
 
     /// Has a source that claims another chain prove it by its decisive block.
     fn challenge(&mut self, ctx: &mut Context<'_>, claim: usize, block: u64) {
-        let running =
-            self.assembly.iter().find(|(_, b)| b.purpose == Purpose::Challenge { claim }).map(
-                |(_, b)| (b.owner.filter(|_| b.stage == Stage::Gathering), b.finishes_in(ctx.now)),
-            );
+        let challenge = Purpose::Challenge { claim };
+        // One against a chain that is not gone by any more says nothing.
+        self.end_challenge(ctx, claim, Some(block));
+        let running = self.assembly.iter().find(|(_, trial)| trial.purpose == challenge);
+        let running = running.map(|(_, trial)| {
+            let gathering = trial.stage == Stage::Gathering;
+            (trial.owner.filter(|_| gathering), trial.finishes_in(ctx.now))
+        });
         let asked = running.and_then(|(owner, _)| owner);
         if running.is_some() && asked.is_none() {
             return;
@@ -205,10 +209,15 @@ impl Fetch {
     }
 
     /// A block has proven another chain than the one that is gone by.
-    fn challenger_won(&mut self, ctx: &mut Context<'_>, claim: usize) {
+    fn challenger_won(&mut self, ctx: &mut Context<'_>, claim: usize, block: u64) {
         let Some(old) = self.claims.current() else { return };
         let chains = (self.claims.chain(old).cloned(), self.claims.chain(claim).cloned());
         let (Some(false_chain), Some(true_chain)) = chains else { return };
+        if false_chain.highest_difference(&true_chain) != Some(block) {
+            // It was asked for against a chain that another one has refuted meanwhile: it says nothing
+            // about the one that is gone by now.
+            return;
+        }
         // What is in memory was asked for under the old chain; it is a window at most.
         let in_memory: Vec<BufferId> = self
             .assembly
@@ -242,14 +251,16 @@ impl Fetch {
                 told.claim = None;
             }
         }
-        self.end_challenge(ctx, claim);
+        self.end_challenge(ctx, claim, None);
     }
 
-    fn end_challenge(&mut self, ctx: &mut Context<'_>, claim: usize) {
+    /// Gives up the proof of a claim, but for one by this block.
+    fn end_challenge(&mut self, ctx: &mut Context<'_>, claim: usize, but: Option<u64>) {
         let trials: Vec<BufferId> = self
             .assembly
             .iter()
-            .filter(|(_, block)| block.purpose == Purpose::Challenge { claim })
+            .filter(|(_, trial)| trial.purpose == Purpose::Challenge { claim })
+            .filter(|(_, trial)| Some(trial.block) != but)
             .map(|(buffer, _)| buffer)
             .collect();
         for buffer in trials {
@@ -259,7 +270,7 @@ impl Fetch {
 
     /// Makes room for another claim: who makes this one is asked again, some time.
     pub(super) fn forget_claim(&mut self, ctx: &mut Context<'_>, claim: usize) {
-        self.end_challenge(ctx, claim);
+        self.end_challenge(ctx, claim, None);
         self.claims.forget(claim);
         for told in self.sources.values_mut().filter_map(|source| source.told.as_mut()) {
             told.claim.take_if(|made| *made == claim);
