@@ -280,3 +280,69 @@ impl Claims {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u64 = 4 * 65_536;
+    const NOW: Instant = Instant::from_micros(1_000_000);
+
+    fn host(number: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, number], 9))
+    }
+
+    #[test]
+    fn a_chain_comes_from_one_source_and_has_the_name_that_was_claimed() {
+        let states: Vec<u8> = (0..60).collect();
+        let mut claims = Claims::new(ContentId::EMPTY, SIZE);
+        let claim = claims.find_or_add(ChainId::of(&states)).unwrap();
+        assert_eq!(claims.find_or_add(ChainId::of(&states)), Some(claim));
+        assert_eq!(claims.ask(claim, host(1), NOW).len(), 1);
+        assert!(claims.ask(claim, host(2), NOW).is_empty(), "somebody else is being asked");
+        for (from, offset, length, expected) in [
+            (2, 0, 60, ChainBytes::More),
+            (1, 0, 40, ChainBytes::More),
+            (1, 0, 40, ChainBytes::More),
+            (1, 50, 60, ChainBytes::More),
+            (1, 40, 20, ChainBytes::Known),
+            (1, 40, 20, ChainBytes::More),
+        ] {
+            let payload: Vec<u8> = (offset as u8..offset as u8 + length).collect();
+            assert_eq!(claims.receive(claim, host(from), offset, &payload), expected);
+        }
+        assert!(claims.chain(claim).is_some());
+        let other = claims.find_or_add(ChainId([9; 20])).unwrap();
+        claims.ask(other, host(1), NOW);
+        assert_eq!(claims.receive(other, host(1), 0, &[0; 60]), ChainBytes::False);
+        assert!(claims.is_wanted(other), "another source may have it");
+    }
+
+    #[test]
+    fn numbers_are_not_used_twice_and_one_block_has_one_claim() {
+        let mut claims = Claims::new(ContentId::EMPTY, SIZE);
+        let added: Vec<_> = (0..20).map(|id| claims.find_or_add(ChainId([id; 20]))).collect();
+        assert_eq!(added.iter().flatten().count(), CLAIMS_MAX);
+        claims.forget(3);
+        assert_eq!(claims.find_or_add(ChainId([99; 20])), Some(CLAIMS_MAX));
+        assert!(!claims.is_wanted(3) && claims.chain(3).is_none());
+        assert!(claims.ask(3, host(1), NOW).is_empty());
+        let mut claims = Claims::new(ContentId::EMPTY, 65_536);
+        let added: Vec<_> = (0..20).map(|id| claims.find_or_add(ChainId([id; 20]))).collect();
+        assert_eq!(added, [Some(0); 20]);
+        assert!(claims.chain(0).is_some());
+    }
+
+    #[test]
+    fn the_rest_is_expected_at_the_pace_of_what_came() {
+        let mut claims = Claims::new(ContentId::EMPTY, SIZE);
+        let claim = claims.find_or_add(ChainId([1; 20])).unwrap();
+        claims.ask(claim, host(1), NOW);
+        assert_eq!(claims.asked(claim, NOW), Some((host(1), Duration::ZERO)));
+        claims.receive(claim, host(1), 0, &[0; 20]);
+        let later = NOW + Duration::from_secs(2);
+        assert_eq!(claims.asked(claim, later), Some((host(1), Duration::from_secs(4))));
+        claims.unask(host(1));
+        assert_eq!(claims.asked(claim, later), None);
+    }
+}

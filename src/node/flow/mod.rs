@@ -453,3 +453,6 @@ impl<T: Copy> Flow<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
