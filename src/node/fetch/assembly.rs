@@ -396,3 +396,6 @@ impl Assembly {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;
