@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sprat::content::{ChainId, ContentId, ShareName};
 use sprat::node::input::{FileSignature, HashOutcome, ServeOutcome};
-use sprat::node::{Drop, Input, Instant, JobId, Node, NodeConfig, Output};
+use sprat::node::{DropReason, Input, Instant, JobId, Node, NodeConfig, Output};
 use sprat::wire::{
     About, Ask, Cookie, DEFAULT_PORT, Grant, InstanceId, Message, Object, ObjectRange, Ranges,
     RefuseReason,
@@ -138,7 +138,7 @@ fn who_asks_for_too_much_is_counted() {
     for grant in 0..200 {
         server.grant(client(1), cookie, grant * 100, 100);
     }
-    assert_eq!(server.node.counters().dropped(Drop::TooManyGrants), 200 - 1 - 128);
+    assert_eq!(server.node.counters().dropped(DropReason::TooManyGrants), 200 - 1 - 128);
     for number in 2..250 {
         for port in 0..6 {
             let from = SocketAddr::from(([192, 0, 2, number], 6_000 + port));
@@ -146,7 +146,7 @@ fn who_asks_for_too_much_is_counted() {
             server.grant(from, cookie, 0, 100);
         }
     }
-    assert!(server.node.counters().dropped(Drop::TooManyGrants) > 71);
+    assert!(server.node.counters().dropped(DropReason::TooManyGrants) > 71);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use liar::Manner;
 use network::{Link, Network, fetcher, peer};
 use sprat::content::ContentId;
 use sprat::node::output::FetchEnding;
-use sprat::node::{Drop, Random};
+use sprat::node::{DropReason, Random};
 use story::{SECOND, bytes, expect_done, fetch_to_end, forge, network_with};
 
 #[test]
@@ -350,7 +350,7 @@ fn a_forged_farewell_changes_nothing() {
     network.inject(peer(2), peer(1), forged);
     network.run_for(SECOND);
     assert!(listed(&network, 1, "file2"));
-    assert_eq!(network.host(peer(1)).node.counters().dropped(Drop::ForgedFarewell), 1);
+    assert_eq!(network.host(peer(1)).node.counters().dropped(DropReason::ForgedFarewell), 1);
 }
 
 #[test]

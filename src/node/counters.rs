@@ -7,7 +7,7 @@ use crate::wire::DecodeError;
 
 /// Why the node did not do what a datagram wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Drop {
+pub enum DropReason {
     /// From port 0, a broadcast, group or unspecified address, or a port that echoes.
     ForbiddenSource,
     /// From ourselves.
@@ -50,7 +50,7 @@ pub enum Drop {
     BadBlock,
 }
 
-impl Drop {
+impl DropReason {
     /// All of them, in order.
     pub const ALL: [Self; 20] = [
         Self::ForbiddenSource,
@@ -102,7 +102,7 @@ impl Drop {
     }
 }
 
-impl From<Stray> for Drop {
+impl From<Stray> for DropReason {
     fn from(stray: Stray) -> Self {
         match stray {
             Stray::Nonce => Self::StrayData,
@@ -116,7 +116,7 @@ impl From<Stray> for Drop {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     undecodable: [u64; DecodeError::ALL.len()],
-    dropped: [u64; Drop::ALL.len()],
+    dropped: [u64; DropReason::ALL.len()],
 }
 
 impl Counters {
@@ -126,17 +126,17 @@ impl Counters {
     }
 
     /// Counts something dropped.
-    pub const fn drop(&mut self, reason: Drop) {
+    pub const fn drop(&mut self, reason: DropReason) {
         self.dropped[reason as usize] += 1;
     }
 
     /// Counts several of the same.
-    pub const fn drop_many(&mut self, reason: Drop, count: u64) {
+    pub const fn drop_many(&mut self, reason: DropReason, count: u64) {
         self.dropped[reason as usize] += count;
     }
 
     /// How often something was dropped for this reason.
-    pub const fn dropped(&self, reason: Drop) -> u64 {
+    pub const fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]
     }
 
@@ -150,7 +150,7 @@ impl fmt::Display for Counters {
     /// `name=count` for each that is not zero, on one line; `nothing dropped` where all are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let undecodable = DecodeError::ALL.iter().map(|error| error.name()).zip(self.undecodable);
-        let dropped = Drop::ALL.iter().map(|reason| reason.name()).zip(self.dropped);
+        let dropped = DropReason::ALL.iter().map(|reason| reason.name()).zip(self.dropped);
         let mut any = false;
         for (name, count) in undecodable.chain(dropped).filter(|&(_, count)| count > 0) {
             if any {
@@ -169,13 +169,13 @@ mod tests {
 
     #[test]
     fn all_are_listed_in_order_and_shown() {
-        for (index, reason) in Drop::ALL.iter().enumerate() {
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index);
         }
         let mut counters = Counters::default();
         assert_eq!(counters.to_string(), "nothing dropped");
-        counters.drop(Drop::StrayData);
-        counters.drop_many(Drop::HostileName, 2);
+        counters.drop(DropReason::StrayData);
+        counters.drop_many(DropReason::HostileName, 2);
         assert_eq!(counters.to_string(), "stray-data=1 hostile-name=2");
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::{debug, info};
 
 use super::context::{Context, Interfaces, Ways};
-use super::counters::Drop;
+use super::counters::DropReason;
 use super::deadline::{Deadline, Earliest};
 use super::directory::{
     HostFiles, bound_listings, differences, discovered_files, host_text, preference,
@@ -111,10 +111,10 @@ impl Discovery {
         announce: &Announce,
     ) {
         if announce.instance == self.instance {
-            return ctx.counters.drop(Drop::Ourselves);
+            return ctx.counters.drop(DropReason::Ourselves);
         }
         if !self.knows(from) && !ctx.interfaces.is_on_link(from.ip()) {
-            return ctx.counters.drop(Drop::OffLink);
+            return ctx.counters.drop(DropReason::OffLink);
         }
         let ask_at = if self.remotes.get(&from).is_some_and(Remote::is_proven) {
             ctx.now
@@ -139,7 +139,7 @@ impl Discovery {
             self.forget(ctx, address);
         }
         if !anyone && instance != self.instance {
-            ctx.counters.drop(Drop::ForgedFarewell);
+            ctx.counters.drop(DropReason::ForgedFarewell);
         }
     }
 
@@ -185,13 +185,13 @@ impl Discovery {
         listing: ListingSummary,
     ) {
         let Some(remote) = self.remotes.get_mut(&from).filter(|remote| remote.awaits(nonce)) else {
-            return ctx.counters.drop(Drop::StrayAnswer);
+            return ctx.counters.drop(DropReason::StrayAnswer);
         };
         if instance == self.instance {
             self.remotes.remove(&from);
-            return ctx.counters.drop(Drop::Ourselves);
+            return ctx.counters.drop(DropReason::Ourselves);
         } else if instance == InstanceId::NONE {
-            return ctx.counters.drop(Drop::StrayAnswer);
+            return ctx.counters.drop(DropReason::StrayAnswer);
         }
         let before = remote.instance;
         remote.told(ctx.now, instance, cookie, listing);
@@ -217,20 +217,20 @@ impl Discovery {
         payload: &[u8],
     ) {
         let Some(remote) = self.remotes.get_mut(&from) else {
-            return ctx.counters.drop(Drop::StrayData);
+            return ctx.counters.drop(DropReason::StrayData);
         };
         match remote.received(ctx, nonce, offset, payload) {
             Received::More => {}
             Received::Stray(stray) => ctx.counters.drop(stray.into()),
             Received::Broken => {
-                ctx.counters.drop(Drop::BadListing);
+                ctx.counters.drop(DropReason::BadListing);
                 self.start_downloads(ctx);
             }
             Received::Complete => {
                 let refused = remote.listed.as_ref().map_or(0, |listed| listed.refused_names);
-                ctx.counters.drop_many(Drop::HostileName, u64::from(refused));
+                ctx.counters.drop_many(DropReason::HostileName, u64::from(refused));
                 let dropped = bound_listings(&mut self.remotes, ctx.now);
-                ctx.counters.drop_many(Drop::TooManyListings, dropped);
+                ctx.counters.drop_many(DropReason::TooManyListings, dropped);
                 self.directory_changed(ctx);
                 self.start_downloads(ctx);
             }
@@ -247,7 +247,7 @@ impl Discovery {
         let ours =
             self.remotes.get_mut(&from).is_some_and(|remote| remote.refused(ctx, nonce, reason));
         if !ours {
-            ctx.counters.drop(Drop::StrayAnswer);
+            ctx.counters.drop(DropReason::StrayAnswer);
         }
         self.ask_due(ctx);
     }
@@ -323,7 +323,7 @@ impl Discovery {
                 .filter(|(_, remote)| !remote.is_proven() && !remote.configured)
                 .min_by_key(|(_, remote)| remote.heard_at())
                 .map(|(&oldest, _)| oldest);
-            ctx.counters.drop(Drop::TooManyHosts);
+            ctx.counters.drop(DropReason::TooManyHosts);
             self.remotes.remove(&oldest?);
         }
         let (now, random) = (ctx.now, &mut *ctx.random);

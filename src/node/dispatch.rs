@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::context::Context;
-use super::counters::Drop;
+use super::counters::DropReason;
 use super::discovery::Discovery;
 use super::fetch::Fetch;
 use super::ids::FetchId;
@@ -57,7 +57,7 @@ impl Machines<'_> {
     fn on_ask(&mut self, ctx: &mut Context<'_>, from: SocketAddr, ask: &Ask) {
         let Some(discovery) = &mut self.discovery else { return };
         if ask.instance == discovery.instance() {
-            return ctx.counters.drop(Drop::Ourselves);
+            return ctx.counters.drop(DropReason::Ourselves);
         }
         let answer = match ask.about {
             About::Listing => Answer::Listing(self.shelf.listing().summary),
@@ -90,12 +90,12 @@ impl Machines<'_> {
                 Some(discovery) => {
                     discovery.on_tell(ctx, from, tell.nonce, tell.instance, tell.cookie, listing);
                 }
-                None => ctx.counters.drop(Drop::StrayAnswer),
+                None => ctx.counters.drop(DropReason::StrayAnswer),
             },
             Answer::Content { .. } => {
                 let mut fetches = self.fetches.values_mut();
                 if !fetches.any(|fetch| fetch.on_tell(ctx, from, tell)) {
-                    ctx.counters.drop(Drop::StrayAnswer);
+                    ctx.counters.drop(DropReason::StrayAnswer);
                 }
             }
         }
@@ -103,7 +103,7 @@ impl Machines<'_> {
 
     fn on_grant(&mut self, ctx: &mut Context<'_>, from: SocketAddr, grant: &Grant) {
         if self.discovery.is_none() {
-            return ctx.counters.drop(Drop::UnknownObject);
+            return ctx.counters.drop(DropReason::UnknownObject);
         }
         if !self.server.is_proven(ctx, from, grant) {
             return;
@@ -112,9 +112,9 @@ impl Machines<'_> {
             Ok(source) => self.server.enqueue(ctx, from, grant, source),
             Err(reason) => {
                 let counted = if reason == RefuseReason::BadRange {
-                    Drop::BadRange
+                    DropReason::BadRange
                 } else {
-                    Drop::UnknownObject
+                    DropReason::UnknownObject
                 };
                 ctx.counters.drop(counted);
                 refuse(ctx, from, grant.nonce, reason);
@@ -174,7 +174,7 @@ impl Machines<'_> {
             Some(discovery) if data.header.kind == DataKind::Meta => {
                 discovery.on_meta(ctx, from, data.header.nonce, data.header.offset, data.payload);
             }
-            _ => ctx.counters.drop(Drop::StrayData),
+            _ => ctx.counters.drop(DropReason::StrayData),
         }
     }
 
@@ -185,7 +185,7 @@ impl Machines<'_> {
         }
         match &mut self.discovery {
             Some(discovery) => discovery.on_refuse(ctx, from, nonce, reason),
-            None => ctx.counters.drop(Drop::StrayAnswer),
+            None => ctx.counters.drop(DropReason::StrayAnswer),
         }
     }
 }

@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use counters::{Counters, Drop};
+pub use counters::{Counters, DropReason};
 pub use deadline::Deadline;
 pub use fetch::FetchProgress;
 pub use ids::{BufferId, FetchId, JobId};
@@ -253,7 +253,7 @@ impl Node {
         };
         self.with(|node, ctx| {
             if is_forbidden(ctx, from) {
-                return ctx.counters.drop(Drop::ForbiddenSource);
+                return ctx.counters.drop(DropReason::ForbiddenSource);
             }
             node.on_message(ctx, from, &message);
         });

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::budget::Budget;
 use super::context::Context;
 use super::cookie::CookieJar;
-use super::counters::Drop;
+use super::counters::DropReason;
 use super::ids::JobId;
 use super::input::ServeOutcome;
 use super::output::{Output, ServeSource};
@@ -89,7 +89,7 @@ impl Server {
     pub(crate) fn may_answer(&mut self, ctx: &mut Context<'_>) -> bool {
         let may = self.unproven.take(ctx.now);
         if !may {
-            ctx.counters.drop(Drop::ReplyBudget);
+            ctx.counters.drop(DropReason::ReplyBudget);
         }
         may
     }
@@ -104,7 +104,7 @@ impl Server {
         if self.jar.accepts(&grant.cookie, from, ctx.now) {
             return true;
         }
-        ctx.counters.drop(Drop::StaleCookie);
+        ctx.counters.drop(DropReason::StaleCookie);
         if self.may_answer(ctx) {
             refuse(ctx, from, grant.nonce, RefuseReason::StaleCookie);
         }
@@ -121,12 +121,12 @@ impl Server {
     ) {
         let full = self.waiting.len() >= CLIENTS_MAX && !self.waiting.contains_key(&from);
         if full {
-            ctx.counters.drop(Drop::TooManyGrants);
+            ctx.counters.drop(DropReason::TooManyGrants);
             return;
         }
         let jobs = self.waiting.entry(from).or_default();
         if jobs.len() >= GRANTS_WAITING_MAX {
-            ctx.counters.drop(Drop::TooManyGrants);
+            ctx.counters.drop(DropReason::TooManyGrants);
             return;
         }
         if jobs.is_empty() {

@@ -9,7 +9,7 @@ use super::source::{Held, Source, Tag, Told};
 use super::{CONTESTED, Fetch, REFUSED_REST};
 use crate::content::RangeSet;
 use crate::node::context::Context;
-use crate::node::counters::Drop;
+use crate::node::counters::DropReason;
 use crate::node::directory::host_text;
 use crate::node::flow::Stray;
 use crate::wire::{Answer, Data, DataKind, Holding, PAYLOAD_LENGTHS, RefuseReason, Tell};
@@ -35,7 +35,7 @@ impl Fetch {
                 return true;
             }
             if !self.has_room_for_source(ctx) {
-                ctx.counters.drop(Drop::TooManySources);
+                ctx.counters.drop(DropReason::TooManySources);
                 return true;
             }
             debug!("{} has it", host_text(from));
@@ -48,11 +48,11 @@ impl Fetch {
             self.contested_until = Some(ctx.now + CONTESTED);
         }
         if claim == Some(None) {
-            ctx.counters.drop(Drop::TooManyChains);
+            ctx.counters.drop(DropReason::TooManyChains);
         }
         let Some(source) = self.sources.get_mut(&from) else { return true };
         source.proven |= awaited;
-        source.answered(ctx.now, tell.cookie, holding != Holding::Nothing);
+        source.answered(ctx.now, tell, holding != Holding::Nothing);
         let held = match (holding, source.told.take()) {
             (Holding::Whole, _) => Held::Whole,
             // What it held before, it most likely holds still.
@@ -85,7 +85,7 @@ impl Fetch {
         let file_bytes = matches!(piece.tag, Tag::Block(_));
         if file_bytes != (header.kind == DataKind::Data) {
             // Nobody else knows the nonce. Asked again it would send the same.
-            ctx.counters.drop(Drop::WrongCut);
+            ctx.counters.drop(DropReason::WrongCut);
             self.blame(ctx, from, "it sends other bytes than those it was asked for");
             self.advance(ctx);
             return true;

@@ -16,7 +16,7 @@ mod size_trial;
 pub(crate) mod source;
 mod weigh;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use super::time::Instant;
 use crate::content::ContentId;
 use crate::content::state_chain::Chain;
 use crate::content::terminal_text::printable;
-use crate::wire::About;
+use crate::wire::{About, InstanceId};
 use assembly::Assembly;
 use block::{Purpose, Stage};
 use claims::Claims;
@@ -73,7 +73,7 @@ pub struct FetchProgress {
     pub stored: u64,
     /// Bytes that have come, proven or not.
     pub received: u64,
-    /// Sources that give, or could.
+    /// Hosts that give, or could.
     pub sources: usize,
     /// What it is doing, or waiting for, in a few words.
     pub doing: &'static str,
@@ -126,7 +126,12 @@ impl Fetch {
     }
 
     pub(crate) fn progress(&self, now: Instant) -> FetchProgress {
-        let sources = self.sources.values().filter(|source| self.gives(source, now)).count();
+        // Hosts, not addresses: where a host says who it is, its addresses count once.
+        let giving = self.sources.values().filter(|source| self.gives(source, now));
+        let nameless =
+            |source: &Source| (source.instance == InstanceId::NONE).then_some(source.address);
+        let hosts: BTreeSet<_> = giving.map(|source| (source.instance, nameless(source))).collect();
+        let sources = hosts.len();
         let doing = match self.phase {
             Phase::Opening { .. } => "waiting for another fetch of this file",
             Phase::Searching => "looking in share/",

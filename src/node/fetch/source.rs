@@ -13,7 +13,7 @@ use crate::node::deadline::{Deadline, Earliest};
 use crate::node::flow::{Flow, Piece};
 use crate::node::ids::BufferId;
 use crate::node::time::Instant;
-use crate::wire::{About, Ask, Cookie, InstanceId, Message};
+use crate::wire::{About, Ask, Cookie, InstanceId, Message, Tell};
 
 /// Waits for an answer, one after the other; the last one again and again.
 const PATIENCE: [Duration; 7] = [
@@ -81,6 +81,9 @@ struct Question {
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) address: SocketAddr,
+    /// Who it says it is. Two addresses of one host are two sources, and one host for people; it is
+    /// nobody's proof of anything.
+    pub(crate) instance: InstanceId,
     /// The caller named it, or somebody with `--peer`: it is asked again and again.
     pub(crate) given: bool,
     pub(crate) told: Option<Told>,
@@ -103,6 +106,7 @@ impl Source {
     pub(crate) fn new(address: SocketAddr, given: bool, ctx: &mut Context<'_>) -> Self {
         Self {
             address,
+            instance: InstanceId::NONE,
             given,
             told: None,
             flow: Flow::new(address, ctx.random),
@@ -140,13 +144,14 @@ impl Source {
     }
 
     /// It has answered; what it holds follows separately.
-    pub(crate) fn answered(&mut self, now: Instant, cookie: Cookie, holds: bool) {
+    pub(crate) fn answered(&mut self, now: Instant, tell: &Tell, holds: bool) {
         if let Some(question) = self.question.take().filter(|question| !question.repeated) {
             self.flow.sample_round_trip(now, now.since(question.sent_at));
         }
         self.unanswered = 0;
-        self.cookie = cookie;
-        self.flow.set_cookie(cookie);
+        self.instance = tell.instance;
+        self.cookie = tell.cookie;
+        self.flow.set_cookie(tell.cookie);
         self.ask_at = Some(now + if holds { ASK_AGAIN } else { ASK_EMPTY_HANDED });
     }
 

@@ -14,7 +14,7 @@ use super::block::{Purpose, Stage};
 use super::source::Tag;
 use super::{Fetch, Phase};
 use crate::node::context::Context;
-use crate::node::counters::Drop;
+use crate::node::counters::DropReason;
 use crate::node::directory::host_text;
 use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
@@ -62,7 +62,7 @@ impl Fetch {
         } else {
             let giver = self.assembly.sole_giver(buffer);
             self.assembly.release(ctx, buffer);
-            ctx.counters.drop(Drop::BadBlock);
+            ctx.counters.drop(DropReason::BadBlock);
             match (giver, purpose) {
                 (Some(giver), Purpose::Size { .. }) => {
                     self.end_size_trial(ctx, true);
