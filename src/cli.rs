@@ -20,6 +20,7 @@ pub use self::help::{FETCH_HELP, HELP, PEER_HELP};
 use self::values::parse_host;
 use crate::config::{Config, DEFAULT_PORT, FetchConfig, PeerHost, SOURCES_MAX, Verbosity};
 use crate::content::{ContentId, ShareName};
+use crate::node::FETCH_SIZE_MAX;
 use crate::wire::address::HostError;
 
 /// What is to be done.
@@ -343,6 +344,9 @@ fn fetch_config(
         .map_err(|problem| refuse(format!("NAME cannot be {}: {problem}", shown(name))))?;
     let size = values::parse_size(size)
         .map_err(|wanted| refuse(format!("SIZE wants {wanted}, not {}", shown(size))))?;
+    if size > FETCH_SIZE_MAX {
+        return Err(refuse(format!("files of more than {FETCH_SIZE_MAX} bytes cannot be fetched")));
+    }
     let mut sources: Vec<SocketAddr> = Vec::new();
     for host in hosts {
         let source = host

@@ -177,7 +177,10 @@ fn a_name_that_is_not_text_is_refused() {
 
 #[test]
 fn the_largest_size_and_the_empty_one() {
-    assert_eq!(fetch("fetch SHA1 n 9007199254740991").1.size, (1 << 53) - 1);
+    let most = crate::node::FETCH_SIZE_MAX;
+    assert_eq!(fetch(&format!("fetch SHA1 n {most}")).1.size, most);
+    assert!(run(&format!("fetch SHA1 n {}", most + 1)).is_err());
+    assert!(run("fetch SHA1 n 9007199254740991").is_err());
     assert_eq!(fetch("fetch SHA1 n 0").1.size, 0);
     assert_eq!(fetch("fetch SHA1 n 007").1.size, 7);
 }

@@ -5,16 +5,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-
-use rustix::fs::OFlags;
 
 /// The document's name in the root folder.
 const NAME: &str = "d.json";
 /// Where it is written before it gets its name. One peer owns the folder, so one name will do, and
-/// what a killed one left is overwritten.
+/// what a killed one left goes first: it may be a pipe, or another file's second name.
 const NEW_NAME: &str = ".d.json.new";
 
 /// The `d.json` of one root folder.
@@ -84,12 +81,10 @@ impl DirectoryFile {
     }
 
     fn open_new(&self) -> io::Result<File> {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-            .open(&self.new_place)
+        match fs::remove_file(&self.new_place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => OpenOptions::new().write(true).create_new(true).open(&self.new_place),
+        }
     }
 }
 
@@ -162,10 +157,23 @@ mod tests {
         for link in [NAME, NEW_NAME] {
             std::os::unix::fs::symlink(&victim, root.path().join(link)).unwrap();
         }
-        // The link at the temporary name is refused, and removed on the way out.
-        DirectoryFile::create(root.path(), at(1)).unwrap_err();
+        DirectoryFile::create(root.path(), at(1)).unwrap();
+        fs::hard_link(&victim, root.path().join(NEW_NAME)).unwrap();
         DirectoryFile::create(root.path(), at(2)).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
         assert_eq!(read(root.path())["discovered_timestamp"], 2);
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_holds_nothing_up() {
+        let root = tempfile::tempdir().unwrap();
+        for pipe in [NAME, NEW_NAME] {
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            let pipe = root.path().join(pipe);
+            rustix::fs::mknodat(rustix::fs::CWD, pipe, rustix::fs::FileType::Fifo, mode, 0)
+                .unwrap();
+        }
+        DirectoryFile::create(root.path(), at(1)).unwrap();
+        assert_eq!(read(root.path())["discovered_timestamp"], 1);
     }
 }

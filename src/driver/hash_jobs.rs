@@ -1,5 +1,5 @@
 //! Reading and computing for `Output::Hash` and `Output::CheckPartial`, a slice a turn. Checks come
-//! first: they are short, and a file may take minutes.
+//! first: they are short, and a file may take minutes. Then comes the file that was asked for last.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,14 +21,18 @@ const STEP: Duration = Duration::from_millis(3);
 /// How many bytes are read and hashed between two looks at the clock: less than a millisecond's
 /// worth on a Pi, unless the disk is slow.
 const READ_LENGTH: usize = 128 * 1024;
+/// After how many bytes a file is looked at, whether it is still there and the same: a second's worth
+/// or less.
+const LOOK_LENGTH: u64 = 128 * 1024 * 1024;
 /// Checks that wait; the core asks for far fewer at a time.
 const CHECKS_MAX: usize = 1_024;
 
 /// What was asked for and is not answered yet.
 #[derive(Debug, Default)]
 pub struct HashJobs {
-    files: VecDeque<(ShareName, FileSignature)>,
-    hashing: Option<Hashing>,
+    files: Vec<(ShareName, FileSignature)>,
+    /// What was begun; the last one goes on.
+    hashing: Vec<Hashing>,
     checks: VecDeque<Check>,
     buffer: Vec<u8>,
 }
@@ -40,6 +44,8 @@ struct Hashing {
     signature: FileSignature,
     file: File,
     hasher: ChainHasher,
+    /// With how many bytes done it is looked at again.
+    look_at: u64,
     begun: SystemTime,
     /// Whether the core waits for it. If not, the cache lost its chain.
     is_asked: bool,
@@ -61,7 +67,7 @@ impl HashJobs {
 
     /// Takes an `Output::Hash`.
     pub fn hash(&mut self, name: ShareName, signature: FileSignature) {
-        self.files.push_back((name, signature));
+        self.files.push((name, signature));
     }
 
     /// Takes an `Output::CheckPartial`.
@@ -86,16 +92,7 @@ impl HashJobs {
         while !slice.is_over() {
             if let Some(check) = self.checks.pop_front() {
                 inputs.push_back(self.check(partials, &check));
-            } else if let Some(hashing) = self.hashing.take() {
-                match self.go_on(hashing) {
-                    Progress::Reading(hashing) => self.hashing = Some(hashing),
-                    Progress::Over(hashing) => inputs.extend(end(hashing, cache)),
-                    Progress::Failed(hashing, error) => {
-                        let answer = failed(hashing.name, hashing.signature, &error);
-                        inputs.extend(hashing.is_asked.then_some(answer));
-                    }
-                }
-            } else if let Some((name, signature)) = self.files.pop_front() {
+            } else if let Some((name, signature)) = self.files.pop() {
                 if let Some((content, chain)) = cache.lookup(&name, &signature) {
                     inputs.push_back(hashed(
                         name,
@@ -104,22 +101,39 @@ impl HashJobs {
                     ));
                 } else {
                     match begin(share, &name, signature, true) {
-                        Ok(hashing) => self.hashing = Some(hashing),
+                        Ok(hashing) => self.hashing.push(hashing),
                         Err(error) => inputs.push_back(failed(name, signature, &error)),
                     }
                 }
+            } else if let Some(hashing) = self.hashing.pop() {
+                match self.go_on(share, hashing) {
+                    Progress::Reading(hashing) => self.hashing.push(hashing),
+                    Progress::Over(hashing) => inputs.extend(end(hashing, cache)),
+                    Progress::Failed(hashing, error) => {
+                        let answer = failed(hashing.name, hashing.signature, &error);
+                        inputs.extend(hashing.is_asked.then_some(answer));
+                    }
+                }
             } else if let Some((name, signature)) = cache.take_lost() {
-                self.hashing = begin(share, &name, signature, false).ok();
+                self.hashing.extend(begin(share, &name, signature, false));
             } else {
                 self.buffer = Vec::new();
                 return false;
             }
         }
-        let is_busy = self.hashing.is_some() || cache.has_lost();
+        let is_busy = !self.hashing.is_empty() || cache.has_lost();
         is_busy || !self.checks.is_empty() || !self.files.is_empty()
     }
 
-    fn go_on(&mut self, mut hashing: Hashing) -> Progress {
+    fn go_on(&mut self, share: &ShareFolder, mut hashing: Hashing) -> Progress {
+        if hashing.hasher.taken() >= hashing.look_at {
+            hashing.look_at = hashing.hasher.taken() + LOOK_LENGTH;
+            match share.signature_of(&hashing.name) {
+                Ok(there) if there == hashing.signature => {}
+                Ok(_) => return Progress::Failed(hashing, io::ErrorKind::NotFound.into()),
+                Err(error) => return Progress::Failed(hashing, error),
+            }
+        }
         self.buffer.resize(READ_LENGTH, 0);
         match hashing.file.read(&mut self.buffer) {
             Ok(0) => Progress::Over(hashing),
@@ -187,6 +201,7 @@ fn begin(
         signature: expected,
         file,
         hasher: ChainHasher::new(expected.size),
+        look_at: LOOK_LENGTH,
         begun: wall_now(),
         is_asked,
     })
@@ -194,7 +209,7 @@ fn begin(
 
 /// The answer, where somebody waits for one.
 fn end(hashing: Hashing, cache: &mut HashCache) -> Option<Input<'static>> {
-    let Hashing { name, signature: expected, file, hasher, begun, is_asked } = hashing;
+    let Hashing { name, signature: expected, file, hasher, begun, is_asked, .. } = hashing;
     let outcome = match (signature(&file), hasher.finish()) {
         (Ok(now), Some((content, states))) if now == expected => {
             let chain = cache.store(&name, &expected, content, states, begun);
@@ -345,6 +360,35 @@ mod tests {
         assert_eq!(desk.outcome(after), HashOutcome::Changed);
         fs::remove_dir_all(desk.path().parent().unwrap()).unwrap();
         assert_eq!(desk.outcome(after), HashOutcome::Changed);
+    }
+
+    #[test]
+    fn what_was_asked_last_goes_first_and_a_file_that_is_gone_is_given_up() {
+        let mut desk = desk();
+        // Holes: nobody writes this much, and nobody waits until it is hashed.
+        File::create(desk.path()).unwrap().set_len(1 << 40).unwrap();
+        let long = desk.share.signature_of(&name()).unwrap();
+        desk.jobs.hash(name(), long);
+        assert!(desk.step() && desk.inputs.is_empty());
+
+        fs::write(desk.root.path().join("share/short"), "short").unwrap();
+        let short = ShareName::parse("short").unwrap();
+        desk.jobs.hash(short.clone(), desk.share.signature_of(&short).unwrap());
+        assert!(desk.step(), "the long one goes on");
+        let answer = desk.inputs.pop_front();
+        let Some(Input::Hashed { name: told, outcome: HashOutcome::Whole { .. }, .. }) = answer
+        else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(told, short);
+
+        fs::rename(desk.path(), desk.root.path().join("elsewhere")).unwrap();
+        while desk.step() {}
+        let answer = desk.inputs.pop_front();
+        let Some(Input::Hashed { name: told, signature, outcome }) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!((told, signature, outcome), (name(), long, HashOutcome::Changed));
     }
 
     #[test]

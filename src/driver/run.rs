@@ -19,7 +19,7 @@ use super::lines::complain;
 use super::progress::Progress;
 use super::root_lock::RootLock;
 use super::share_folder::ShareFolder;
-use super::signals::end_as_if_by;
+use super::signals::{end_as_if_by, outlive_file_size_limit};
 use super::udp_socket::{BindAddress, UdpSocket};
 use crate::config::{Config, DEFAULT_PORT, FetchConfig, PeerHost, SWEEP, Verbosity};
 use crate::node::input::{Command, FetchRequest};
@@ -36,11 +36,13 @@ type Sentence = String;
 
 /// Runs a peer until it is stopped. Where a signal stops it, this does not return.
 pub fn run_peer(config: &Config) -> ExitCode {
+    outlive_file_size_limit();
     finish(peer(config))
 }
 
 /// Runs a fetch until it ends. Where a signal stops it, this does not return.
 pub fn run_fetch(config: &Config, fetch: FetchConfig) -> ExitCode {
+    outlive_file_size_limit();
     finish(fetch_one(config, fetch))
 }
 

@@ -1,15 +1,25 @@
 //! Signals that end a run, as events of the loop.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 /// The signals that ask a run to end: someone's Ctrl-C, the system's stop, a front end or terminal
 /// that goes away.
 pub struct EndSignals {
     signals: Signals,
+}
+
+/// From now on a file that grows past a limit (`ulimit -f`) is an error of the write, which has its
+/// sentence, and not the end of the process.
+pub fn outlive_file_size_limit() {
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))) {
+        log::debug!("a file size limit will end this process: {error}");
+    }
 }
 
 impl EndSignals {

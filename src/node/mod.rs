@@ -41,7 +41,7 @@ use std::time::Duration;
 
 pub use counters::{Counters, DropReason};
 pub use deadline::Deadline;
-pub use fetch::FetchProgress;
+pub use fetch::{FetchProgress, SIZE_MAX as FETCH_SIZE_MAX};
 pub use ids::{BufferId, FetchId, JobId};
 pub use input::Input;
 pub use output::Output;

@@ -41,7 +41,7 @@ pub enum Output {
         payload_length: u16,
     },
     /// Hash a file of `share/` in slices, or take it from the hash cache, and keep its chain.
-    /// Answer: `Hashed`. One is asked for at a time.
+    /// Answer: `Hashed`. At most four are asked for at a time, and the last one goes first.
     Hash {
         /// Which.
         name: ShareName,

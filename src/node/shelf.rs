@@ -1,7 +1,8 @@
 //! What this host offers: the settled, hashed files of `share/`, and the listing of them.
 //!
 //! A file is *settling* until it has not changed for a while, then *queued* for hashing, *hashing*, and
-//! then *offered* until it changes or goes. Smaller files are hashed first, one at a time.
+//! then *offered* until it changes or goes. Smaller files are hashed first, and a much smaller one goes
+//! before a long one that is half done: a disk image must not keep a new text back for minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +24,12 @@ use crate::wire::{LISTING_FILES_MAX, ListingDigest, ListingSummary};
 pub const SETTLE: Duration = Duration::from_millis(800);
 /// A file that could not be read is tried again after this long.
 const UNREADABLE_RETRY: Duration = Duration::from_secs(30);
+/// How many files may be half done.
+const HASHING_MAX: usize = 4;
+/// Shorter files than this are not interrupted, in bytes.
+const INTERRUPTED_SIZE_MIN: u64 = 32 * 1024 * 1024;
+/// What goes before a file that is half done is this many times shorter.
+const INTERRUPTING_RATIO: u64 = 8;
 /// How long changes are gathered before the listing is made anew, and how much longer for each file.
 const LISTING_DELAY: Duration = Duration::from_millis(20);
 const LISTING_DELAY_EACH: Duration = Duration::from_micros(20);
@@ -71,7 +78,8 @@ pub(crate) struct Shelf {
     by_content: BTreeMap<ContentId, BTreeSet<ShareName>>,
     settling: BTreeSet<(Instant, ShareName)>,
     queue: BTreeSet<(u64, ShareName)>,
-    hashing: Option<(ShareName, FileSignature)>,
+    /// What was asked for and is not answered yet; the last one is being worked on.
+    hashing: Vec<(ShareName, FileSignature)>,
     listing: Listing,
     /// The one before, for receivers that are in the middle of it.
     previous: Option<Listing>,
@@ -85,7 +93,7 @@ impl Shelf {
             by_content: BTreeMap::new(),
             settling: BTreeSet::new(),
             queue: BTreeSet::new(),
-            hashing: None,
+            hashing: Vec::new(),
             listing: Listing::new(Vec::new(), 0),
             previous: None,
             listing_due: None,
@@ -180,10 +188,10 @@ impl Shelf {
         signature: FileSignature,
         outcome: HashOutcome,
     ) {
-        if self.hashing.as_ref() != Some(&(name.clone(), signature)) {
-            return;
-        }
-        self.hashing = None;
+        let asked =
+            |(asked, state): &(ShareName, FileSignature)| (asked, state) == (&name, &signature);
+        let Some(place) = self.hashing.iter().rposition(asked) else { return };
+        self.hashing.remove(place);
         let current = self.files.get(&name).is_some_and(|file| file.signature == signature);
         if current {
             self.take_back(ctx, &name);
@@ -277,14 +285,20 @@ impl Shelf {
     }
 
     fn hash_next(&mut self, ctx: &mut Context<'_>) {
-        if self.hashing.is_some() {
-            return;
+        let Some(&(size, _)) = self.queue.first() else { return };
+        if let Some((_, begun)) = self.hashing.last() {
+            let waits = self.hashing.len() >= HASHING_MAX
+                || begun.size < INTERRUPTED_SIZE_MIN
+                || size > begun.size / INTERRUPTING_RATIO;
+            if waits {
+                return;
+            }
         }
         let Some((_, name)) = self.queue.pop_first() else { return };
         let file = self.files.get_mut(&name).expect("queued files are known");
         file.state = FileState::Hashing;
         let signature = file.signature;
-        self.hashing = Some((name.clone(), signature));
+        self.hashing.push((name.clone(), signature));
         ctx.emit(Output::Hash { name, signature });
     }
 

@@ -212,3 +212,27 @@ fn a_second_start_over_unchanged_files_hashes_nothing() {
         assert_eq!(b.document().discovered_files.len(), 2001);
     });
 }
+
+/// A disk image that takes an hour to hash keeps no other file back, and is given up when it goes.
+#[test]
+fn a_huge_file_keeps_no_other_one_back() {
+    in_lab(2, |lab| {
+        // The test's own watch would read all of it, too.
+        lab.watcher.pause();
+        let (a, b) = (lab.host(0), lab.host(1));
+        let _peers = (a.peer(), b.peer());
+        a.put("huge.img", b"");
+        File::options().write(true).open(a.shared("huge.img")).unwrap().set_len(1 << 40).unwrap();
+        // It has settled by then, and is being hashed.
+        let (first, second) = (Content::of("the first"), Content::of("the second"));
+        a.put("first.txt", &first.bytes);
+        b.sees(&first, 1);
+        std::thread::sleep(Duration::from_secs(1));
+        a.put("second.txt", &second.bytes);
+        b.sees(&second, 1);
+        fs::remove_file(a.shared("huge.img")).unwrap();
+        let large = Content::random(77, 200_000_000);
+        a.put("large.bin", &large.bytes);
+        b.sees(&large, 1);
+    });
+}

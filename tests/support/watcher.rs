@@ -97,6 +97,9 @@ fn look(folder: &Path, seen: &mut BTreeMap<PathBuf, Sight>, findings: &Mutex<Fin
             continue;
         }
         seen.insert(path.clone(), sight);
+        if findings.lock().unwrap().paused {
+            continue;
+        }
         let Some((size, sha1)) = identify(&path) else {
             continue;
         };

@@ -20,9 +20,10 @@ pub(in crate::driver) fn fault(tried: &str, error: &io::Error) -> DiskFault {
             (DiskFaultKind::Final, "make it writable for this user, or choose another --root")
         }
         Kind::ReadOnlyFilesystem => (DiskFaultKind::Final, "choose a writable place with --root"),
-        Kind::FileTooLarge => {
-            (DiskFaultKind::Final, "choose a place whose file system holds files this long")
-        }
+        Kind::FileTooLarge => (
+            DiskFaultKind::Final,
+            "choose a place whose file system holds files this long, or see to ulimit -f",
+        ),
         Kind::NotADirectory => (DiskFaultKind::Final, "move away what stands where a folder must"),
         _ => (DiskFaultKind::Final, advice_by_number(error)),
     };

@@ -30,6 +30,7 @@ use super::input::{DiskFault, DiskFaultKind, FetchRequest, Publishing, ShareSear
 use super::output::{FetchEnding, Output};
 use super::time::Instant;
 use crate::content::ContentId;
+use crate::content::block_layout::BLOCK_LENGTH_MAX;
 use crate::content::state_chain::Chain;
 use crate::content::terminal_text::printable;
 use crate::wire::{About, InstanceId};
@@ -42,6 +43,8 @@ use source::Source;
 
 /// Sources that one fetch keeps; further ones are dropped.
 pub(crate) const SOURCES_MAX: usize = 256;
+/// The longest content that can be fetched, in bytes: what a chain that fits its memory covers.
+pub const SIZE_MAX: u64 = (claims::CHAIN_LENGTH_MAX / 20 + 1) * BLOCK_LENGTH_MAX;
 /// How long a fetch waits before it asks whether another process still has the file.
 const TAKEN_RETRY: Duration = Duration::from_millis(150);
 /// How long it waits for room on the disk before it tries again.
@@ -381,9 +384,8 @@ impl Fetch {
 
     fn begin_fetching(&mut self, ctx: &mut Context<'_>) {
         self.phase = Phase::Fetching;
-        if self.claims.length() > claims::CHAIN_LENGTH_MAX {
-            let most = claims::CHAIN_LENGTH_MAX / 20;
-            let reason = format!("files of more than {most} MiB cannot be fetched by this version");
+        if self.request.size > SIZE_MAX {
+            let reason = format!("files of more than {SIZE_MAX} bytes cannot be fetched");
             return self.end(ctx, FetchEnding::Failed(reason));
         }
         let named = self.request.sources.iter().chain(&ctx.config.peers).copied();
