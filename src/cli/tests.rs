@@ -177,7 +177,7 @@ fn a_name_that_is_not_text_is_refused() {
 
 #[test]
 fn the_largest_size_and_the_empty_one() {
-    let most = crate::node::FETCH_SIZE_MAX;
+    let most = FETCH_SIZE_MAX;
     assert_eq!(fetch(&format!("fetch SHA1 n {most}")).1.size, most);
     assert!(run(&format!("fetch SHA1 n {}", most + 1)).is_err());
     assert!(run("fetch SHA1 n 9007199254740991").is_err());

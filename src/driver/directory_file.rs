@@ -24,23 +24,19 @@ pub struct DirectoryFile {
 }
 
 impl DirectoryFile {
-    /// Writes the first document, with an empty list. If that fails: one sentence that says why and
-    /// what to do.
-    pub fn create(root: &Path, wall: SystemTime) -> Result<Self, String> {
+    /// Writes the first document, with an empty list.
+    ///
+    /// # Errors
+    /// The system's own: the folder cannot be written, or the disk is full.
+    pub fn create(root: &Path, wall: SystemTime) -> io::Result<Self> {
         let mut file = Self {
             place: root.join(NAME),
             new_place: root.join(NEW_NAME),
             document: String::new(),
             last_failure: None,
         };
-        match file.replace("[]", wall) {
-            Ok(()) => Ok(file),
-            Err(error) => Err(format!(
-                "cannot write {}: {error}; start sprat in a folder that it may write to, or name \
-                 one with --root",
-                file.place.display()
-            )),
-        }
+        file.replace("[]", wall)?;
+        Ok(file)
     }
 
     /// For `Output::Directory`: replaces the document. A failure is logged when it is new or
@@ -132,11 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_a_sentence_at_first_and_later_leaves_the_old_one() {
+    fn what_cannot_be_written_is_an_error_at_first_and_later_leaves_the_old_one() {
         let root = tempfile::tempdir().unwrap();
         let missing = root.path().join("missing");
-        let sentence = DirectoryFile::create(&missing, at(1)).unwrap_err();
-        assert!(sentence.contains("missing/d.json") && sentence.contains("--root"), "{sentence}");
+        let error = DirectoryFile::create(&missing, at(1)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
 
         let mut file = DirectoryFile::create(root.path(), at(1)).unwrap();
         fs::create_dir(root.path().join(NEW_NAME)).unwrap();

@@ -34,6 +34,19 @@ const NOT_NOW: u8 = 75;
 /// Why a run cannot begin or go on: one sentence.
 type Sentence = String;
 
+/// Why a run cannot begin or go on.
+struct Trouble {
+    sentence: Sentence,
+    code: u8,
+}
+
+impl From<Sentence> for Trouble {
+    /// For good, unless told otherwise.
+    fn from(sentence: Sentence) -> Self {
+        Self { sentence, code: FAILED }
+    }
+}
+
 /// Runs a peer until it is stopped. Where a signal stops it, this does not return.
 pub fn run_peer(config: &Config) -> ExitCode {
     outlive_file_size_limit();
@@ -52,25 +65,26 @@ enum End {
     BySignal(i32),
 }
 
-fn finish(result: Result<End, Sentence>) -> ExitCode {
+fn finish(result: Result<End, Trouble>) -> ExitCode {
     match result {
         Ok(End::Code(code)) => ExitCode::from(code),
         Ok(End::BySignal(signal)) => {
             end_as_if_by(signal);
             ExitCode::from(FAILED)
         }
-        Err(sentence) => {
-            complain(&sentence);
-            ExitCode::from(FAILED)
+        Err(trouble) => {
+            complain(&trouble.sentence);
+            ExitCode::from(trouble.code)
         }
     }
 }
 
-fn peer(config: &Config) -> Result<End, Sentence> {
+fn peer(config: &Config) -> Result<End, Trouble> {
     let clock = Clock::start();
     make_folder(&config.root)?;
     let lock = RootLock::take(&config.root)?;
-    let directory = DirectoryFile::create(&config.root, clock::wall_now())?;
+    let directory = DirectoryFile::create(&config.root, clock::wall_now())
+        .map_err(|error| no_directory(&config.root, &error))?;
     make_folder(&config.root.join("chunks"))?;
     let share = open_share(&config.root)?;
     let socket = open_socket(config, config.port)?;
@@ -99,7 +113,7 @@ fn peer(config: &Config) -> Result<End, Sentence> {
     Ok(run.ended_by.map_or(End::Code(0), End::BySignal))
 }
 
-fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Sentence> {
+fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
     let clock = Clock::start();
     let share = open_share(&config.root)?;
     if config.peers.iter().any(|peer| matches!(peer, PeerHost::Named { .. })) {
@@ -170,6 +184,18 @@ fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Sentence> {
 fn open_loop(clock: Clock, node: Node, executor: Executor) -> Result<EventLoop, Sentence> {
     let new = || EventLoop::new(clock, node, executor, Poll::new()?);
     new().map_err(|error| format!("cannot wait for events ({error}): too many open files?"))
+}
+
+/// There is no `d.json`: for now where the disk is full, for good otherwise.
+fn no_directory(root: &Path, error: &io::Error) -> Trouble {
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let (advice, code) = if full {
+        ("make room on the disk and start again", NOT_NOW)
+    } else {
+        ("start sprat in a folder that it may write to, or name one with --root", FAILED)
+    };
+    let place = root.join("d.json");
+    Trouble { sentence: format!("cannot write {}: {error}; {advice}", place.display()), code }
 }
 
 fn loop_failed(error: io::Error) -> Sentence {

@@ -91,8 +91,11 @@ pub const PAYLOAD_LENGTH_MAX: u16 = 65_408;
 /// Payload lengths are multiples of this: SHA-1's own block, so that hashing needs no staging copy.
 pub const PAYLOAD_LENGTH_STEP: u16 = 64;
 /// The payload lengths that receivers try, shortest first. With 20 bytes of ours and 48 of IPv6 and
-/// UDP they fit IPv6's minimum of 1,280, Ethernet's 1,500 and jumbo frames' 9,000 bytes.
-pub const PAYLOAD_LENGTHS: [u16; 3] = [1_152, 1_408, 8_896];
+/// UDP they fit ways narrower than any IPv6 has, IPv6's minimum of 1,280, Ethernet's 1,500 and jumbo
+/// frames' 9,000 bytes.
+pub const PAYLOAD_LENGTHS: [u16; 4] = [512, 1_152, 1_408, 8_896];
+/// The one of them that receivers begin with.
+pub const PAYLOAD_LENGTH_FIRST: usize = 1;
 
 /// The highest position in an object at which a range may end.
 pub const OBJECT_END_MAX: u64 = CONTENT_SIZE_MAX + 1;

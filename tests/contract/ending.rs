@@ -1,6 +1,7 @@
 //! Exit codes, signals, full disks, folders that go or cannot be written.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -103,6 +104,23 @@ fn a_full_disk_is_waited_for() {
         fetch.succeeds(LONG);
         assert!(fs::read(root.join("share/x.bin")).unwrap() == content.bytes);
         assert_eq!(host::names_in(&root.join("chunks")), Vec::<String>::new());
+    });
+}
+
+/// "75 could not finish now, the same call may succeed later (..., disk full)", for a peer.
+#[test]
+fn a_peer_that_has_no_room_to_start_ends_with_75() {
+    in_lab(1, |lab| {
+        let a = lab.host(0);
+        let root = a.root.join("small");
+        mount("size=64k", &root);
+        let mut filling = fs::File::create(root.join("filling")).unwrap();
+        while filling.write_all(&[1; 4_096]).is_ok() {}
+        drop(filling);
+        a.run(&["--root", "small", "peer"]).fails(75, SHORT);
+        fs::remove_file(root.join("filling")).unwrap();
+        let _peer = a.run(&["--root", "small", "peer"]);
+        wait_until("the document is there", SHORT, || root.join("d.json").exists());
     });
 }
 

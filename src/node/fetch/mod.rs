@@ -136,6 +136,7 @@ impl Fetch {
         let hosts: BTreeSet<_> = giving.map(|source| (source.instance, nameless(source))).collect();
         let sources = hosts.len();
         let doing = match self.phase {
+            Phase::Opening { .. } if self.no_room_until.is_some() => "waiting for room on the disk",
             Phase::Opening { .. } => "waiting for another fetch of this file",
             Phase::Searching => "looking in share/",
             Phase::Copying => "copying from share/",
@@ -165,11 +166,14 @@ impl Fetch {
         }
         match outcome {
             StoreOpening::Taken => {
+                self.no_room_until = None;
                 self.phase = Phase::Opening { retry_at: Some(ctx.now + TAKEN_RETRY) };
             }
             StoreOpening::Failed(fault) if fault.kind == DiskFaultKind::NoRoom => {
                 warn!("{}", fault.message);
-                self.phase = Phase::Opening { retry_at: Some(ctx.now + NO_ROOM_RETRY) };
+                let retry_at = ctx.now + NO_ROOM_RETRY;
+                self.no_room_until = Some(retry_at);
+                self.phase = Phase::Opening { retry_at: Some(retry_at) };
             }
             StoreOpening::Failed(fault) => self.end(ctx, FetchEnding::Failed(fault.message)),
             StoreOpening::Ours { extents, chain } => {

@@ -1,10 +1,10 @@
 //! Which packet length a way takes, found by trying: datagram packetization layer path MTU discovery
-//! (RFC 8899) with three rungs and the data itself as probes.
+//! (RFC 8899) with four rungs and the data itself as probes.
 
 use std::time::Duration;
 
 use crate::node::time::Instant;
-use crate::wire::PAYLOAD_LENGTHS;
+use crate::wire::{PAYLOAD_LENGTH_FIRST, PAYLOAD_LENGTHS};
 
 /// After so many probes in vain (RFC 8899 section 5.1.2: MAX_PROBES), the next rung is left alone.
 const PROBES_MAX: u32 = 3;
@@ -27,7 +27,7 @@ pub(crate) struct Ladder {
 impl Ladder {
     pub(crate) const fn new() -> Self {
         Self {
-            rung: 0,
+            rung: PAYLOAD_LENGTH_FIRST,
             top: PAYLOAD_LENGTHS.len() - 1,
             failures: 0,
             next_probe: 1,
@@ -79,10 +79,11 @@ impl Ladder {
         self.rung = self.rung.min(self.top);
     }
 
-    /// Nothing comes: perhaps because the packets are too long now (a black hole).
+    /// Nothing comes: perhaps because the packets are too long now (a black hole). The shortest are tried
+    /// only when those that one begins with do not come either.
     pub(crate) fn retreat(&mut self, now: Instant) {
         if self.rung > 0 {
-            self.rung = 0;
+            self.rung = if self.rung > PAYLOAD_LENGTH_FIRST { PAYLOAD_LENGTH_FIRST } else { 0 };
             self.rest_until = Some(now + REST / 10);
         }
     }
@@ -111,5 +112,18 @@ mod tests {
         assert_eq!(ladder.for_grant(start + REST, 200), (1408, false));
         ladder.too_long(1408);
         assert_eq!(ladder.for_grant(start + REST, 201), (1152, false));
+    }
+
+    #[test]
+    fn silence_leads_down_and_probes_lead_up_again() {
+        let start = Instant::ORIGIN;
+        let mut ladder = Ladder::new();
+        ladder.passed(8896);
+        ladder.retreat(start);
+        assert_eq!(ladder.for_grant(start, 10), (1152, false));
+        ladder.retreat(start);
+        assert_eq!(ladder.for_grant(start, 20), (512, false));
+        ladder.retreat(start);
+        assert_eq!(ladder.for_grant(start + REST, 30), (1152, true));
     }
 }
