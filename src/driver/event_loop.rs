@@ -26,11 +26,11 @@ const SHARE: Token = Token(2);
 const CHUNKS: Token = Token(3);
 
 /// What a turn spends on datagrams before it looks at anything else.
-const RECEIVE_SLICE: Duration = Duration::from_millis(2);
+const RECEIVE_SLICE: Duration = Duration::from_micros(1_500);
 /// What a turn spends on the inbox, each of the two times.
 const INBOX_SLICE: Duration = Duration::from_millis(1);
 /// What a turn spends on slow work.
-const WORK_SLICE: Duration = Duration::from_millis(2);
+const WORK_SLICE: Duration = Duration::from_micros(1_500);
 /// A turn that has taken so long leaves slow work to the next one,
 const WORK_WAITS_AFTER: Duration = Duration::from_millis(3);
 /// but not more often in a row than this.

@@ -17,7 +17,7 @@ use crate::node::Input;
 use crate::node::input::{FileSignature, HashOutcome};
 
 /// How long a step works at most, one read more or less.
-const STEP: Duration = Duration::from_millis(3);
+const STEP: Duration = Duration::from_micros(1_500);
 /// How many bytes are read and hashed between two looks at the clock: less than a millisecond's
 /// worth on a Pi, unless the disk is slow.
 const READ_LENGTH: usize = 128 * 1024;
