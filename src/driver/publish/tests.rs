@@ -138,7 +138,9 @@ impl Fixture {
         let Publishing::Done(name) = answer else { panic!("{answer:?}") };
         let mut expected: BTreeMap<String, Vec<u8>> =
             others.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
-        expected.insert(name.to_string(), self.bytes.clone());
+        // What stood under the name before is the same content, or it was overwritten.
+        let before = expected.insert(name.to_string(), self.bytes.clone());
+        assert!(before.is_none_or(|before| before == self.bytes), "{name} was another file's");
         assert!(self.shared() == expected, "{:?}", self.shared().keys());
         assert_eq!(self.left(), [""; 0]);
     }
