@@ -43,6 +43,27 @@ fn every_size_from_one_source() {
 }
 
 #[test]
+fn a_node_can_be_written_down_at_any_moment_and_goes_on_as_before() {
+    let data = bytes(9, 700_000);
+    let link = Link { lost: 30, jitter: Duration::from_millis(3), ..Link::CLEAN };
+    let run = |is_restored| {
+        let mut network = network_with(9, link, &[1, 2, 3], &data);
+        network.host(peer(2)).liar.manner = Manner::Mostly;
+        let (forged, chain) = forge(&data, 2, 5);
+        network.add(peer(4), Disk::default()).put("file", &forged, Some((hash(&data).0, chain)));
+        network.run_for(SECOND * 3);
+        network.hosts.values_mut().for_each(|host| host.is_restored = is_restored);
+        let sources = [peer(1), peer(2), peer(3), peer(4)];
+        network.host(fetcher(100)).fetch(request(&data, "got", &sources));
+        fetch_to_end(&mut network, SECOND * 20);
+        network.run_for(SECOND * 12);
+        expect_done(&mut network, &data);
+        network.fingerprint
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
 fn the_empty_file_needs_nobody() {
     let mut network = Network::new(1, Link::CLEAN);
     network.add(fetcher(100), Disk::default()).fetch(request(&[], "got", &[]));

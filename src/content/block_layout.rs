@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// The shortest block, in bytes. With 20 bytes of state a block, the chain is 0.03 % of the
 /// content.
 pub const BLOCK_LENGTH_MIN: u64 = 64 * 1024;
@@ -16,7 +18,7 @@ pub const CONTENT_SIZE_MAX: u64 = (1 << 53) - 1;
 /// The cut of a content of a known size into blocks. It follows from the size alone, so that all
 /// hosts agree on it: a power of two from 64 KiB to 1 MiB, chosen so that 16,384 blocks suffice up
 /// to 16 GiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BlockLayout {
     size: u64,
 }

@@ -10,6 +10,7 @@
 
 pub mod block_layout;
 pub mod content_id;
+pub mod hex;
 pub mod range_set;
 pub mod share_name;
 pub mod state_chain;

@@ -6,8 +6,10 @@
 use std::iter;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// A set of numbers as ranges. `u64::MAX` itself cannot be in it, as no half-open range holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeSet {
     /// Sorted; none is empty, and between two of them at least one number is missing.
     ranges: Vec<Range<u64>>,

@@ -11,6 +11,9 @@ use std::fmt;
 use std::str::Split;
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error};
+
 use super::ContentId;
 use super::terminal_text::Unprintable;
 
@@ -28,8 +31,16 @@ const UNFINISHED_ENDINGS: [&str; 5] = [".part", ".crdownload", ".tmp", ".lefting
 const EXTENSION_LENGTH_MAX: usize = 32;
 
 /// A path below `share/`, with `/` between folders. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ShareName(Arc<str>);
+
+impl<'de> Deserialize<'de> for ShareName {
+    /// A text that keeps every rule.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
 
 /// Which rule a text breaks, so that it is no [`ShareName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! A token bucket: so much, and not more, per second.
 
+use serde::{Deserialize, Serialize};
+
 use super::time::Instant;
 
 /// Allows a steady number of things a second, and a second's worth at once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Budget {
     per_second: u64,
     /// In millionths of a thing.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::NodeConfig;
 use super::counters::Counters;
 use super::input::InterfaceAddress;
@@ -90,7 +92,7 @@ impl Ways {
 }
 
 /// The machine's addresses, as last told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Interfaces {
     addresses: Vec<InterfaceAddress>,
 }

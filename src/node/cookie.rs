@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 use super::random::Random;
@@ -16,8 +17,9 @@ use crate::wire::Cookie;
 pub(crate) const EPOCH: Duration = Duration::from_secs(60);
 
 /// Makes and checks cookies under a secret of its own.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CookieJar {
+    #[serde(with = "crate::content::hex")]
     secret: [u8; 32],
 }
 

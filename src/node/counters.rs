@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::flow::Stray;
 use crate::wire::DecodeError;
 
 /// Why the node did not do what a datagram wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DropReason {
     /// From port 0, a broadcast, group or unspecified address, or a port that echoes.
     ForbiddenSource,
@@ -113,7 +115,7 @@ impl From<Stray> for DropReason {
 }
 
 /// How often each thing happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     undecodable: [u64; DecodeError::ALL.len()],
     dropped: [u64; DropReason::ALL.len()],

@@ -1,10 +1,12 @@
 //! When a machine wants to be woken, and why.
 
+use serde::Serialize;
+
 use super::time::Instant;
 
 /// A moment at which something is due, with its reason: so that "why did we wake?" has an answer in
 /// the log and in a trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Deadline {
     /// When.
     pub at: Instant,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info};
+use serde::{Deserialize, Serialize};
 
 use super::context::{Context, Interfaces, Ways};
 use super::counters::DropReason;
@@ -50,7 +51,7 @@ const LISTENERS_MAX: usize = 64;
 const LISTENER_KEPT: Duration = Duration::from_secs(30);
 
 /// What the directory shows of one host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Shown {
     address: SocketAddr,
     /// Since when it has proven, without a break, that it is there.
@@ -59,11 +60,11 @@ struct Shown {
 }
 
 /// Who is on the network.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Discovery {
     secret: FarewellSecret,
     instance: InstanceId,
-    remotes: BTreeMap<SocketAddr, Remote>,
+    pub(super) remotes: BTreeMap<SocketAddr, Remote>,
     listeners: BTreeMap<SocketAddr, Instant>,
     announced: Option<ListingDigest>,
     announce_at: Instant,
@@ -444,11 +445,8 @@ impl Discovery {
                 let (class, address) = preference(shown.address);
                 (class, shown.since, address)
             };
-            match visible.get(&instance) {
-                Some(other) if rank(other) <= rank(&shown) => {}
-                _ => {
-                    visible.insert(instance, shown);
-                }
+            if visible.get(&instance).is_none_or(|other| rank(other) > rank(&shown)) {
+                visible.insert(instance, shown);
             }
         }
         visible

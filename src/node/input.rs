@@ -4,18 +4,22 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::{BufferId, FetchId, JobId};
 use crate::content::{ContentId, ShareName};
 
 /// Something that happened outside.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Input<'a> {
     /// A datagram arrived on the one socket. An output may speak of "the datagram in hand": that is
     /// this one, until the next input.
+    #[serde(skip_deserializing)]
     Datagram {
         /// Who sent it; IPv4 as IPv4, never mapped.
         from: SocketAddr,
         /// The whole UDP payload.
+        #[serde(with = "crate::content::hex")]
         bytes: &'a [u8],
     },
     /// The socket, full at the last attempt, takes datagrams again.
@@ -65,6 +69,7 @@ pub enum Input<'a> {
         /// What is on disk, sorted, not overlapping.
         extents: Vec<Extent>,
         /// The states of the chain that the fetch goes by, 20 bytes each, where it saved them.
+        #[serde(with = "crate::content::hex::optional")]
         chain: Option<Vec<u8>>,
     },
     /// An unfinished download is not there any more.
@@ -142,7 +147,7 @@ pub enum Input<'a> {
 }
 
 /// What people and front ends ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Fetch one file.
     Fetch(FetchRequest),
@@ -152,7 +157,7 @@ pub enum Command {
 }
 
 /// One file to fetch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchRequest {
     /// The number by which driver and core will speak of it.
     pub fetch: FetchId,
@@ -169,7 +174,7 @@ pub struct FetchRequest {
 }
 
 /// One address of one of the machine's interfaces.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InterfaceAddress {
     /// The interface's index, as the kernel numbers them.
     pub index: u32,
@@ -200,7 +205,7 @@ impl InterfaceAddress {
 }
 
 /// What identifies one state of one file: if any of it differs, the file is another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileSignature {
     /// The file system's number.
     pub device: u64,
@@ -215,7 +220,7 @@ pub struct FileSignature {
 }
 
 /// A run of a content's bytes on disk: one chunk file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Extent {
     /// Where in the content it begins; the OFFSET of the chunk file's name.
     pub start: u64,
@@ -224,7 +229,7 @@ pub struct Extent {
 }
 
 /// How hashing a file went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HashOutcome {
     /// The whole file was read and did not change meanwhile; its chain is kept by the driver.
     Whole {
@@ -240,7 +245,7 @@ pub enum HashOutcome {
 }
 
 /// How a piece of serving went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServeOutcome {
     /// All of it went to the kernel.
     Sent,
@@ -259,13 +264,14 @@ pub enum ServeOutcome {
 }
 
 /// How opening a fetch's store went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreOpening {
     /// It is ours: attrs stand there and are locked.
     Ours {
         /// What is on disk, sorted, not overlapping, within the size.
         extents: Vec<Extent>,
         /// The states of the chain that an earlier run saved, 20 bytes each.
+        #[serde(with = "crate::content::hex::optional")]
         chain: Option<Vec<u8>>,
     },
     /// Another process fetches this file; ask again later.
@@ -275,7 +281,7 @@ pub enum StoreOpening {
 }
 
 /// What looking for the content in `share/` found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShareSearch {
     /// The wanted name is this content already.
     InPlace,
@@ -286,7 +292,7 @@ pub enum ShareSearch {
 }
 
 /// How publishing went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Publishing {
     /// The file is in `share/` under this name, synced; chunks and attrs are gone.
     Done(ShareName),
@@ -303,7 +309,7 @@ pub enum Publishing {
 }
 
 /// Why the disk did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskFault {
     /// What kind of trouble it is.
     pub kind: DiskFaultKind,
@@ -312,7 +318,7 @@ pub struct DiskFault {
 }
 
 /// The kinds of disk trouble that are treated differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiskFaultKind {
     /// No room (ENOSPC, EDQUOT): it may be made, so it is tried again.
     NoRoom,

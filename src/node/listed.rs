@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::listing::{ListingEntry, ListingLimits, decode_listing};
 use crate::wire::{ListingDigest, ListingSummary};
 
 /// A listing that has arrived and is what its digest says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Listed {
     pub(crate) digest: ListingDigest,
     pub(crate) entries: Arc<[ListingEntry]>,

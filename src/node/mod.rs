@@ -19,6 +19,7 @@ mod context;
 mod cookie;
 mod counters;
 mod deadline;
+mod digest;
 mod directory;
 mod discovery;
 mod dispatch;
@@ -33,21 +34,28 @@ mod random;
 mod remote;
 mod serve;
 mod shelf;
+mod snapshot;
 pub mod time;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use counters::{Counters, DropReason};
 pub use deadline::Deadline;
-pub use fetch::{FetchProgress, SIZE_MAX as FETCH_SIZE_MAX};
+pub use digest::Digest;
+pub use fetch::{FetchProgress, FetchView, SIZE_MAX as FETCH_SIZE_MAX, SourceView};
 pub use ids::{BufferId, FetchId, JobId};
 pub use input::Input;
 pub use output::Output;
 pub use random::Random;
 pub use shelf::SETTLE;
+pub use snapshot::SnapshotError;
 pub use time::Instant;
+pub use view::HostView;
 
 use crate::wire::{self, InstanceId};
 use context::{Context, Interfaces};
@@ -69,7 +77,7 @@ const IN_FLIGHT_UNKNOWN: u64 = 64 * 1024;
 const IN_FLIGHT_MOST: u64 = 8 * 1024 * 1024;
 
 /// What a node is told at its start and never again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeConfig {
     /// Whether it offers files, announces itself and keeps the directory.
     pub serves: bool,
@@ -80,6 +88,7 @@ pub struct NodeConfig {
     /// Hosts to talk to although no broadcast may reach them; half of the table's room is used at most.
     pub peers: Vec<SocketAddr>,
     /// Where all randomness comes from.
+    #[serde(with = "crate::content::hex")]
     pub seed: [u8; 32],
     /// How often the directory is handed out, changed or not.
     pub sweep: Duration,
@@ -90,7 +99,7 @@ pub struct NodeConfig {
 /// Methods are of four kinds: `handle_*` for what happened, `poll_*` for what to do next (`poll_output` until
 /// there is none, then `poll_timeout`, whose answer stands until the next `handle_*`), getters, and
 /// [`check_invariants`](Self::check_invariants).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Node {
     config: NodeConfig,
     now: Instant,

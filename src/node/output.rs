@@ -4,13 +4,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::{BufferId, FetchId, JobId};
 use super::input::FileSignature;
 use crate::content::state_chain::Link;
 use crate::content::{ContentId, ShareName};
 
 /// Something for the driver to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// Send one datagram. Where the socket is full it is queued (256 at most) or dropped and counted;
     /// no answer.
@@ -20,6 +22,7 @@ pub enum Output {
         /// For an IPv4 group: the interface, by its address, that it leaves by.
         via: Option<Ipv4Addr>,
         /// The UDP payload.
+        #[serde(with = "crate::content::hex")]
         bytes: Vec<u8>,
     },
     /// Read a range of an object and send it at once as data packets under a nonce, each with
@@ -30,6 +33,7 @@ pub enum Output {
         /// To whom.
         to: SocketAddr,
         /// The grant's nonce, for every packet.
+        #[serde(with = "crate::content::hex::number")]
         nonce: u64,
         /// What to read.
         source: ServeSource,
@@ -148,6 +152,7 @@ pub enum Output {
         /// The fetch.
         fetch: FetchId,
         /// 20 bytes a state.
+        #[serde(with = "crate::content::hex")]
         states: Arc<[u8]>,
     },
     /// All blocks are stored: join the extents, sync, give the file its name (another one beside it
@@ -188,7 +193,7 @@ pub enum Output {
 }
 
 /// What a job reads from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServeSource {
     /// A file of `share/`, if it is still in this state.
     File {
@@ -208,11 +213,11 @@ pub enum ServeSource {
         content: ContentId,
     },
     /// Bytes that the core holds itself.
-    Bytes(Arc<[u8]>),
+    Bytes(#[serde(with = "crate::content::hex")] Arc<[u8]>),
 }
 
 /// How a fetch ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FetchEnding {
     /// The file is in `share/`, under this name.
     Done(ShareName),

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::context::Context;
 use super::input::Extent;
 use super::output::Output;
@@ -14,7 +16,7 @@ use crate::content::{BlockLayout, ChainId, ContentId, RangeSet};
 /// Unfinished downloads that are offered; further ones are not.
 const PARTIALS_MAX: usize = 256;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Partial {
     layout: BlockLayout,
     chain: Chain,
@@ -24,7 +26,7 @@ struct Partial {
 }
 
 /// The unfinished downloads beside us.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Partials {
     partials: BTreeMap<ContentId, Partial>,
     /// With the link that is checked: the chain may be another one by the time of the answer.

@@ -1,9 +1,13 @@
 //! One host of the network, as another host sees it: what it has announced, what it has told from an
 //! address where it receives, and its listing, on its way or arrived.
 
+mod view;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::context::{Context, Interfaces};
 use super::deadline::{Deadline, Earliest};
@@ -48,7 +52,7 @@ const LISTING_IN_FLIGHT: u64 = 64 * 1024;
 const CREDIT_MAX: u32 = 3;
 
 /// A question under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Question {
     nonce: u64,
     sent_at: Instant,
@@ -57,9 +61,10 @@ struct Question {
 }
 
 /// A listing on its way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Download {
     summary: ListingSummary,
+    #[serde(with = "crate::content::hex")]
     bytes: Vec<u8>,
     received: RangeSet,
     wanted: VecDeque<Piece<()>>,
@@ -88,7 +93,7 @@ pub(crate) enum Received {
 }
 
 /// One host.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Remote {
     address: SocketAddr,
     /// Somebody named it: it is never forgotten and asked without being heard.

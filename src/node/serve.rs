@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use super::budget::Budget;
 use super::context::Context;
 use super::cookie::CookieJar;
@@ -30,7 +32,7 @@ const UNPROVEN_REPLIES_PER_SECOND: u64 = 10_000;
 const ECHOING_PORTS: [u16; 14] =
     [7, 9, 13, 17, 19, 53, 69, 123, 161, 389, 1_900, 3_702, 5_353, 11_211];
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Job {
     nonce: u64,
     source: ServeSource,
@@ -39,7 +41,7 @@ struct Job {
 }
 
 /// What is being served to whom.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Server {
     jar: CookieJar,
     waiting: BTreeMap<SocketAddr, VecDeque<Job>>,

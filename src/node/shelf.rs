@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, warn};
+use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::deadline::{Deadline, Earliest};
@@ -34,13 +35,13 @@ const INTERRUPTING_RATIO: u64 = 8;
 const LISTING_DELAY: Duration = Duration::from_millis(20);
 const LISTING_DELAY_EACH: Duration = Duration::from_micros(20);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct File {
     signature: FileSignature,
     state: FileState,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum FileState {
     Settling { until: Instant },
     Queued,
@@ -57,9 +58,10 @@ pub(crate) struct Offer {
 }
 
 /// A listing as it is served.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Listing {
     pub(crate) summary: ListingSummary,
+    #[serde(with = "crate::content::hex")]
     pub(crate) bytes: Arc<[u8]>,
 }
 
@@ -72,7 +74,7 @@ impl Listing {
 }
 
 /// All of `share/`, as far as it concerns others.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Shelf {
     files: BTreeMap<ShareName, File>,
     by_content: BTreeMap<ContentId, BTreeSet<ShareName>>,

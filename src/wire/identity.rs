@@ -3,11 +3,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 /// One run of a host: the same on all of its addresses, another after a restart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(pub [u8; 16]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InstanceId(#[serde(with = "crate::content::hex")] pub [u8; 16]);
 
 impl InstanceId {
     /// What stands where nobody says who they are.
@@ -23,16 +24,16 @@ impl InstanceId {
 }
 
 /// What only the host itself knows until it leaves: who can show it says goodbye for its instance.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct FarewellSecret(pub [u8; 16]);
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FarewellSecret(#[serde(with = "crate::content::hex")] pub [u8; 16]);
 
 /// What a host gives to an address, and wants back in a grant: proof that the address receives.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Cookie(pub [u8; 16]);
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cookie(#[serde(with = "crate::content::hex")] pub [u8; 16]);
 
 /// The SHA-1 of a listing's bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ListingDigest(pub [u8; 20]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ListingDigest(#[serde(with = "crate::content::hex")] pub [u8; 20]);
 
 impl Cookie {
     /// What stands where there is none.

@@ -18,13 +18,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{LISTING_FILES_MAX, LISTING_LENGTH_MAX};
 use crate::content::block_layout::CONTENT_SIZE_MAX;
 use crate::content::share_name::NAME_LENGTH_MAX;
 use crate::content::{ContentId, ShareName};
 
 /// One offered file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListingEntry {
     /// Its content.
     pub content: ContentId,

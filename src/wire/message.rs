@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::DATA_HEADER_LENGTH;
 use super::identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
 use super::object::{Object, Ranges};
@@ -13,7 +15,7 @@ use crate::content::{ChainId, ContentId};
     clippy::large_enum_variant,
     reason = "a message lives on the stack for one turn; a box would cost an allocation a grant"
 )]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Message<'a> {
     /// A host is there.
     Announce(Announce),
@@ -32,7 +34,7 @@ pub enum Message<'a> {
 }
 
 /// A listing in short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ListingSummary {
     /// The SHA-1 of its bytes.
     pub digest: ListingDigest,
@@ -43,7 +45,7 @@ pub struct ListingSummary {
 }
 
 /// Here I am, and this is what I offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Announce {
     /// Who it is.
     pub instance: InstanceId,
@@ -52,20 +54,21 @@ pub struct Announce {
 }
 
 /// I leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Farewell {
     /// Its SHA-1 begins with the instance that leaves.
     pub secret: FarewellSecret,
 }
 
 /// What do you have?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Ask {
     /// What is asked about.
     pub about: About,
     /// Sent to many hosts at once: who has nothing of it keeps silent.
     pub to_many: bool,
     /// Comes back in the answer.
+    #[serde(with = "crate::content::hex::number")]
     pub nonce: u64,
     /// Who asks, if it is a host that offers files; else [`InstanceId::NONE`].
     pub instance: InstanceId,
@@ -75,7 +78,7 @@ pub struct Ask {
 }
 
 /// What can be asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum About {
     /// The host's listing.
     Listing,
@@ -89,9 +92,10 @@ pub enum About {
 }
 
 /// This is what I have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Tell {
     /// The question's.
+    #[serde(with = "crate::content::hex::number")]
     pub nonce: u64,
     /// What grants from the asker's address have to show.
     pub cookie: Cookie,
@@ -102,7 +106,7 @@ pub struct Tell {
 }
 
 /// What a host says it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Answer {
     /// Of its listing.
     Listing(ListingSummary),
@@ -120,7 +124,7 @@ pub enum Answer {
 }
 
 /// How much of a content a host has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Holding {
     /// Nothing.
     Nothing,
@@ -131,9 +135,10 @@ pub enum Holding {
 }
 
 /// Send me these ranges of this object, now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Grant {
     /// Comes back in every packet.
+    #[serde(with = "crate::content::hex::number")]
     pub nonce: u64,
     /// The host's own, from its latest [`Tell`] to this address.
     pub cookie: Cookie,
@@ -144,20 +149,22 @@ pub struct Grant {
 }
 
 /// Bytes of an object.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Data<'a> {
     /// Which bytes.
     pub header: DataHeader,
     /// The bytes; never empty.
+    #[serde(skip)]
     pub payload: &'a [u8],
 }
 
 /// What stands before the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DataHeader {
     /// Whether these are a file's bytes.
     pub kind: DataKind,
     /// The grant's.
+    #[serde(with = "crate::content::hex::number")]
     pub nonce: u64,
     /// Where in the object the bytes begin.
     pub offset: u64,
@@ -165,7 +172,7 @@ pub struct DataHeader {
 
 /// Types 6 and 7 differ only in what they carry, so that recordings can leave the bytes of files
 /// out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum DataKind {
     /// DATA: bytes of a file.
     Data,
@@ -174,16 +181,17 @@ pub enum DataKind {
 }
 
 /// A grant is not served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Refuse {
     /// Why.
     pub reason: RefuseReason,
     /// The grant's.
+    #[serde(with = "crate::content::hex::number")]
     pub nonce: u64,
 }
 
 /// Why a grant is not served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
 pub enum RefuseReason {
     /// The cookie is too old or another's: ask again.

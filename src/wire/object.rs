@@ -4,6 +4,9 @@
 use std::fmt;
 use std::ops::Deref;
 
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
+
 use super::error::DecodeError;
 use super::identity::ListingDigest;
 use super::{
@@ -13,7 +16,7 @@ use super::{
 use crate::content::ContentId;
 
 /// The kinds of objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum ObjectKind {
     /// A file's bytes.
@@ -46,7 +49,7 @@ impl ObjectKind {
 }
 
 /// Something that can be fetched by grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Object {
     /// The bytes of this content.
     File(ContentId),
@@ -100,7 +103,7 @@ impl fmt::Display for Object {
 }
 
 /// A run of an object's bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectRange {
     /// Where in the object it begins.
     pub offset: u64,
@@ -178,6 +181,15 @@ impl Deref for Ranges {
 
     fn deref(&self) -> &[ObjectRange] {
         &self.ranges[..usize::from(self.count)]
+    }
+}
+
+impl Serialize for Ranges {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("Ranges", 2)?;
+        fields.serialize_field("ranges", &**self)?;
+        fields.serialize_field("payload_length", &self.payload_length)?;
+        fields.end()
     }
 }
 

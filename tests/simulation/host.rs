@@ -69,6 +69,8 @@ pub(crate) struct Host {
     now: Instant,
     random: Random,
     pub(crate) liar: Liar,
+    /// Whether the node is written down and taken up again after every step.
+    pub(crate) is_restored: bool,
 }
 
 pub(crate) fn name(text: &str) -> ShareName {
@@ -120,6 +122,7 @@ impl Host {
             now,
             random: Random::new(seed_bytes),
             liar: Liar::new(seed_bytes),
+            is_restored: false,
         };
         host.answer(Input::SocketBuffer { bytes: 425_984 });
         host.answer(Input::Interfaces {
@@ -249,6 +252,11 @@ impl Host {
             self.execute(output, in_hand, sent);
         }
         self.node.check_invariants();
+        if self.is_restored {
+            let digests = self.node.digests();
+            self.node = Node::restore(&self.node.snapshot()).unwrap();
+            assert_eq!(self.node.digests(), digests);
+        }
     }
 
     fn execute(&mut self, output: Output, in_hand: &[u8], sent: &mut Vec<Sent>) {

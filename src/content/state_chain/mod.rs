@@ -28,6 +28,8 @@ mod lanes;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::block_layout::CONTENT_SIZE_MAX;
 use super::{BlockLayout, ContentId};
 
@@ -39,7 +41,7 @@ pub use hasher::ChainHasher;
 pub const STATE_LENGTH: usize = 20;
 
 /// SHA-1's five words between two 64-byte pieces of a content.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChainState(pub [u32; 5]);
 
 impl ChainState {
@@ -74,8 +76,8 @@ impl fmt::Debug for ChainState {
 
 /// The name of a chain: the SHA-1 of its states as they stand one after the other. Hosts that claim
 /// the same chain claim the same id; that a chain is true it does not prove.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChainId(pub [u8; 20]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ChainId(#[serde(with = "crate::content::hex")] pub [u8; 20]);
 
 impl ChainId {
     /// The id of the chain that consists of these states, 20 bytes each.
@@ -98,7 +100,7 @@ impl fmt::Debug for ChainId {
 }
 
 /// Where a link leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkEnd {
     /// To the state at the block's end.
     State(ChainState),
@@ -112,7 +114,7 @@ pub enum LinkEnd {
 }
 
 /// One link of a chain, to be checked: do the bytes lead from the one state to the next?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// The state before the bytes.
     pub from: ChainState,
@@ -123,10 +125,11 @@ pub struct Link {
 }
 
 /// What somebody says the states at a content's block boundaries are.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
     content: ContentId,
     layout: BlockLayout,
+    #[serde(with = "crate::content::hex")]
     states: Arc<[u8]>,
 }
 

@@ -10,6 +10,8 @@ mod on_disk;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::content::block_layout::BLOCK_LENGTH_MAX;
 use crate::content::state_chain::{Chain, Link};
 use crate::content::{BlockLayout, RangeSet};
@@ -28,14 +30,14 @@ pub(crate) const WINDOW: u64 = 6 * 1024 * 1024;
 /// Blocks above the window that may be begun when nothing below can go on without them.
 const RESERVE: u64 = 4;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct ChunkFile {
     length: u64,
     writing: bool,
 }
 
 /// A block from an earlier run that the driver is checking.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Checking {
     block: u64,
     /// The chain that it is checked against was refuted meanwhile: the answer says nothing.
@@ -43,7 +45,7 @@ struct Checking {
 }
 
 /// One download's bytes.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Assembly {
     fetch: FetchId,
     layout: BlockLayout,
@@ -104,6 +106,11 @@ impl Assembly {
     pub(crate) fn received_bytes(&self) -> u64 {
         let gathering = self.by_block.values().filter_map(|buffer| self.blocks.get(buffer));
         self.stored_bytes() + gathering.map(|block| block.received.total()).sum::<u64>()
+    }
+
+    /// Bytes of memory that blocks take.
+    pub(crate) const fn in_memory(&self) -> u64 {
+        self.in_memory
     }
 
     pub(crate) fn get(&self, buffer: BufferId) -> Option<&Block> {

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::content::RangeSet;
 use crate::node::time::Instant;
 
@@ -13,7 +15,7 @@ const MOVES_MAX: u8 = 2;
 const TELLING: Duration = Duration::from_secs(1);
 
 /// What a block in memory is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Purpose {
     /// The file.
     Content,
@@ -29,7 +31,7 @@ pub(crate) enum Purpose {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
     Gathering,
     Gathered,
@@ -39,7 +41,7 @@ pub(crate) enum Stage {
 }
 
 /// A block in memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Block {
     pub(crate) purpose: Purpose,
     pub(crate) block: u64,

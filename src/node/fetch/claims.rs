@@ -7,6 +7,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::content::state_chain::Chain;
 use crate::content::{BlockLayout, ChainId, ContentId, RangeSet};
 use crate::node::flow::Piece;
@@ -21,10 +23,11 @@ pub(crate) const CLAIMS_MAX: usize = 16;
 pub(crate) const CHAIN_LENGTH_MAX: u64 = 64 * 1024 * 1024;
 
 /// Where a claim stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum ClaimState {
     /// Its states are on their way, or still to be asked for.
     Wanted {
+        #[serde(with = "crate::content::hex")]
         bytes: Vec<u8>,
         received: RangeSet,
         /// Who is asked for them, and has given all that has come.
@@ -37,7 +40,7 @@ pub(crate) enum ClaimState {
     Refuted,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claim {
     /// By which others speak of it; none is used twice.
     number: usize,
@@ -57,7 +60,7 @@ pub(crate) enum ChainBytes {
 }
 
 /// All claims of one content and size.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
     content: ContentId,
     layout: BlockLayout,

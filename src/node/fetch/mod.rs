@@ -14,6 +14,7 @@ mod schedule;
 mod seek;
 mod size_trial;
 pub(crate) mod source;
+mod view;
 mod weigh;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{info, warn};
+use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::deadline::{Deadline, Earliest};
@@ -40,6 +42,7 @@ use claims::Claims;
 use seek::Seek;
 use size_trial::SizeTrial;
 use source::Source;
+pub use view::{FetchView, SourceView};
 
 /// Sources that one fetch keeps; further ones are dropped.
 pub(crate) const SOURCES_MAX: usize = 256;
@@ -57,7 +60,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// little for a liar to gain. There are at most [`claims::CLAIMS_MAX`] such times.
 const CONTESTED: Duration = Duration::from_millis(250);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     Opening { retry_at: Option<Instant> },
     Searching,
@@ -83,7 +86,7 @@ pub struct FetchProgress {
 }
 
 /// One fetch.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Fetch {
     request: FetchRequest,
     started_at: Instant,

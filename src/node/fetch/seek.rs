@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::node::context::{Context, Ways};
 use crate::node::time::Instant;
 use crate::wire::{About, Ask, Cookie, InstanceId, Message};
@@ -22,7 +24,7 @@ const WAIT_BUSY: Duration = Duration::from_secs(10);
 const HEAD_START: Duration = Duration::from_millis(100);
 
 /// The calls of one fetch.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Seek {
     at: Option<Instant>,
     count: usize,

@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::content::state_chain::{ChainState, Link, LinkEnd, STATE_LENGTH};
 use crate::content::{BlockLayout, ContentId};
 use crate::node::flow::Piece;
@@ -18,12 +20,12 @@ use super::source::Tag;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One trial at a time.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct SizeTrial {
     running: Option<Running>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Running {
     source: SocketAddr,
     size: u64,

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::content::RangeSet;
 use crate::node::context::Context;
 use crate::node::deadline::{Deadline, Earliest};
@@ -35,7 +37,7 @@ const HAVE_AGAIN: Duration = Duration::from_secs(1);
 const SIDELINED_MAX: Duration = Duration::from_secs(300);
 
 /// What a grant was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Tag {
     /// A block.
     Block(BufferId),
@@ -51,7 +53,7 @@ pub(crate) enum Tag {
 }
 
 /// What a source says it holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Held {
     /// All of it.
     Whole,
@@ -60,7 +62,7 @@ pub(crate) enum Held {
 }
 
 /// What a source has told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Told {
     /// The content's size, as it says.
     pub(crate) size: u64,
@@ -69,7 +71,7 @@ pub(crate) struct Told {
     pub(crate) held: Held,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Question {
     nonce: u64,
     sent_at: Instant,
@@ -78,7 +80,7 @@ struct Question {
 }
 
 /// One source.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Source {
     pub(crate) address: SocketAddr,
     /// Who it says it is. Two addresses of one host are two sources, and one host for people; it is

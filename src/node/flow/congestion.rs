@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::round_trip::RoundTrip;
 use crate::node::time::Instant;
 
@@ -33,7 +35,7 @@ const PACING_MAX: Duration = Duration::from_secs(2);
 const SCHEDULING: Duration = Duration::from_millis(1);
 
 /// A factor in hundredths: integers, so that every machine computes the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Gain(u64);
 
 impl Gain {
@@ -42,7 +44,7 @@ impl Gain {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Mode {
     /// Looking for the rate.
     Startup,
@@ -55,7 +57,7 @@ enum Mode {
 }
 
 /// What is remembered with each grant, to compute the delivery rate when it is answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     delivered: u64,
     delivered_at: Instant,
@@ -64,7 +66,7 @@ pub(crate) struct Snapshot {
 }
 
 /// The model of one source's path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Congestion {
     mode: Mode,
     /// (round, bytes per second): the largest of each of the last rounds, newest last.

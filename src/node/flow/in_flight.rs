@@ -1,11 +1,13 @@
 //! One grant that is on its way: which of its packets have come, and which are taken for lost.
 
+use serde::{Deserialize, Serialize};
+
 use super::Piece;
 use super::congestion::Snapshot;
 use crate::node::time::Instant;
 
 /// A grant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct InFlight<T> {
     pub(super) piece: Piece<T>,
     pub(super) payload_length: u64,

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::node::time::Instant;
 use crate::wire::{PAYLOAD_LENGTH_FIRST, PAYLOAD_LENGTHS};
 
@@ -14,7 +16,7 @@ const GRANTS_BETWEEN: u64 = 4;
 const REST: Duration = Duration::from_secs(60);
 
 /// The state of the search on one way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ladder {
     rung: usize,
     /// The highest rung that is worth trying.

@@ -19,6 +19,7 @@ use in_flight::InFlight;
 use ladder::Ladder;
 use log::debug;
 use round_trip::RoundTrip;
+use serde::{Deserialize, Serialize};
 
 use super::deadline::{Deadline, Earliest};
 use super::random::Random;
@@ -42,7 +43,7 @@ const LATE: Duration = Duration::from_secs(20);
 const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 
 /// A piece of an object that was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Piece<T> {
     pub(crate) tag: T,
     /// Where in the object.
@@ -63,7 +64,7 @@ pub(crate) enum Stray {
 }
 
 /// The way from one source to us.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Flow<T> {
     source: SocketAddr,
     cookie: Option<Cookie>,
@@ -133,6 +134,20 @@ impl<T: Copy> Flow<T> {
     /// Delivery rate in bytes per second; 0 before it is known.
     pub(crate) fn rate(&self) -> u64 {
         self.congestion.rate()
+    }
+
+    /// What may be in flight, in bytes.
+    pub(crate) fn window(&self) -> u64 {
+        self.congestion.window(&self.trip)
+    }
+
+    pub(crate) fn shortest_round_trip(&self) -> Duration {
+        self.trip.minimum()
+    }
+
+    /// The payload that packets are asked for with, in bytes.
+    pub(crate) const fn payload_length(&self) -> u64 {
+        self.ladder.payload_length()
     }
 
     pub(crate) const fn in_flight(&self) -> u64 {

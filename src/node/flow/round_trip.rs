@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::node::time::Instant;
 
 /// Before the first sample: a local network, generously.
@@ -10,7 +12,7 @@ const INITIAL: Duration = Duration::from_millis(100);
 const MINIMUM_WINDOW: Duration = Duration::from_secs(10);
 
 /// The estimate of one way's round trip.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RoundTrip {
     smoothed: Option<Duration>,
     variation: Duration,

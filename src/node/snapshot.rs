@@ -1,0 +1,54 @@
+//! The whole state of a node, written down and taken up again, and digests of it, part by part: a recording
+//! that begins in the middle begins with a snapshot, and a replay tells by the digests *where* it went
+//! another way. A snapshot is for the very code that wrote it.
+
+use std::fmt;
+
+use super::Node;
+use super::digest::Digest;
+
+/// Why a snapshot is not taken up: it was damaged, or other code wrote it.
+#[derive(Debug)]
+pub struct SnapshotError(serde_json::Error);
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the snapshot is damaged or of another version: {}", self.0)
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
+impl Node {
+    /// The state between two inputs, as JSON on one line. It takes time and room with what the node
+    /// knows: a fetch of a gigabyte some 600 kB, a peer some 500 bytes for each file of its
+    /// own and each that others list.
+    pub fn snapshot(&self) -> String {
+        debug_assert!(self.outputs.is_empty(), "what came out is taken before");
+        serde_json::to_string(self).expect("maps have keys that are numbers or texts")
+    }
+
+    /// The node that wrote a snapshot. What is in it is believed: whoever reads one that may be forged calls
+    /// [`check_invariants`](Self::check_invariants) and is ready for a panic.
+    pub fn restore(snapshot: &str) -> Result<Self, SnapshotError> {
+        serde_json::from_str(snapshot).map_err(SnapshotError)
+    }
+
+    /// A digest of each part of the state, with its name, always in the same order.
+    pub fn digests(&self) -> Vec<(String, u64)> {
+        let rest = (self.now, &self.interfaces, self.in_flight_max, self.stopped);
+        let mut digests = vec![
+            ("config".to_owned(), Digest::of(&self.config)),
+            ("random".to_owned(), Digest::of(&self.random)),
+            ("counters".to_owned(), Digest::of(&self.counters)),
+            ("shelf".to_owned(), Digest::of(&self.shelf)),
+            ("partials".to_owned(), Digest::of(&self.partials)),
+            ("server".to_owned(), Digest::of(&self.server)),
+            ("discovery".to_owned(), Digest::of(&self.discovery)),
+            ("outputs".to_owned(), Digest::of(&self.outputs)),
+            ("rest".to_owned(), Digest::of(&rest)),
+        ];
+        digests.extend(self.fetches.iter().map(|(id, fetch)| (id.to_string(), Digest::of(fetch))));
+        digests
+    }
+}
