@@ -1,7 +1,7 @@
 //! Bytes as hexadecimal digits wherever values are written down for people and traces:
 //! `#[serde(with = "crate::content::hex")]` on a field of bytes, of whatever owner.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Error, Visitor};
@@ -9,10 +9,11 @@ use serde::{Deserializer, Serializer};
 
 /// Lower-case digits, two a byte.
 pub fn encode(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
     }
     text
 }

@@ -11,6 +11,7 @@ use crate::content::{ContentId, ShareName};
 
 /// Something that happened outside.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input<'a> {
     /// A datagram arrived on the one socket. An output may speak of "the datagram in hand": that is
     /// this one, until the next input.
@@ -148,6 +149,7 @@ pub enum Input<'a> {
 
 /// What people and front ends ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Fetch one file.
     Fetch(FetchRequest),
@@ -230,6 +232,7 @@ pub struct Extent {
 
 /// How hashing a file went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HashOutcome {
     /// The whole file was read and did not change meanwhile; its chain is kept by the driver.
     Whole {
@@ -246,6 +249,7 @@ pub enum HashOutcome {
 
 /// How a piece of serving went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ServeOutcome {
     /// All of it went to the kernel.
     Sent,
@@ -265,6 +269,7 @@ pub enum ServeOutcome {
 
 /// How opening a fetch's store went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StoreOpening {
     /// It is ours: attrs stand there and are locked.
     Ours {
@@ -282,6 +287,7 @@ pub enum StoreOpening {
 
 /// What looking for the content in `share/` found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ShareSearch {
     /// The wanted name is this content already.
     InPlace,
@@ -293,6 +299,7 @@ pub enum ShareSearch {
 
 /// How publishing went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Publishing {
     /// The file is in `share/` under this name, synced; chunks and attrs are gone.
     Done(ShareName),
@@ -319,6 +326,7 @@ pub struct DiskFault {
 
 /// The kinds of disk trouble that are treated differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DiskFaultKind {
     /// No room (ENOSPC, EDQUOT): it may be made, so it is tried again.
     NoRoom,

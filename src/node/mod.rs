@@ -53,7 +53,7 @@ pub use input::Input;
 pub use output::Output;
 pub use random::Random;
 pub use shelf::SETTLE;
-pub use snapshot::SnapshotError;
+pub use snapshot::{SectionVisitor, SnapshotError};
 pub use time::Instant;
 pub use view::HostView;
 

@@ -13,6 +13,7 @@ use crate::content::{ContentId, ShareName};
 
 /// Something for the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Output {
     /// Send one datagram. Where the socket is full it is queued (256 at most) or dropped and counted;
     /// no answer.
@@ -194,6 +195,7 @@ pub enum Output {
 
 /// What a job reads from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ServeSource {
     /// A file of `share/`, if it is still in this state.
     File {
@@ -218,6 +220,7 @@ pub enum ServeSource {
 
 /// How a fetch ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FetchEnding {
     /// The file is in `share/`, under this name.
     Done(ShareName),

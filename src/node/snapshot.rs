@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use super::Node;
 use super::digest::Digest;
 
@@ -36,19 +38,39 @@ impl Node {
 
     /// A digest of each part of the state, with its name, always in the same order.
     pub fn digests(&self) -> Vec<(String, u64)> {
+        let mut digests = Digests(Vec::new());
+        self.visit_sections(&mut digests);
+        digests.0
+    }
+
+    /// Shows each part of the state with its name, always in the same order.
+    pub fn visit_sections(&self, visitor: &mut impl SectionVisitor) {
         let rest = (self.now, &self.interfaces, self.in_flight_max, self.stopped);
-        let mut digests = vec![
-            ("config".to_owned(), Digest::of(&self.config)),
-            ("random".to_owned(), Digest::of(&self.random)),
-            ("counters".to_owned(), Digest::of(&self.counters)),
-            ("shelf".to_owned(), Digest::of(&self.shelf)),
-            ("partials".to_owned(), Digest::of(&self.partials)),
-            ("server".to_owned(), Digest::of(&self.server)),
-            ("discovery".to_owned(), Digest::of(&self.discovery)),
-            ("outputs".to_owned(), Digest::of(&self.outputs)),
-            ("rest".to_owned(), Digest::of(&rest)),
-        ];
-        digests.extend(self.fetches.iter().map(|(id, fetch)| (id.to_string(), Digest::of(fetch))));
-        digests
+        visitor.section("config", &self.config);
+        visitor.section("random", &self.random);
+        visitor.section("counters", &self.counters);
+        visitor.section("shelf", &self.shelf);
+        visitor.section("partials", &self.partials);
+        visitor.section("server", &self.server);
+        visitor.section("discovery", &self.discovery);
+        visitor.section("outputs", &self.outputs);
+        visitor.section("rest", &rest);
+        for (id, fetch) in &self.fetches {
+            visitor.section(&id.to_string(), fetch);
+        }
+    }
+}
+
+/// Who wants to see the state, part by part.
+pub trait SectionVisitor {
+    /// One part.
+    fn section<T: Serialize>(&mut self, name: &str, value: &T);
+}
+
+struct Digests(Vec<(String, u64)>);
+
+impl SectionVisitor for Digests {
+    fn section<T: Serialize>(&mut self, name: &str, value: &T) {
+        self.0.push((name.to_owned(), Digest::of(value)));
     }
 }
