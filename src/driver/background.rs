@@ -110,15 +110,10 @@ impl Executor {
                     }
                 }
             }
-            if let Some(publish) = &mut work.publish {
-                match publish.step(&mut work.store, &self.share) {
-                    None => more = true,
-                    Some(outcome) => {
-                        work.publish = None;
-                        self.inbox.push_back(Input::Published { fetch, outcome });
-                    }
-                }
+            if let Some(outcome) = work.publisher.work(&mut work.store, &self.share) {
+                self.inbox.push_back(Input::PublishStepped { fetch, outcome });
             }
+            more |= work.publisher.is_at_work();
         }
         more
     }

@@ -238,34 +238,13 @@ impl ChunkStore {
         }
     }
 
-    /// For `Output::FetchEnded`: removes what is to go, and closes. After `Done` nothing is left in
-    /// `chunks/`; after `WrongSize` neither; otherwise all stays for the next run.
-    pub fn end(mut self, ending: &FetchEnding, share: &ShareFolder) {
-        if self.open.is_none() {
-            return;
-        }
-        let removable = match ending {
-            FetchEnding::Done(name) => match sync_shared(share, name) {
-                Ok(()) => true,
-                Err(error) => {
-                    warn!("{name} is not safe in share/ ({error}); what was fetched is kept");
-                    false
-                }
-            },
-            FetchEnding::WrongSize { .. } => true,
-            FetchEnding::TimedOut | FetchEnding::Failed(_) => false,
-        };
-        if removable {
+    /// For `Output::FetchEnded`: after `WrongSize` nothing is left in `chunks/`, otherwise all stays
+    /// for the next run.
+    pub fn end(mut self, ending: &FetchEnding) {
+        if matches!(ending, FetchEnding::WrongSize { .. }) {
             self.remove_all();
         }
     }
-}
-
-/// Makes sure that a file of `share/` and its name survive a power cut.
-fn sync_shared(share: &ShareFolder, name: &ShareName) -> io::Result<()> {
-    share.open(name)?.sync_all()?;
-    let parent = share.parent_for_writing(name)?;
-    parent.to_sync.iter().try_for_each(entry::sync_folder)
 }
 
 /// For publishing.
@@ -313,18 +292,6 @@ impl ChunkStore {
     pub(in crate::driver) fn forget_chunk(&mut self, start: u64) {
         if let Some(open) = self.open.as_mut() {
             open.chunks.remove(&start);
-        }
-    }
-
-    /// Removes one chunk file, whose bytes are not to be trusted.
-    pub(in crate::driver) fn remove_chunk(&mut self, start: u64) {
-        if let Some(open) = self.open.as_mut() {
-            open.chunks.remove(&start);
-            if let Err(error) =
-                entry::remove(open.folder.handle(), &names::chunk(self.content, start))
-            {
-                warn!("cannot remove {}: {error}", names::chunk(self.content, start));
-            }
         }
     }
 

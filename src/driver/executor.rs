@@ -13,14 +13,14 @@ use super::hash_cache::HashCache;
 use super::hash_jobs::HashJobs;
 use super::lines::Lines;
 use super::partial_watcher::PartialWatcher;
-use super::publish::PublishJob;
+use super::publish::Publisher;
 use super::serving::{ServeOrder, Serving, Shelves};
 use super::share_folder::ShareFolder;
 use super::share_search::SearchJob;
 use super::share_watcher::ShareWatcher;
 use super::udp_socket::UdpSocket;
 use crate::content::terminal_text::printable;
-use crate::node::input::{DiskFault, DiskFaultKind, Publishing, ShareSearch};
+use crate::node::input::{DiskFault, DiskFaultKind, ShareSearch};
 use crate::node::output::FetchEnding;
 use crate::node::{BufferId, FetchId, Input, Instant, Output};
 use crate::wire::DATA_HEADER_LENGTH;
@@ -61,7 +61,7 @@ impl PeerWork {
 pub(super) struct FetchWork {
     pub(super) store: ChunkStore,
     pub(super) search: Option<SearchJob>,
-    pub(super) publish: Option<PublishJob>,
+    pub(super) publisher: Publisher,
 }
 
 /// Everything that carries out.
@@ -167,8 +167,9 @@ impl Executor {
                 let work = self.fetches.entry(fetch).or_insert_with(|| FetchWork {
                     store: ChunkStore::new(&self.root, content, size, name),
                     search: None,
-                    publish: None,
+                    publisher: Publisher::default(),
                 });
+                work.publisher = Publisher::default();
                 let outcome = work.store.open();
                 self.inbox.push_back(Input::StoreOpened { fetch, outcome });
             }
@@ -184,8 +185,13 @@ impl Executor {
                     self.inbox.push_back(Input::ShareSearched { fetch, outcome });
                 }
             },
-            Output::Publish { fetch } => self.publish(fetch, PublishJob::publish()),
-            Output::PublishCopy { fetch, from } => self.publish(fetch, PublishJob::copy(from)),
+            Output::Publish { fetch, step } => match self.fetches.get_mut(&fetch) {
+                Some(work) => {
+                    work.publisher.begin(step);
+                    self.note_work(Task::WorkForFetches);
+                }
+                None => debug_assert!(false, "{fetch} publishes without a store"),
+            },
             Output::CheckStored { fetch, block, link } => {
                 let work = self.fetches.get_mut(&fetch);
                 let genuine = work.is_some_and(|work| work.store.check_stored(block, &link));
@@ -210,8 +216,9 @@ impl Executor {
                 }
             }
             Output::FetchEnded { fetch, ending } => {
-                if let Some(work) = self.fetches.remove(&fetch) {
-                    work.store.end(&ending, &self.share);
+                if let Some(mut work) = self.fetches.remove(&fetch) {
+                    work.publisher.give_up(&mut work.store);
+                    work.store.end(&ending);
                 }
                 self.endings.push((fetch, ending));
             }
@@ -245,19 +252,6 @@ impl Executor {
             _ => return,
         }
         self.note_work(Task::Hash);
-    }
-
-    fn publish(&mut self, fetch: FetchId, job: PublishJob) {
-        match self.fetches.get_mut(&fetch) {
-            Some(work) => {
-                work.publish = Some(job);
-                self.note_work(Task::WorkForFetches);
-            }
-            None => {
-                let outcome = Publishing::Failed(no_store());
-                self.inbox.push_back(Input::Published { fetch, outcome });
-            }
-        }
     }
 }
 

@@ -39,11 +39,6 @@ impl FileHash {
         Ok(Self { file, state, hasher: ChainHasher::new(state.size) })
     }
 
-    /// The file.
-    pub(in crate::driver) fn into_file(self) -> File {
-        self.file
-    }
-
     /// Hashes the next slice. Not to be called again once it came to anything but `More`.
     pub(in crate::driver) fn step(&mut self) -> io::Result<Hashing> {
         let mut buffer = [0; READ_LENGTH];

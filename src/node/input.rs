@@ -135,13 +135,12 @@ pub enum Input<'a> {
         /// Nothing, or why the bytes are not on disk.
         outcome: Result<(), DiskFault>,
     },
-    /// The answer to [`Output::Publish`](super::Output::Publish) and
-    /// [`Output::PublishCopy`](super::Output::PublishCopy).
-    Published {
+    /// The answer to [`Output::Publish`](super::Output::Publish).
+    PublishStepped {
         /// Whose file.
         fetch: FetchId,
-        /// How it went.
-        outcome: Publishing,
+        /// How the step went that was asked for.
+        outcome: StepOutcome,
     },
     /// Somebody wants something.
     Command(Command),
@@ -297,20 +296,76 @@ pub enum ShareSearch {
     Absent,
 }
 
-/// How publishing went.
+/// How a step of publishing went; one kind of answer for each
+/// [`PublishStep`](super::output::PublishStep).
+///
+/// After a fault nothing is in hand any more, and chunk files that were joined to the first one have
+/// their own names again, as far as they were not removed. They have not after
+/// [`Naming::Gone`], where what stands there may be somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Publishing {
-    /// The file is in `share/` under this name, synced; chunks and attrs are gone.
-    Done(ShareName),
-    /// The file that was to be copied changed under the copying.
-    Changed,
-    /// What the chunk files hold is not what was stored (somebody removed or touched them):
-    /// these are left.
-    Incomplete {
-        /// What is on disk now.
+pub enum StepOutcome {
+    /// To `LookAtName`.
+    Looked(NameLook),
+    /// To `GatherWhole`.
+    Gathered(Gathering),
+    /// To `SyncWhole`: nothing, or why its bytes may not survive a power cut.
+    Synced(Result<(), DiskFault>),
+    /// To `GiveName`.
+    Named(Naming),
+    /// To `SyncShared`: nothing, or why file or name may not survive a power cut.
+    Kept(Result<(), DiskFault>),
+    /// To `ClearStore`.
+    Cleared,
+}
+
+/// What stands under a name of `share/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameLook {
+    /// Nothing.
+    Free,
+    /// This content.
+    Same,
+    /// Something else.
+    Other,
+    /// That cannot be told, or its folders cannot be made.
+    Failed(DiskFault),
+}
+
+/// How making a whole file without a name in `share/` went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gathering {
+    /// It is there, but not synced.
+    Whole,
+    /// What the chunk files hold is not what was stored (somebody removed or touched them).
+    Lost {
+        /// What is on disk now, sorted, not overlapping, within the size.
         extents: Vec<Extent>,
     },
+    /// The file that was to be copied is not, or not any more, this content.
+    Changed,
+    /// The name is on another file system, and on one that holds no files without a name.
+    OtherFileSystem,
+    /// The first chunk file cannot be synced: nothing that was appended to it can be relied on.
+    Unsynced(DiskFault),
+    /// It cannot be.
+    Failed(DiskFault),
+}
+
+/// How giving a name went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Naming {
+    /// The file has it.
+    Named,
+    /// Something stands there by now; it was not touched.
+    Taken,
+    /// What was gathered is not there any more.
+    Gone,
+    /// The name is on another file system than the file.
+    OtherFileSystem,
     /// It cannot be.
     Failed(DiskFault),
 }

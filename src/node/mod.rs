@@ -47,6 +47,8 @@ use serde::{Deserialize, Serialize};
 pub use counters::{Counters, DropReason};
 pub use deadline::Deadline;
 pub use digest::Digest;
+#[cfg(test)]
+pub(crate) use fetch::publishing::{Next, Publishing};
 pub use fetch::{FetchProgress, FetchView, SIZE_MAX as FETCH_SIZE_MAX, SourceView};
 pub use ids::{BufferId, FetchId, JobId};
 pub use input::Input;
@@ -180,8 +182,8 @@ impl Node {
             Input::Stored { fetch, buffer, outcome } => {
                 self.with_fetch(fetch, |fetch, ctx| fetch.stored(ctx, buffer, outcome));
             }
-            Input::Published { fetch, outcome } => {
-                self.with_fetch(fetch, |fetch, ctx| fetch.published(ctx, outcome));
+            Input::PublishStepped { fetch, outcome } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.publish_stepped(ctx, outcome));
             }
             Input::Command(command) => self.on_command(command),
         }

@@ -80,14 +80,6 @@ pub enum Output {
         /// The fetch.
         fetch: FetchId,
     },
-    /// Copy a file of `share/`, proving it on the way, and publish it as `Publish` does.
-    /// Answer: `Published`.
-    PublishCopy {
-        /// The fetch.
-        fetch: FetchId,
-        /// The file that has the content.
-        from: ShareName,
-    },
     /// Check a block that an earlier run left on disk. Answer: `StoredChecked`.
     CheckStored {
         /// The fetch.
@@ -156,15 +148,16 @@ pub enum Output {
         #[serde(with = "crate::content::hex")]
         states: Arc<[u8]>,
     },
-    /// All blocks are stored: join the extents, sync, give the file its name (another one beside it
-    /// where the wanted one is other content), sync the folders, remove chunks and attrs, in that
-    /// order. Answer: `Published`.
+    /// Take one step of giving a finished file its name in `share/`, in slices. One step is asked
+    /// for at a time. Answer: `PublishStepped`.
     Publish {
         /// The fetch.
         fetch: FetchId,
+        /// Which step.
+        step: PublishStep,
     },
     /// The fetch has ended; its store is to be closed, and on disk everything stays as it is, but for
-    /// `WrongSize` and refusals, where attrs and chunks go. No answer.
+    /// `WrongSize`, where attrs and chunks go. No answer.
     FetchEnded {
         /// The fetch.
         fetch: FetchId,
@@ -216,6 +209,59 @@ pub enum ServeSource {
     },
     /// Bytes that the core holds itself.
     Bytes(#[serde(with = "crate::content::hex")] Arc<[u8]>),
+}
+
+/// A step of publishing. A name in `share/` is looked for anew at each step: the folder may be
+/// another by now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishStep {
+    /// Make the folders of this name that are missing, and look what stands there; a file of the
+    /// right size is hashed. Answer: `Looked`.
+    LookAtName {
+        /// The name.
+        name: ShareName,
+    },
+    /// Make one whole file of the content, in hand of the driver and without a name in `share/`. What
+    /// was in hand before is let go. Answer: `Gathered`.
+    GatherWhole {
+        /// What of.
+        from: GatherFrom,
+        /// A copy is made in the folder that this name is in, so that it can get the name.
+        name: ShareName,
+    },
+    /// Sync what is in hand. Answer: `Synced`.
+    SyncWhole,
+    /// Give what is in hand this name, making the folders that are missing. What stands there is
+    /// never replaced. Answer: `Named`.
+    GiveName {
+        /// The name.
+        name: ShareName,
+    },
+    /// Sync the file that has this name, and then the folders on the way to it, up to `share/`.
+    /// Answer: `Kept`.
+    SyncShared {
+        /// The name.
+        name: ShareName,
+    },
+    /// Remove what is in `chunks/` of this content: chunk files and chain, and the attrs last. What
+    /// cannot be removed is told and left. Answer: `Cleared`.
+    ClearStore,
+}
+
+/// What a whole file is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatherFrom {
+    /// The chunk files: see that they are as they were stored, and append the later ones to the
+    /// first. Where that needs room, the first is synced on the way, and what it holds removed.
+    Chunks,
+    /// A copy of what is in hand.
+    Gathered,
+    /// A copy of this file of `share/`, proven on the way.
+    Shared(ShareName),
+    /// The empty content.
+    Nothing,
 }
 
 /// How a fetch ended.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use sprat::content::state_chain::{ChainHasher, verify};
 use sprat::content::{BlockLayout, ChainId, ContentId, ShareName};
 use sprat::node::input::{
-    Command, DiskFault, DiskFaultKind, Extent, FetchRequest, FileSignature, HashOutcome,
-    InterfaceAddress, Publishing, ServeOutcome, ShareSearch, StoreOpening,
+    Command, DiskFault, DiskFaultKind, Extent, FetchRequest, FileSignature, Gathering, HashOutcome,
+    InterfaceAddress, NameLook, Naming, ServeOutcome, ShareSearch, StepOutcome, StoreOpening,
 };
-use sprat::node::output::{FetchEnding, ServeSource};
+use sprat::node::output::{FetchEnding, GatherFrom, PublishStep, ServeSource};
 use sprat::node::{BufferId, FetchId, Input, Instant, Node, NodeConfig, Output, Random};
 use sprat::wire::{DATA_HEADER_LENGTH, DEFAULT_PORT, DataHeader, DataKind};
 
@@ -46,6 +46,14 @@ pub(crate) struct Partial {
     pub(crate) extents: Vec<Extent>,
 }
 
+/// A whole file without a name in `share/`.
+enum Whole {
+    /// The first chunk file.
+    Chunk,
+    /// A file of its own.
+    Copy(Vec<u8>),
+}
+
 /// A datagram on its way out.
 pub(crate) struct Sent {
     pub(crate) to: SocketAddr,
@@ -62,6 +70,7 @@ pub(crate) struct Host {
     buffers: BTreeMap<BufferId, Vec<u8>>,
     chains: BTreeMap<ContentId, Vec<u8>>,
     request: Option<FetchRequest>,
+    whole: Option<Whole>,
     /// The longest that the disk and the processor take for something, drawn for each.
     pub(crate) slowness: Duration,
     /// What is to be handed in, and when at the earliest.
@@ -117,6 +126,7 @@ impl Host {
             buffers: BTreeMap::new(),
             chains: BTreeMap::new(),
             request: None,
+            whole: None,
             slowness: Duration::ZERO,
             inbox: VecDeque::new(),
             now,
@@ -313,10 +323,6 @@ impl Host {
                     found.map_or(ShareSearch::Absent, |(n, _)| ShareSearch::Elsewhere(n.clone()));
                 self.answer(Input::ShareSearched { fetch, outcome });
             }
-            Output::PublishCopy { fetch, from } => {
-                let outcome = Publishing::Done(from);
-                self.answer(Input::Published { fetch, outcome });
-            }
             Output::CheckStored { fetch, block, link } => {
                 let size = self.request.as_ref().unwrap().size;
                 let range = BlockLayout::new(size).block_range(block);
@@ -341,9 +347,9 @@ impl Host {
                 self.answer(Input::Stored { fetch, buffer, outcome });
             }
             Output::SaveChain { states, .. } => self.disk.chain = Some(states.to_vec()),
-            Output::Publish { fetch } => {
-                let outcome = self.publish();
-                self.answer(Input::Published { fetch, outcome });
+            Output::Publish { fetch, step } => {
+                let outcome = self.publish(step);
+                self.answer(Input::PublishStepped { fetch, outcome });
             }
             Output::FetchEnded { ending, .. } => self.ending = Some(ending),
             other => panic!("{other:?} is not expected here"),
@@ -375,14 +381,68 @@ impl Host {
         self.disk.chunks.iter().map(extent).collect()
     }
 
-    fn publish(&mut self) -> Publishing {
+    fn publish(&mut self, step: PublishStep) -> StepOutcome {
         let request = self.request.as_ref().unwrap();
-        let bytes: Vec<u8> = self.disk.chunks.values().flatten().copied().collect();
-        if bytes.len() as u64 != request.size {
-            return Publishing::Incomplete { extents: self.extents() };
+        match step {
+            PublishStep::LookAtName { name } => {
+                StepOutcome::Looked(match self.disk.share.get(&name) {
+                    None => NameLook::Free,
+                    Some(file) if hash(&file.bytes).0 == request.content => NameLook::Same,
+                    Some(_) => NameLook::Other,
+                })
+            }
+            PublishStep::GatherWhole { from: GatherFrom::Chunks, .. } => {
+                let mut end = 0;
+                let mut extents = self.extents().into_iter();
+                let is_joined = extents.all(|extent| {
+                    let follows = extent.start == end;
+                    end += extent.length;
+                    follows
+                });
+                StepOutcome::Gathered(if is_joined && end == request.size {
+                    let chunks = std::mem::take(&mut self.disk.chunks);
+                    self.disk.chunks.insert(0, chunks.into_values().flatten().collect());
+                    self.whole = Some(Whole::Chunk);
+                    Gathering::Whole
+                } else {
+                    Gathering::Lost { extents: self.extents() }
+                })
+            }
+            PublishStep::GatherWhole { from, .. } => {
+                let bytes = match from {
+                    GatherFrom::Shared(from) => self.disk.share.get(&from).map(|f| f.bytes.clone()),
+                    GatherFrom::Gathered | GatherFrom::Chunks => None,
+                    GatherFrom::Nothing => Some(Vec::new()),
+                };
+                let bytes = bytes.filter(|bytes| hash(bytes).0 == request.content);
+                self.whole = bytes.map(Whole::Copy);
+                let gathered = self.whole.as_ref().map(|_| Gathering::Whole);
+                StepOutcome::Gathered(gathered.unwrap_or(Gathering::Changed))
+            }
+            PublishStep::SyncWhole => StepOutcome::Synced(Ok(())),
+            PublishStep::GiveName { name } => StepOutcome::Named(self.give_name(name)),
+            PublishStep::SyncShared { .. } => StepOutcome::Kept(Ok(())),
+            PublishStep::ClearStore => {
+                self.disk.chunks.clear();
+                StepOutcome::Cleared
+            }
         }
+    }
+
+    fn give_name(&mut self, name: ShareName) -> Naming {
+        if self.disk.share.contains_key(&name) {
+            return Naming::Taken;
+        }
+        let request = self.request.as_ref().unwrap();
+        let bytes = match self.whole.take() {
+            Some(Whole::Chunk) => self.disk.chunks.remove(&0),
+            Some(Whole::Copy(bytes)) => Some(bytes),
+            None => None,
+        };
+        let Some(bytes) = bytes.filter(|bytes| bytes.len() as u64 == request.size) else {
+            return Naming::Gone;
+        };
         assert_eq!(hash(&bytes).0, request.content, "only the genuine content is published");
-        self.disk.chunks.clear();
         let signature = FileSignature {
             device: 1,
             inode: 77,
@@ -390,9 +450,8 @@ impl Host {
             modified_ns: 1,
             changed_ns: 1,
         };
-        let file = File { bytes, claimed: None, signature };
-        self.disk.share.insert(request.name.clone(), file);
-        Publishing::Done(request.name.clone())
+        self.disk.share.insert(name, File { bytes, claimed: None, signature });
+        Naming::Named
     }
 
     fn hash_file(&mut self, name: ShareName, signature: FileSignature) {

@@ -35,10 +35,6 @@ impl Fixture {
         store
     }
 
-    fn share(&self) -> ShareFolder {
-        ShareFolder::open_or_make(&self.root.path().join("share")).unwrap()
-    }
-
     fn put(&self, store: &mut ChunkStore, extent: usize, range: std::ops::Range<usize>) {
         store.store(extent as u64, range.start as u64, &self.bytes[range]).unwrap();
     }
@@ -220,23 +216,24 @@ fn what_stays_and_what_goes_at_the_end() {
         store.save_chain(&it.states);
         store
     };
-    filled().end(&FetchEnding::TimedOut, &it.share());
-    filled().end(&FetchEnding::Failed("no".to_owned()), &it.share());
-    filled().end(&done, &it.share());
-    assert_eq!(it.left().len(), 2, "what is said to be in share/ is not");
-    assert!(partial_chain::read(it.root.path(), it.content, it.bytes.len() as u64).is_some());
+    let chain = || partial_chain::read(it.root.path(), it.content, it.bytes.len() as u64);
+    filled().end(&FetchEnding::TimedOut);
+    filled().end(&FetchEnding::Failed("no".to_owned()));
+    filled().end(&done);
+    assert_eq!(it.left().len(), 2, "what is to go was removed before");
+    assert!(chain().is_some());
 
-    fs::write(it.root.path().join("share/fox.txt"), &it.bytes).unwrap();
-    filled().end(&done, &it.share());
+    filled().remove_all();
     assert_eq!(it.left(), [""; 0]);
-    assert!(partial_chain::read(it.root.path(), it.content, it.bytes.len() as u64).is_none());
-    filled().end(&FetchEnding::WrongSize { size: 5 }, &it.share());
+    assert!(chain().is_none());
+    filled().end(&FetchEnding::WrongSize { size: 5 });
     assert_eq!(it.left(), [""; 0]);
+    assert!(chain().is_none());
 
     let first = filled();
     let mut second = it.store();
     second.open();
-    second.end(&FetchEnding::WrongSize { size: 5 }, &it.share());
+    second.end(&FetchEnding::WrongSize { size: 5 });
     assert_eq!(it.left().len(), 2, "who does not have the lock removes nothing");
     drop(first);
 }

@@ -9,7 +9,8 @@ use crate::content::state_chain::{Chain, ChainHasher};
 use crate::content::{ContentId, ShareName};
 use crate::driver::clock::Slice;
 use crate::driver::udp_socket::BindAddress;
-use crate::node::input::StoreOpening;
+use crate::node::input::{Gathering, NameLook, Naming, StepOutcome, StoreOpening};
+use crate::node::output::{GatherFrom, PublishStep};
 
 const FETCH: FetchId = FetchId(1);
 const SIZE: u64 = 200_000;
@@ -97,10 +98,24 @@ fn a_fetch_from_the_attrs_to_the_file() {
     let checked = executor.inbox.pop_front();
     assert!(matches!(checked, Some(Input::StoredChecked { genuine: true, .. })), "{checked:?}");
 
-    executor.execute(Instant::ORIGIN, Output::Publish { fetch: FETCH }, None);
-    let Input::Published { outcome: Publishing::Done(name), .. } = work(&mut executor) else {
-        panic!("not published");
-    };
+    let name = ShareName::parse("animals/fox").unwrap();
+    for (step, expected) in [
+        (PublishStep::LookAtName { name: name.clone() }, StepOutcome::Looked(NameLook::Free)),
+        (
+            PublishStep::GatherWhole { from: GatherFrom::Chunks, name: name.clone() },
+            StepOutcome::Gathered(Gathering::Whole),
+        ),
+        (PublishStep::SyncWhole, StepOutcome::Synced(Ok(()))),
+        (PublishStep::GiveName { name: name.clone() }, StepOutcome::Named(Naming::Named)),
+        (PublishStep::SyncShared { name: name.clone() }, StepOutcome::Kept(Ok(()))),
+        (PublishStep::ClearStore, StepOutcome::Cleared),
+    ] {
+        executor.execute(Instant::ORIGIN, Output::Publish { fetch: FETCH, step }, None);
+        let Input::PublishStepped { fetch: FETCH, outcome } = work(&mut executor) else {
+            panic!("no answer")
+        };
+        assert_eq!(outcome, expected);
+    }
     let ending = FetchEnding::Done(name);
     executor.execute(Instant::ORIGIN, Output::FetchEnded { fetch: FETCH, ending }, None);
     assert!(fs::read(folder.path().join("share/animals/fox")).unwrap() == bytes);

@@ -1,9 +1,10 @@
 //! Making one file out of several chunk files: the later ones are appended to the first.
 //!
 //! Each is taken out of the `:chunk:` names before any of its bytes is copied, so that no byte ever
-//! stands in two chunk files, and is removed only after the first file, with its bytes, was synced.
-//! Cut short at any point, opening the store undoes what was not completed (`chunk_store/scan.rs`).
-//! At most [`UNSYNCED_MAX`] bytes and one extent more than the file's size are on disk at once.
+//! stands in two chunk files, and is removed only after the first file, with its bytes, was synced:
+//! the last ones when the file has its name, with all that is left in `chunks/`. Cut short at any
+//! point, opening the store undoes what was not completed (`chunk_store/scan.rs`). At most
+//! [`UNSYNCED_MAX`] bytes and one extent more than the file's size are on disk at once.
 
 use std::fs::File;
 use std::io;
@@ -63,7 +64,7 @@ impl Join {
         Self { base, end: length, moving: None, unsynced: 0, joined: Vec::new(), synced: false }
     }
 
-    /// Does the next piece. True once all is joined and synced.
+    /// Does the next piece. True once all is joined; the last of it is not synced.
     pub(super) fn step(&mut self, store: &mut ChunkStore) -> Result<bool, JoinError> {
         if let Some(moving) = &mut self.moving {
             let left = moving.length - moving.copied;
@@ -82,16 +83,18 @@ impl Join {
         }
         let next = store.extents().into_iter().find(|extent| extent.start == self.end);
         match next {
+            None => return Ok(true),
             Some(next) if self.unsynced < UNSYNCED_MAX => {
                 self.take(store, next.start, next.length)?;
             }
-            _ if !self.synced => {
+            Some(_) if !self.synced => {
                 self.base.sync_all().map_err(JoinError::Sync)?;
-                self.unsynced = 0;
                 self.synced = true;
             }
-            _ if !self.joined.is_empty() => self.remove_joined(store)?,
-            _ => return Ok(true),
+            Some(_) => {
+                self.remove_joined(store)?;
+                self.unsynced = 0;
+            }
         }
         Ok(false)
     }

@@ -1,4 +1,4 @@
-//! Publishing on real folders.
+//! Publishing on real folders: the core's machine asks, and the steps are taken.
 
 mod cuts;
 mod troubles;
@@ -9,9 +9,10 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::content::ContentId;
 use crate::content::state_chain::ChainHasher;
-use crate::node::input::Extent;
-use crate::node::output::FetchEnding;
+use crate::node::input::{Extent, FetchRequest};
+use crate::node::{FetchId, Next, Publishing};
 
 const NAME: &str = "animals/fox.txt";
 
@@ -19,6 +20,63 @@ fn id(bytes: &[u8]) -> ContentId {
     let mut hasher = ChainHasher::new(bytes.len() as u64);
     hasher.update(bytes);
     hasher.finish().unwrap().0
+}
+
+/// One file being published.
+struct Run {
+    publishing: Publishing,
+    publisher: Publisher,
+    asked: Option<PublishStep>,
+}
+
+impl Run {
+    fn of_chunks(store: &ChunkStore) -> Self {
+        Self::new(Publishing::of_chunks(&request(store)))
+    }
+
+    fn of_copy(store: &ChunkStore, from: &str) -> Self {
+        Self::new(Publishing::of_copy(&request(store), ShareName::parse(from).unwrap()))
+    }
+
+    /// What a fetch does whose file is found in `share/`.
+    fn of_found(store: &ChunkStore, name: &ShareName) -> Self {
+        match store.name() == name {
+            true => Self::new(Publishing::in_place(&request(store))),
+            false => Self::of_copy(store, name.as_str()),
+        }
+    }
+
+    fn new(publishing: Publishing) -> Self {
+        Self { publishing, publisher: Publisher::default(), asked: None }
+    }
+
+    /// A slice of what was asked for; the end, once it has come.
+    fn step(&mut self, store: &mut ChunkStore, share: &ShareFolder) -> Option<Next> {
+        let next = match self.asked {
+            None => self.publishing.begin(),
+            Some(_) => {
+                let outcome = self.publisher.work(store, share)?;
+                self.publishing.stepped(outcome).expect("it is what was asked for")
+            }
+        };
+        if let Next::Ask(step) = next {
+            self.asked = Some(step.clone());
+            self.publisher.begin(step);
+            return None;
+        }
+        Some(next)
+    }
+}
+
+fn request(store: &ChunkStore) -> FetchRequest {
+    FetchRequest {
+        fetch: FetchId(1),
+        content: store.content(),
+        size: store.size(),
+        name: store.name().clone(),
+        sources: Vec::new(),
+        timeout: None,
+    }
 }
 
 struct Fixture {
@@ -77,17 +135,21 @@ impl Fixture {
         path
     }
 
-    fn run(&self, mut job: PublishJob, store: &mut ChunkStore) -> Publishing {
+    fn run(&self, mut run: Run, store: &mut ChunkStore) -> Next {
         let share = self.share();
         loop {
-            if let Some(answer) = job.step(store, &share) {
+            if let Some(answer) = run.step(store, &share) {
                 return answer;
             }
         }
     }
 
-    fn publish(&self, store: &mut ChunkStore) -> Publishing {
-        self.run(PublishJob::publish(), store)
+    fn publish(&self, store: &mut ChunkStore) -> Next {
+        self.run(Run::of_chunks(store), store)
+    }
+
+    fn copy(&self, store: &mut ChunkStore) -> Next {
+        self.run(Run::of_copy(store, "other"), store)
     }
 
     /// All files in `share/` with what they hold.
@@ -134,8 +196,8 @@ impl Fixture {
         }
     }
 
-    fn assert_done(&self, answer: &Publishing, others: &[(&str, &[u8])]) {
-        let Publishing::Done(name) = answer else { panic!("{answer:?}") };
+    fn assert_done(&self, answer: &Next, others: &[(&str, &[u8])]) {
+        let Next::Done(name) = answer else { panic!("{answer:?}") };
         let mut expected: BTreeMap<String, Vec<u8>> =
             others.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
         // What stood under the name before is the same content, or it was overwritten.
@@ -160,7 +222,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 fn cut_after_every_step(
     fixture: impl Fn() -> Fixture,
     prepare: impl Fn(&Fixture, &mut ChunkStore),
-    job: impl Fn() -> PublishJob,
+    job: impl Fn(&ChunkStore) -> Run,
     others: &[(&str, &[u8])],
 ) -> usize {
     for steps in 0.. {
@@ -168,7 +230,7 @@ fn cut_after_every_step(
         let mut store = it.store();
         prepare(&it, &mut store);
         let filled: u64 = store.extents().iter().map(|extent| extent.length).sum();
-        let mut first = job();
+        let mut first = job(&store);
         let share = it.share();
         let ended = (0..steps).any(|_| first.step(&mut store, &share).is_some());
         drop((first, store));
@@ -189,13 +251,13 @@ fn cut_after_every_step(
             // The search finds it in place, and the fetch ends.
             let name = shared.keys().find(|name| others.iter().all(|other| other.0 != *name));
             let name = ShareName::parse(name.unwrap()).unwrap();
-            store.end(&FetchEnding::Done(name.clone()), &it.share());
-            it.assert_done(&Publishing::Done(name), others);
+            it.assert_done(&it.run(Run::of_found(&store, &name), &mut store), others);
         } else {
-            if job().copy_from.is_none() {
+            let again = job(&store);
+            if !again.publishing.is_copy() {
                 it.complete(&mut store);
             }
-            it.assert_done(&it.run(job(), &mut store), others);
+            it.assert_done(&it.run(again, &mut store), others);
         }
         if ended {
             return steps;

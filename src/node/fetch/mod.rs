@@ -1,7 +1,7 @@
 //! Fetching one file: from the question who has it to the file in `share/`.
 //!
-//! A fetch is *opening* its store, *searching* `share/` for what is already there, *copying* it from
-//! there, *fetching* it from the network, *publishing* it, and has then *ended*. While it is fetching, each
+//! A fetch is *opening* its store, *searching* `share/` for what is already there, *fetching* it from
+//! the network, *publishing* it ([`publishing`]), or the copy of what was found, and has then *ended*. While it is fetching, each
 //! source has its contact and its flow ([`source`]), each claimed chain its standing ([`claims`]) and each
 //! block its stage ([`assembly`]); [`schedule`] brings them together: what to ask of whom.
 
@@ -9,6 +9,7 @@ mod assembly;
 mod block;
 pub(crate) mod claims;
 mod contact;
+pub(crate) mod publishing;
 mod room;
 mod schedule;
 mod seek;
@@ -28,7 +29,7 @@ use super::context::Context;
 use super::deadline::{Deadline, Earliest};
 use super::directory::host_text;
 use super::ids::BufferId;
-use super::input::{DiskFault, DiskFaultKind, FetchRequest, Publishing, ShareSearch, StoreOpening};
+use super::input::{DiskFault, DiskFaultKind, FetchRequest, ShareSearch, StoreOpening};
 use super::output::{FetchEnding, Output};
 use super::time::Instant;
 use crate::content::ContentId;
@@ -39,6 +40,7 @@ use crate::wire::{About, InstanceId};
 use assembly::Assembly;
 use block::{Purpose, Stage};
 use claims::Claims;
+use publishing::Publishing;
 use seek::Seek;
 use size_trial::SizeTrial;
 use source::Source;
@@ -60,13 +62,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// little for a liar to gain. There are at most [`claims::CLAIMS_MAX`] such times.
 const CONTESTED: Duration = Duration::from_millis(250);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
-    Opening { retry_at: Option<Instant> },
+    Opening {
+        retry_at: Option<Instant>,
+    },
     Searching,
-    Copying,
     Fetching,
-    Publishing { retry_at: Option<Instant> },
+    Publishing(Publishing),
+    /// There was no room for publishing.
+    Unpublished {
+        retry_at: Instant,
+    },
     Ended,
 }
 
@@ -138,18 +145,18 @@ impl Fetch {
             |source: &Source| (source.instance == InstanceId::NONE).then_some(source.address);
         let hosts: BTreeSet<_> = giving.map(|source| (source.instance, nameless(source))).collect();
         let sources = hosts.len();
-        let doing = match self.phase {
+        let doing = match &self.phase {
             Phase::Opening { .. } if self.no_room_until.is_some() => "waiting for room on the disk",
             Phase::Opening { .. } => "waiting for another fetch of this file",
             Phase::Searching => "looking in share/",
-            Phase::Copying => "copying from share/",
             Phase::Fetching if self.no_room_until.is_some() => "waiting for room on the disk",
             Phase::Fetching if self.assembly.has_unchecked() && self.has_chain() => {
                 "checking what is on disk"
             }
             Phase::Fetching if sources == 0 => "looking for sources",
             Phase::Fetching => "fetching",
-            Phase::Publishing { .. } => "publishing",
+            Phase::Publishing(publishing) if publishing.is_copy() => "copying from share/",
+            Phase::Publishing(_) | Phase::Unpublished { .. } => "publishing",
             Phase::Ended => "done",
         };
         FetchProgress {
@@ -193,8 +200,7 @@ impl Fetch {
                     }
                 }
                 if self.searched {
-                    self.phase = Phase::Fetching;
-                    self.advance(ctx);
+                    self.go_on_fetching(ctx);
                 } else {
                     self.searched = true;
                     self.phase = Phase::Searching;
@@ -211,14 +217,13 @@ impl Fetch {
         match outcome {
             ShareSearch::InPlace => {
                 info!("share/{} is this file already", printable(self.request.name.as_str()));
-                self.end(ctx, FetchEnding::Done(self.request.name.clone()));
+                self.begin_publishing(ctx, Publishing::in_place(&self.request));
             }
             ShareSearch::Elsewhere(from) => {
                 info!("copying from share/{}", printable(from.as_str()));
-                self.phase = Phase::Copying;
-                ctx.emit(Output::PublishCopy { fetch: self.request.fetch, from });
+                self.begin_publishing(ctx, Publishing::of_copy(&self.request, from));
             }
-            ShareSearch::Absent => self.begin_fetching(ctx),
+            ShareSearch::Absent => self.go_on_fetching(ctx),
         }
     }
 
@@ -245,33 +250,6 @@ impl Fetch {
             Err(fault) => return self.disk_fault(ctx, fault),
         }
         self.advance(ctx);
-    }
-
-    pub(crate) fn published(&mut self, ctx: &mut Context<'_>, outcome: Publishing) {
-        if !matches!(self.phase, Phase::Copying | Phase::Publishing { .. }) {
-            return;
-        }
-        let copying = self.phase == Phase::Copying;
-        match outcome {
-            Publishing::Done(name) => self.end(ctx, FetchEnding::Done(name)),
-            Publishing::Changed => self.begin_fetching(ctx),
-            Publishing::Incomplete { extents } => {
-                warn!("somebody has touched the chunk files: fetching again what is missing");
-                self.phase = Phase::Fetching;
-                self.assembly.load(ctx, &extents);
-                self.advance(ctx);
-            }
-            Publishing::Failed(fault) if fault.kind == DiskFaultKind::NoRoom && !copying => {
-                warn!("{}", fault.message);
-                self.phase = Phase::Publishing { retry_at: Some(ctx.now + NO_ROOM_RETRY) };
-            }
-            // Without room for a copy there is none for a download; but room may be made.
-            Publishing::Failed(fault) if fault.kind == DiskFaultKind::NoRoom => {
-                warn!("{}", fault.message);
-                self.begin_fetching(ctx);
-            }
-            Publishing::Failed(fault) => self.disk_fault(ctx, fault),
-        }
     }
 
     fn disk_fault(&mut self, ctx: &mut Context<'_>, fault: DiskFault) {
@@ -302,8 +280,10 @@ impl Fetch {
         earliest.at(timeout, "the caller's patience ends");
         match self.phase {
             Phase::Opening { retry_at } => earliest.at(retry_at, "the store is asked for again"),
-            Phase::Publishing { retry_at } => earliest.at(retry_at, "publishing is tried again"),
-            Phase::Searching | Phase::Copying | Phase::Ended => {}
+            Phase::Unpublished { retry_at } => {
+                earliest.at(Some(retry_at), "publishing is tried again");
+            }
+            Phase::Searching | Phase::Publishing(_) | Phase::Ended => {}
             Phase::Fetching => {
                 earliest.at(self.no_room_until, "there may be room on the disk");
                 earliest.at(self.seek.at(), "sources are called for");
@@ -329,7 +309,7 @@ impl Fetch {
         }
         match self.phase {
             Phase::Opening { retry_at: Some(at) } if at <= ctx.now => self.open(ctx),
-            Phase::Publishing { retry_at: Some(at) } if at <= ctx.now => self.publish(ctx),
+            Phase::Unpublished { retry_at } if retry_at <= ctx.now => self.publish(ctx),
             Phase::Fetching => {
                 if self.no_room_until.is_some_and(|until| until <= ctx.now) {
                     self.no_room_until = None;
@@ -351,9 +331,9 @@ impl Fetch {
                 self.advance(ctx);
             }
             Phase::Opening { .. }
-            | Phase::Publishing { .. }
+            | Phase::Unpublished { .. }
             | Phase::Searching
-            | Phase::Copying
+            | Phase::Publishing(_)
             | Phase::Ended => {}
         }
     }
@@ -387,6 +367,15 @@ impl Fetch {
             size: self.request.size,
             name: self.request.name.clone(),
         });
+    }
+
+    /// From where it stands; the first time, whoever was named is asked, and then everybody.
+    fn go_on_fetching(&mut self, ctx: &mut Context<'_>) {
+        if self.seek.at().is_none() {
+            return self.begin_fetching(ctx);
+        }
+        self.phase = Phase::Fetching;
+        self.advance(ctx);
     }
 
     fn begin_fetching(&mut self, ctx: &mut Context<'_>) {
@@ -423,15 +412,6 @@ impl Fetch {
         source.is_usable(now)
             && !source.flow.is_stalled()
             && source.claim() == self.claims.current()
-    }
-
-    fn publish(&mut self, ctx: &mut Context<'_>) {
-        self.phase = Phase::Publishing { retry_at: None };
-        for source in self.sources.values_mut() {
-            source.flow.abandon();
-            source.todo.clear();
-        }
-        ctx.emit(Output::Publish { fetch: self.request.fetch });
     }
 
     fn end(&mut self, ctx: &mut Context<'_>, ending: FetchEnding) {

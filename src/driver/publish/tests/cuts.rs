@@ -10,7 +10,7 @@ fn one_extent_is_renamed_whatever_cuts_it_short() {
     let steps = cut_after_every_step(
         fixture,
         |it, store| it.fill(store, &[0, 100_000]),
-        PublishJob::publish,
+        Run::of_chunks,
         &[],
     );
     assert!(steps >= 6, "{steps}");
@@ -32,7 +32,7 @@ fn many_extents_are_joined_whatever_cuts_it_short() {
     let steps = cut_after_every_step(
         || Fixture::new(3_000_000),
         |it, store| it.fill(store, &places),
-        PublishJob::publish,
+        Run::of_chunks,
         &[],
     );
     assert!(steps > 20, "{steps}");
@@ -49,7 +49,7 @@ fn a_copy_is_made_whatever_cuts_it_short() {
     cut_after_every_step(
         fixture,
         |it, store| it.fill(store, &[500, 1000, 70_000]),
-        || PublishJob::copy(ShareName::parse("other").unwrap()),
+        |store| Run::of_copy(store, "other"),
         &[("other", &bytes)],
     );
 }
@@ -64,7 +64,7 @@ fn other_content_is_kept_and_the_name_beside_it_is_taken() {
             it
         },
         |it, store| it.fill(store, &[0, 70_000, 100_000]),
-        PublishJob::publish,
+        Run::of_chunks,
         conflicts,
     );
 
@@ -79,7 +79,7 @@ fn other_content_is_kept_and_the_name_beside_it_is_taken() {
     let mut store = it.store();
     it.fill(&mut store, &[0, 1000]);
     let done = it.publish(&mut store);
-    assert_eq!(done, Publishing::Done(name.beside(id(&it.bytes), 4)));
+    assert_eq!(done, Next::Done(name.beside(id(&it.bytes), 4)));
     assert_eq!(fs::read(it.share().path().join(beside(4))).unwrap(), it.bytes);
     assert_eq!(fs::read(it.share().path().join(NAME)).unwrap(), other);
 
@@ -88,7 +88,7 @@ fn other_content_is_kept_and_the_name_beside_it_is_taken() {
     fs::remove_file(it.share().path().join(beside(3))).unwrap();
     fs::write(it.share().path().join(beside(3)), &it.bytes).unwrap();
     it.fill(&mut store, &[0, 1000]);
-    assert_eq!(it.publish(&mut store), Publishing::Done(name.beside(id(&it.bytes), 3)));
+    assert_eq!(it.publish(&mut store), Next::Done(name.beside(id(&it.bytes), 3)));
     assert_eq!(it.left(), [""; 0]);
 }
 
@@ -102,19 +102,18 @@ fn the_same_content_in_place_is_left_alone() {
     it.assert_done(&it.publish(&mut store), &[]);
     assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
     let mut store = it.store();
-    let job = PublishJob::copy(ShareName::parse(NAME).unwrap());
-    it.assert_done(&it.run(job, &mut store), &[]);
+    it.assert_done(&it.run(Run::of_copy(&store, NAME), &mut store), &[]);
     assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
 }
 
 #[test]
 fn the_empty_file() {
-    cut_after_every_step(|| Fixture::new(0), |_, _| {}, PublishJob::publish, &[]);
+    cut_after_every_step(|| Fixture::new(0), |_, _| {}, Run::of_chunks, &[]);
     let it = Fixture::new(0);
     let name = ShareName::parse(NAME).unwrap();
     let mut store = ChunkStore::new(it.root.path(), ContentId([1; 20]), 0, name);
     store.open();
-    assert!(matches!(it.publish(&mut store), Publishing::Failed(_)));
+    assert!(matches!(it.publish(&mut store), Next::Failed(_)));
     assert!(it.shared().is_empty());
 }
 
@@ -128,7 +127,7 @@ fn across_file_systems_it_is_copied_whatever_cuts_it_short() {
     cut_after_every_step(
         fixture,
         |it, store| it.fill(store, &[0, 1_000_000, 2_500_000]),
-        PublishJob::publish,
+        Run::of_chunks,
         &[],
     );
     let bytes = fixture().bytes;
@@ -140,7 +139,7 @@ fn across_file_systems_it_is_copied_whatever_cuts_it_short() {
             it
         },
         |it, store| it.fill(store, &[0, 100]),
-        || PublishJob::copy(ShareName::parse("other").unwrap()),
+        |store| Run::of_copy(store, "other"),
         &[("other", &bytes), (NAME, b"a person's")],
     );
 }

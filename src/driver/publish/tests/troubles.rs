@@ -9,12 +9,12 @@ fn a_name_that_is_taken_in_the_last_moment_is_not_overwritten() {
         let mut store = it.store();
         it.fill(&mut store, &[0, size][..if size == 0 { 1 } else { 2 }]);
         let share = it.share();
-        let mut job = PublishJob::publish();
-        while !matches!(job.stage, Stage::GiveName) {
-            assert_eq!(job.step(&mut store, &share), None);
+        let mut run = Run::of_chunks(&store);
+        while !matches!(run.asked, Some(PublishStep::GiveName { .. })) {
+            assert_eq!(run.step(&mut store, &share), None);
         }
         it.put(NAME, b"a person's");
-        it.assert_done(&it.run(job, &mut store), &[(NAME, b"a person's")]);
+        it.assert_done(&it.run(run, &mut store), &[(NAME, b"a person's")]);
     }
 }
 
@@ -23,32 +23,32 @@ fn what_vanished_is_told() {
     let it = Fixture::new(300_000);
     let mut store = it.store();
     let extent = |start, length| Extent { start, length };
-    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents: vec![] });
+    assert_eq!(it.publish(&mut store), Next::Lost(vec![]));
     it.fill(&mut store, &[0, 100_000, 200_000]);
     let two = vec![extent(0, 100_000), extent(100_000, 100_000)];
-    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents: two });
+    assert_eq!(it.publish(&mut store), Next::Lost(two));
     it.complete(&mut store);
     let chunk = |start| it.root.path().join("chunks").join(names::chunk(id(&it.bytes), start));
     fs::remove_file(chunk(100_000)).unwrap();
     let gap = vec![extent(0, 100_000), extent(200_000, 100_000)];
-    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents: gap });
+    assert_eq!(it.publish(&mut store), Next::Lost(gap));
     it.complete(&mut store);
     fs::OpenOptions::new().write(true).open(chunk(200_000)).unwrap().set_len(5).unwrap();
     let short = vec![extent(0, 100_000), extent(100_000, 100_000), extent(200_000, 5)];
-    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents: short });
+    assert_eq!(it.publish(&mut store), Next::Lost(short));
     assert!(it.shared().is_empty());
 
     // The whole folder, at every step before the file has its name.
     for steps in 0.. {
         let share = it.share();
         it.complete(&mut store);
-        let mut job = PublishJob::publish();
-        if (0..steps).any(|_| job.step(&mut store, &share).is_some() || !it.shared().is_empty()) {
+        let mut run = Run::of_chunks(&store);
+        if (0..steps).any(|_| run.step(&mut store, &share).is_some() || !it.shared().is_empty()) {
             break;
         }
         fs::remove_dir_all(it.root.path().join("chunks")).unwrap();
-        let answer = it.run(job, &mut store);
-        assert_eq!(answer, Publishing::Incomplete { extents: vec![] }, "after {steps} steps");
+        let answer = it.run(run, &mut store);
+        assert_eq!(answer, Next::Lost(vec![]), "after {steps} steps");
         assert!(it.shared().is_empty());
     }
     assert_eq!(it.shared().len(), 1);
@@ -63,7 +63,7 @@ fn chunk_files_that_somebody_wrote_to_are_left_for_the_core_to_check() {
     let path = it.root.path().join("chunks").join(names::chunk(id(&it.bytes), 100_000));
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
-    assert_eq!(it.publish(&mut store), Publishing::Incomplete { extents });
+    assert_eq!(it.publish(&mut store), Next::Lost(extents));
     assert!(it.shared().is_empty());
     it.assert_done(&it.publish(&mut store), &[]);
 }
@@ -71,27 +71,26 @@ fn chunk_files_that_somebody_wrote_to_are_left_for_the_core_to_check() {
 #[test]
 fn a_copy_of_what_is_not_the_content_is_not_published() {
     let it = Fixture::new(1_000_000);
-    let job = || PublishJob::copy(ShareName::parse("other").unwrap());
     let mut store = it.store();
-    assert_eq!(it.run(job(), &mut store), Publishing::Changed, "not there");
+    assert_eq!(it.copy(&mut store), Next::Changed, "not there");
     let mut bytes = it.bytes.clone();
     bytes[999_999] ^= 1;
     let path = it.put("other", &bytes);
-    assert_eq!(it.run(job(), &mut store), Publishing::Changed, "other content");
+    assert_eq!(it.copy(&mut store), Next::Changed, "other content");
     it.put("other", &bytes[..999_999]);
-    assert_eq!(it.run(job(), &mut store), Publishing::Changed, "another size");
+    assert_eq!(it.copy(&mut store), Next::Changed, "another size");
     it.put("other", &it.bytes);
     let share = it.share();
-    let mut first = job();
-    while !matches!(first.stage, Stage::Fill(_)) {
+    let mut first = Run::of_copy(&store, "other");
+    while !matches!(first.publisher.task, Some(Task::Gather(Gather::Fill { .. }))) {
         assert_eq!(first.step(&mut store, &share), None);
     }
     assert_eq!(first.step(&mut store, &share), None);
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
-    assert_eq!(it.run(first, &mut store), Publishing::Changed, "touched while it was read");
+    assert_eq!(it.run(first, &mut store), Next::Changed, "touched while it was read");
     assert_eq!(it.shared().len(), 1);
-    it.assert_done(&it.run(job(), &mut store), &[("other", &it.bytes)]);
+    it.assert_done(&it.copy(&mut store), &[("other", &it.bytes)]);
 }
 
 #[test]
@@ -102,35 +101,55 @@ fn links_and_files_where_folders_must_be_are_refused() {
     it.fill(&mut store, &[0, 1000]);
     let folder = it.share().path().join("animals");
     symlink(outside.path(), &folder).unwrap();
-    let Publishing::Failed(told) = it.publish(&mut store) else { panic!("it went through a link") };
+    let Next::Failed(told) = it.publish(&mut store) else { panic!("it went through a link") };
     assert_eq!(told.kind, DiskFaultKind::Final);
     assert!(told.message.contains("animals"), "{}", told.message);
     assert_eq!(names_in(outside.path()), [""; 0]);
     fs::remove_file(&folder).unwrap();
     fs::write(&folder, "a file").unwrap();
-    assert!(matches!(it.publish(&mut store), Publishing::Failed(_)));
+    assert!(matches!(it.publish(&mut store), Next::Failed(_)));
     fs::remove_file(&folder).unwrap();
     it.assert_done(&it.publish(&mut store), &[]);
 }
 
 #[test]
 fn a_share_folder_that_was_replaced_is_found_again() {
+    for size in [0, 1000] {
+        let it = Fixture::new(size);
+        let mut store = it.store();
+        it.fill(&mut store, &[0, size][..if size == 0 { 1 } else { 2 }]);
+        let share = it.share();
+        let mut run = Run::of_chunks(&store);
+        // Each time before something is done there, until the name is given.
+        let answer = loop {
+            if it.shared().is_empty() {
+                fs::remove_dir_all(share.path()).unwrap();
+            }
+            if let Some(answer) = run.step(&mut store, &share) {
+                break answer;
+            }
+        };
+        it.assert_done(&answer, &[]);
+    }
+}
+
+#[test]
+fn a_name_that_is_gone_before_it_was_synced_is_told() {
     let it = Fixture::new(1000);
     let mut store = it.store();
-    it.fill(&mut store, &[0, 1000]);
+    it.fill(&mut store, &[0, 400, 1000]);
     let share = it.share();
+    let mut run = Run::of_chunks(&store);
+    while !matches!(run.asked, Some(PublishStep::SyncShared { .. })) {
+        assert_eq!(run.step(&mut store, &share), None);
+    }
     fs::remove_dir_all(share.path()).unwrap();
-    let mut job = PublishJob::publish();
-    let answer = loop {
-        if let Some(answer) = job.step(&mut store, &share) {
-            break answer;
-        }
-        if matches!(job.stage, Stage::GiveName) && job.restarts < 2 {
-            fs::remove_dir_all(share.path()).unwrap();
-        }
-    };
-    assert_eq!(job.restarts, 2);
-    it.assert_done(&answer, &[]);
+    let Next::Failed(told) = it.run(run, &mut store) else { panic!("it is not there") };
+    assert_eq!(told.kind, DiskFaultKind::Vanished);
+    let kept = store.extents();
+    assert_eq!(kept, [Extent { start: 400, length: 600 }], "what was joined to it is still there");
+    it.complete(&mut store);
+    it.assert_done(&it.publish(&mut store), &[]);
 }
 
 /// A small file system of its own, for as long as it lives.
@@ -165,7 +184,7 @@ fn a_full_disk_leaves_everything_to_go_on_from() {
     fs::write(&ballast, vec![0; 200_000]).unwrap();
     let extents = store.extents();
     let fault = match it.publish(&mut store) {
-        Publishing::Failed(fault) => fault,
+        Next::Failed(fault) => fault,
         other => panic!("{other:?}"),
     };
     assert_eq!(fault.kind, DiskFaultKind::NoRoom, "{}", fault.message);
@@ -187,7 +206,7 @@ fn a_full_disk_leaves_everything_to_go_on_from() {
     it.complete(&mut store);
     // Joining needs room for the extent that is joined.
     let first = it.publish(&mut store);
-    assert!(matches!(&first, Publishing::Failed(fault) if fault.kind == DiskFaultKind::NoRoom));
+    assert!(matches!(&first, Next::Failed(fault) if fault.kind == DiskFaultKind::NoRoom));
     let remounted = std::process::Command::new("mount")
         .args(["-o", "remount,size=4m"])
         .arg(disk.0.path())
