@@ -7,6 +7,8 @@
 mod host;
 #[path = "simulation/liar.rs"]
 mod liar;
+#[path = "simulation/listings.rs"]
+mod listings;
 #[path = "simulation/network.rs"]
 mod network;
 #[path = "simulation/story.rs"]

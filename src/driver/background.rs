@@ -1,10 +1,15 @@
 //! Work in slices: each call does some milliseconds of one kind of work and goes on with the next kind
 //! the next time, so that none waits for another.
 
+use std::time::Duration;
+
 use super::clock::{self, Slice};
 use super::executor::{Executor, Task};
 use super::hash_cache::HashCache;
 use crate::node::{Input, Instant};
+
+/// How long a step of making and reading listings works at most, one piece more or less.
+const LISTINGS_STEP: Duration = Duration::from_micros(1_500);
 
 impl Executor {
     /// Does what is due or was begun, kind after kind, until the slice is over.
@@ -56,7 +61,7 @@ impl Executor {
             Task::ScanShare => peer.watcher.next_due(),
             Task::LookAtPartials => peer.partials.next_due(),
             Task::WriteCache => peer.cache.next_due(),
-            Task::Hash | Task::WorkForFetches => None,
+            Task::Hash | Task::Listings | Task::WorkForFetches => None,
         });
         self.task_has_more[task as usize] || due.is_some_and(|due| due <= now)
     }
@@ -83,6 +88,7 @@ impl Executor {
             Task::LookAtPartials => peer.partials.step(now, inputs),
             Task::Hash => peer.jobs.step(&self.share, &peer.partials, &mut peer.cache, inputs),
             Task::WriteCache => peer.cache.step(now),
+            Task::Listings => peer.listings.step(&Slice::of(LISTINGS_STEP), inputs),
             Task::WorkForFetches => false,
         }
     }

@@ -12,6 +12,7 @@ use super::directory_file::DirectoryFile;
 use super::hash_cache::HashCache;
 use super::hash_jobs::HashJobs;
 use super::lines::Lines;
+use super::listing_jobs::ListingJobs;
 use super::partial_watcher::PartialWatcher;
 use super::publish::Publisher;
 use super::serving::{ServeOrder, Serving, Shelves};
@@ -38,6 +39,8 @@ pub struct PeerWork {
     pub jobs: HashJobs,
     /// What was computed before.
     pub cache: HashCache,
+    /// What is offered, here and elsewhere, as bytes.
+    pub listings: ListingJobs,
     /// What is discovered, for people.
     pub discoveries: Lines<std::io::Stdout>,
 }
@@ -51,6 +54,7 @@ impl PeerWork {
             partials: PartialWatcher::new(root),
             jobs: HashJobs::new(),
             cache: HashCache::open(root),
+            listings: ListingJobs::new(),
             discoveries: Lines::new(std::io::stdout()),
         }
     }
@@ -96,12 +100,19 @@ pub(super) enum Task {
     LookAtPartials,
     Hash,
     WriteCache,
+    Listings,
     WorkForFetches,
 }
 
 impl Task {
-    pub(super) const ALL: [Self; 5] =
-        [Self::ScanShare, Self::LookAtPartials, Self::Hash, Self::WriteCache, Self::WorkForFetches];
+    pub(super) const ALL: [Self; 6] = [
+        Self::ScanShare,
+        Self::LookAtPartials,
+        Self::Hash,
+        Self::WriteCache,
+        Self::Listings,
+        Self::WorkForFetches,
+    ];
 }
 
 impl Executor {
@@ -130,15 +141,24 @@ impl Executor {
             Output::Transmit { to, via, bytes } => self.transmit(to, via, bytes),
             Output::Serve { job, to, nonce, source, offset, length, payload_length } => {
                 let order = ServeOrder { to, nonce, source, offset, length, payload_length };
-                let (partials, cache) = match &mut self.peer {
-                    Some(peer) => (Some(&peer.partials), Some(&mut peer.cache)),
-                    None => (None, None),
+                let share = &self.share;
+                let shelves = match &mut self.peer {
+                    Some(PeerWork { partials, cache, listings, .. }) => {
+                        let (partials, listings) = (Some(&*partials), Some(&*listings));
+                        Shelves { share, partials, cache: Some(cache), listings }
+                    }
+                    None => Shelves { share, partials: None, cache: None, listings: None },
                 };
-                let shelves = Shelves { share: &self.share, partials, cache };
                 let outcome = self.serving.serve(now, &order, shelves, &mut self.socket);
                 self.inbox.push_back(Input::Served { job, outcome });
             }
             Output::Hash { .. } | Output::CheckPartial { .. } => self.ask_hash_jobs(output),
+            Output::AddToListing { .. }
+            | Output::TakeOffListing { .. }
+            | Output::MakeListing { .. }
+            | Output::KeepListing { .. }
+            | Output::ReadListing { .. }
+            | Output::DropListing { .. } => self.ask_listing_jobs(output, in_hand),
             Output::Reserve { buffer, length } => self.buffers.reserve(buffer, length),
             Output::Keep { buffer, offset } => self.keep(buffer, offset, in_hand),
             Output::Verify { fetch, buffer, link } => self.buffers.queue_proof(fetch, buffer, link),
@@ -232,10 +252,34 @@ impl Executor {
     }
 
     fn keep(&mut self, buffer: BufferId, offset: u32, in_hand: Option<&[u8]>) {
-        let payload = in_hand.and_then(|datagram| datagram.get(DATA_HEADER_LENGTH..));
-        match payload {
-            Some(payload) => self.buffers.keep(buffer, offset, payload),
-            None => debug_assert!(false, "there is no datagram in hand"),
+        if let Some(payload) = payload_of(in_hand) {
+            self.buffers.keep(buffer, offset, payload);
+        }
+    }
+
+    fn ask_listing_jobs(&mut self, output: Output, in_hand: Option<&[u8]>) {
+        let Some(PeerWork { listings, .. }) = &mut self.peer else {
+            debug_assert!(false, "only a peer lists");
+            return;
+        };
+        match output {
+            Output::AddToListing { name, content, size } => listings.add(name, content, size),
+            Output::TakeOffListing { name } => listings.take_off(name),
+            Output::KeepListing { listing, offset } => {
+                if let Some(payload) = payload_of(in_hand) {
+                    listings.keep(listing, offset, payload);
+                }
+            }
+            Output::DropListing { listing } => listings.forget(listing),
+            Output::MakeListing { listing } => {
+                listings.make(listing);
+                self.note_work(Task::Listings);
+            }
+            Output::ReadListing { listing, digest } => {
+                listings.read(listing, digest);
+                self.note_work(Task::Listings);
+            }
+            _ => {}
         }
     }
 
@@ -253,6 +297,13 @@ impl Executor {
         }
         self.note_work(Task::Hash);
     }
+}
+
+/// What follows the header of the datagram in hand.
+fn payload_of(in_hand: Option<&[u8]>) -> Option<&[u8]> {
+    let payload = in_hand.and_then(|datagram| datagram.get(DATA_HEADER_LENGTH..));
+    debug_assert!(payload.is_some(), "there is no datagram in hand");
+    payload
 }
 
 fn no_store() -> DiskFault {

@@ -13,6 +13,7 @@ pub mod hash_cache;
 pub mod hash_jobs;
 pub mod interfaces;
 pub mod lines;
+pub mod listing_jobs;
 mod local_addresses;
 pub mod partial_watcher;
 pub mod progress;

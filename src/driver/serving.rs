@@ -8,10 +8,10 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::hash_cache::HashCache;
+use super::listing_jobs::ListingJobs;
 use super::partial_watcher::PartialWatcher;
 use super::share_folder::{ShareFolder, is_gone, signature};
 use super::udp_socket::{PAYLOAD_LENGTH_MAX, SEGMENTS_MAX, SegmentsSent, UdpSocket};
@@ -47,7 +47,8 @@ pub struct ServeOrder {
     pub payload_length: u16,
 }
 
-/// Where objects are read from. A fetch has no unfinished downloads to offer and no chains.
+/// Where objects are read from. A fetch has no unfinished downloads to offer, no chains and no
+/// listings.
 #[derive(Debug)]
 pub struct Shelves<'a> {
     /// The folder `share/`.
@@ -56,6 +57,8 @@ pub struct Shelves<'a> {
     pub partials: Option<&'a PartialWatcher>,
     /// The chains.
     pub cache: Option<&'a mut HashCache>,
+    /// What is offered, as bytes.
+    pub listings: Option<&'a ListingJobs>,
 }
 
 /// The serving side's buffer and open files.
@@ -70,7 +73,7 @@ enum Reader<'a> {
     /// A file, which must still be in this state after every read, where one was offered.
     File { file: &'a File, start: u64, offered: Option<FileSignature> },
     /// Bytes in memory.
-    Bytes(Arc<[u8]>),
+    Bytes(&'a [u8]),
 }
 
 impl Default for Serving {
@@ -131,7 +134,7 @@ impl Serving {
         shelves: Shelves<'_>,
         socket: &mut UdpSocket,
     ) -> io::Result<ServeOutcome> {
-        let partial;
+        let (partial, chain);
         let reader = match &order.source {
             ServeSource::File { name, signature } => {
                 let file = self.files.open(now, name, signature, shelves.share)?;
@@ -145,10 +148,15 @@ impl Serving {
                 Reader::File { file: &partial, start, offered: None }
             }
             ServeSource::Chain { content } => {
-                let chain = shelves.cache.and_then(|cache| cache.chain(*content));
-                Reader::Bytes(chain.ok_or(io::ErrorKind::NotFound)?)
+                let known = shelves.cache.and_then(|cache| cache.chain(*content));
+                chain = known.ok_or(io::ErrorKind::NotFound)?;
+                Reader::Bytes(&chain)
             }
-            ServeSource::Bytes(bytes) => Reader::Bytes(Arc::clone(bytes)),
+            ServeSource::Listing { digest } => {
+                let kept = shelves.listings.and_then(|listings| listings.kept(*digest));
+                Reader::Bytes(kept.ok_or(io::ErrorKind::NotFound)?)
+            }
+            ServeSource::Bytes(bytes) => Reader::Bytes(bytes),
         };
         send_all(&mut self.buffer, order, &reader, socket)
     }
@@ -191,7 +199,9 @@ fn send_all(
 fn write_headers(run: &mut [u8], packet: usize, order: &ServeOrder, done: u64) {
     let kind = match order.source {
         ServeSource::File { .. } | ServeSource::Partial { .. } => DataKind::Data,
-        ServeSource::Chain { .. } | ServeSource::Bytes(_) => DataKind::Meta,
+        ServeSource::Chain { .. } | ServeSource::Listing { .. } | ServeSource::Bytes(_) => {
+            DataKind::Meta
+        }
     };
     let mut offset = order.offset + done;
     for part in run.chunks_mut(packet) {

@@ -4,15 +4,25 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::remote::Remote;
 use super::time::Instant;
+use crate::wire::InstanceId;
 use crate::wire::address::format_host;
 use crate::wire::listing::ListingEntry;
 
 /// About how many bytes of memory all listings together take; some million files.
 const LISTINGS_WEIGHT_MAX: u64 = 128 << 20;
+
+/// What the directory shows of one host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    pub(crate) address: SocketAddr,
+    /// Since when it has proven, without a break, that it is there.
+    since: Instant,
+    pub(crate) entries: Arc<[ListingEntry]>,
+}
 
 /// One host's files, as they enter the directory.
 pub(crate) struct HostFiles<'a> {
@@ -47,6 +57,27 @@ pub(crate) fn preference(host: SocketAddr) -> (u8, SocketAddr) {
         IpAddr::V6(_) => 2,
     };
     (class, host)
+}
+
+/// The hosts as the directory shows them: each once, under its preferred address.
+pub(crate) fn shown(remotes: &BTreeMap<SocketAddr, Remote>) -> BTreeMap<InstanceId, Shown> {
+    let mut visible: BTreeMap<InstanceId, Shown> = BTreeMap::new();
+    for (&address, remote) in remotes {
+        let (Some(instance), Some(listed)) = (remote.instance, &remote.listed) else {
+            continue;
+        };
+        let entries = Arc::clone(&listed.entries);
+        let shown = Shown { address, since: remote.proven_since(), entries };
+        // Anybody can say that he is this instance: who has been it for longest keeps its place.
+        let rank = |shown: &Shown| {
+            let (class, address) = preference(shown.address);
+            (class, shown.since, address)
+        };
+        if visible.get(&instance).is_none_or(|other| rank(other) > rank(&shown)) {
+            visible.insert(instance, shown);
+        }
+    }
+    visible
 }
 
 /// The value of `discovered_files`: contents by name, then size; locations by host, then file name. The
@@ -121,7 +152,7 @@ mod tests {
     use crate::content::{ContentId, ShareName};
     use crate::node::listed::Listed;
     use crate::node::random::Random;
-    use crate::wire::{InstanceId, ListingDigest};
+    use crate::wire::ListingDigest;
 
     fn entry(content: u8, size: u64, name: &str) -> ListingEntry {
         let name = ShareName::parse(name).unwrap();
@@ -164,7 +195,7 @@ mod tests {
             let mut remote = Remote::new(address, false, Instant::ORIGIN, &mut random);
             remote.instance = Some(InstanceId([number; 16]));
             let digest = ListingDigest([number; 20]);
-            remote.set_listed(Listed { digest, entries: Arc::from([]), refused_names: 0, weight });
+            remote.set_listed(Listed { digest, entries: Arc::from([]), weight });
             remotes.insert(address, remote);
         }
         let left = |remotes: &BTreeMap<SocketAddr, Remote>| -> Vec<bool> {

@@ -16,17 +16,19 @@ use super::context::{Context, Interfaces, Ways};
 use super::counters::DropReason;
 use super::deadline::{Deadline, Earliest};
 use super::directory::{
-    HostFiles, bound_listings, differences, discovered_files, host_text, preference,
+    HostFiles, Shown, bound_listings, differences, discovered_files, host_text, shown,
 };
+use super::ids::ListingId;
+use super::input::ListingReading;
 use super::listed::Listed;
 use super::output::Output;
 use super::random::Random;
-use super::remote::{Received, Remote};
+use super::remote::{Read, Remote};
 use super::time::Instant;
 use crate::wire::listing::ListingEntry;
 use crate::wire::{
-    Announce, Ask, Cookie, Farewell, FarewellSecret, InstanceId, ListingDigest, ListingSummary,
-    Message, RefuseReason,
+    Announce, Ask, Cookie, Data, Farewell, FarewellSecret, InstanceId, ListingDigest,
+    ListingSummary, Message, RefuseReason,
 };
 
 /// Hosts that are known at once; further ones are dropped, unproven ones first.
@@ -50,15 +52,6 @@ const LISTENERS_MAX: usize = 64;
 /// For how long after its last question such a host is told.
 const LISTENER_KEPT: Duration = Duration::from_secs(30);
 
-/// What the directory shows of one host.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Shown {
-    address: SocketAddr,
-    /// Since when it has proven, without a break, that it is there.
-    since: Instant,
-    entries: Arc<[ListingEntry]>,
-}
-
 /// Who is on the network.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Discovery {
@@ -71,6 +64,7 @@ pub(crate) struct Discovery {
     announcements_again: usize,
     turn: u64,
     sweep_at: Instant,
+    next_listing: u64,
     shown: BTreeMap<InstanceId, Shown>,
     directory: Arc<str>,
     directory_due: Option<Instant>,
@@ -90,6 +84,7 @@ impl Discovery {
             announcements_again: 0,
             turn: 0,
             sweep_at: now,
+            next_listing: 0,
             shown: BTreeMap::new(),
             directory: "[]".into(),
             directory_due: None,
@@ -189,13 +184,13 @@ impl Discovery {
             return ctx.counters.drop(DropReason::StrayAnswer);
         };
         if instance == self.instance {
-            self.remotes.remove(&from);
+            self.remove(ctx, from);
             return ctx.counters.drop(DropReason::Ourselves);
         } else if instance == InstanceId::NONE {
             return ctx.counters.drop(DropReason::StrayAnswer);
         }
         let before = remote.instance;
-        remote.told(ctx.now, instance, cookie, listing);
+        remote.told(ctx, instance, cookie, listing);
         if before != Some(instance) {
             debug!("{} is here", host_text(from));
             self.directory_changed(ctx);
@@ -209,33 +204,36 @@ impl Discovery {
     }
 
     /// A packet that may be of a listing. Whether it was.
-    pub(crate) fn on_meta(
-        &mut self,
-        ctx: &mut Context<'_>,
-        from: SocketAddr,
-        nonce: u64,
-        offset: u64,
-        payload: &[u8],
-    ) {
+    pub(crate) fn on_meta(&mut self, ctx: &mut Context<'_>, from: SocketAddr, data: &Data<'_>) {
         let Some(remote) = self.remotes.get_mut(&from) else {
             return ctx.counters.drop(DropReason::StrayData);
         };
-        match remote.received(ctx, nonce, offset, payload) {
-            Received::More => {}
-            Received::Stray(stray) => ctx.counters.drop(stray.into()),
-            Received::Broken => {
-                ctx.counters.drop(DropReason::BadListing);
-                self.start_downloads(ctx);
-            }
-            Received::Complete => {
-                let refused = remote.listed.as_ref().map_or(0, |listed| listed.refused_names);
-                ctx.counters.drop_many(DropReason::HostileName, u64::from(refused));
+        let (header, length) = (data.header, data.payload.len() as u64);
+        if let Err(stray) = remote.received(ctx, header.nonce, header.offset, length) {
+            ctx.counters.drop(stray.into());
+        }
+    }
+
+    /// The answer to [`Output::ReadListing`].
+    pub(crate) fn on_listing_read(
+        &mut self,
+        ctx: &mut Context<'_>,
+        listing: ListingId,
+        outcome: &ListingReading,
+    ) {
+        let mut remotes = self.remotes.values_mut();
+        match remotes.find_map(|remote| remote.listing_read(ctx.now, listing, outcome)) {
+            // Its host is gone, or offers something else by now.
+            None => return,
+            Some(Read::Bad) => ctx.counters.drop(DropReason::BadListing),
+            Some(Read::Genuine { refused_names }) => {
+                ctx.counters.drop_many(DropReason::HostileName, u64::from(refused_names));
                 let dropped = bound_listings(&mut self.remotes, ctx.now);
                 ctx.counters.drop_many(DropReason::TooManyListings, dropped);
                 self.directory_changed(ctx);
-                self.start_downloads(ctx);
             }
         }
+        self.start_downloads(ctx);
     }
 
     pub(crate) fn on_refuse(
@@ -325,7 +323,7 @@ impl Discovery {
                 .min_by_key(|(_, remote)| remote.heard_at())
                 .map(|(&oldest, _)| oldest);
             ctx.counters.drop(DropReason::TooManyHosts);
-            self.remotes.remove(&oldest?);
+            self.remove(ctx, oldest?);
         }
         let (now, random) = (ctx.now, &mut *ctx.random);
         Some(
@@ -338,13 +336,20 @@ impl Discovery {
             if remote.configured {
                 remote.forget(ctx);
             } else {
-                self.remotes.remove(&address);
+                self.remove(ctx, address);
             }
             self.directory_changed(ctx);
         }
     }
 
-    fn announce_due(&mut self, ctx: &mut Context<'_>, listing: ListingSummary) {
+    fn remove(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
+        if let Some(mut remote) = self.remotes.remove(&address) {
+            remote.stop_download(ctx);
+        }
+    }
+
+    /// Announces our listing if it is another one or if it is time.
+    pub(crate) fn announce_due(&mut self, ctx: &mut Context<'_>, listing: ListingSummary) {
         let changed = self.announced != Some(listing.digest);
         if !changed && ctx.now < self.announce_at {
             return;
@@ -416,7 +421,9 @@ impl Discovery {
                 continue;
             }
             if let Some(remote) = self.remotes.get_mut(&address) {
-                remote.start_download(ctx, summary);
+                let listing = ListingId(self.next_listing);
+                self.next_listing += 1;
+                remote.start_download(ctx, listing, summary);
             }
         }
     }
@@ -431,29 +438,8 @@ impl Discovery {
         self.directory_due.get_or_insert(ctx.now + DIRECTORY_DELAY + each);
     }
 
-    /// The hosts as the directory shows them: each once, under its preferred address.
-    fn visible(&self) -> BTreeMap<InstanceId, Shown> {
-        let mut visible: BTreeMap<InstanceId, Shown> = BTreeMap::new();
-        for (&address, remote) in &self.remotes {
-            let (Some(instance), Some(listed)) = (remote.instance, &remote.listed) else {
-                continue;
-            };
-            let entries = Arc::clone(&listed.entries);
-            let shown = Shown { address, since: remote.proven_since(), entries };
-            // Anybody can say that he is this instance: who has been it for longest keeps its place.
-            let rank = |shown: &Shown| {
-                let (class, address) = preference(shown.address);
-                (class, shown.since, address)
-            };
-            if visible.get(&instance).is_none_or(|other| rank(other) > rank(&shown)) {
-                visible.insert(instance, shown);
-            }
-        }
-        visible
-    }
-
     fn make_directory(&mut self, ctx: &mut Context<'_>) {
-        let visible = self.visible();
+        let visible = shown(&self.remotes);
         let nothing: Arc<[ListingEntry]> = Arc::from([]);
         for instance in
             self.shown.keys().chain(visible.keys().filter(|new| !self.shown.contains_key(new)))

@@ -60,7 +60,7 @@ impl Machines<'_> {
             return ctx.counters.drop(DropReason::Ourselves);
         }
         let answer = match ask.about {
-            About::Listing => Answer::Listing(self.shelf.listing().summary),
+            About::Listing => Answer::Listing(self.shelf.listing()),
             About::Content { content, .. } => {
                 let answer = content_answer(self.shelf, self.partials, content);
                 if ask.to_many
@@ -159,8 +159,7 @@ impl Machines<'_> {
             }
             Object::Listing(digest) => {
                 let listing = self.shelf.listing_of(digest).ok_or(RefuseReason::UnknownObject)?;
-                let fits = within(listing.summary.length);
-                (ServeSource::Bytes(listing.bytes.clone()), fits)
+                (ServeSource::Listing { digest }, within(listing.length))
             }
         };
         if fits { Ok(source) } else { Err(RefuseReason::BadRange) }
@@ -172,7 +171,7 @@ impl Machines<'_> {
         }
         match &mut self.discovery {
             Some(discovery) if data.header.kind == DataKind::Meta => {
-                discovery.on_meta(ctx, from, data.header.nonce, data.header.offset, data.payload);
+                discovery.on_meta(ctx, from, data);
             }
             _ => ctx.counters.drop(DropReason::StrayData),
         }

@@ -2,12 +2,15 @@
 //! after each it takes every [`Output`](super::Output) before it hands in the next.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{BufferId, FetchId, JobId};
+use super::ids::{BufferId, FetchId, JobId, ListingId};
 use crate::content::{ContentId, ShareName};
+use crate::wire::ListingSummary;
+use crate::wire::listing::ListingEntry;
 
 /// Something that happened outside.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +63,22 @@ pub enum Input<'a> {
         signature: FileSignature,
         /// How it went.
         outcome: HashOutcome,
+    },
+    /// The answer to [`Output::MakeListing`](super::Output::MakeListing).
+    ListingMade {
+        /// Which.
+        listing: ListingId,
+        /// What is announced of it.
+        summary: ListingSummary,
+        /// Files that did not fit the limits of a listing.
+        left_out: u32,
+    },
+    /// The answer to [`Output::ReadListing`](super::Output::ReadListing).
+    ListingRead {
+        /// Which.
+        listing: ListingId,
+        /// What it says.
+        outcome: ListingReading,
     },
     /// An unfinished download of a fetch on this machine is new or has grown or shrunk.
     PartialSeen {
@@ -244,6 +263,22 @@ pub enum HashOutcome {
     Changed,
     /// It cannot be read.
     Failed,
+}
+
+/// What a host's listing says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListingReading {
+    /// It has the digest that it should have, and is a listing.
+    Genuine {
+        /// Its files, ascending by name.
+        entries: Arc<[ListingEntry]>,
+        /// Bytes of all their names together: what is decided by their lengths goes by this.
+        names_length: u64,
+        /// Further files, with names that nobody should have sent.
+        refused_names: u32,
+    },
+    /// It is another than was asked for, or none.
+    Bad,
 }
 
 /// How a piece of serving went.

@@ -1,18 +1,21 @@
-//! A host's listing, once it has arrived and is what its digest says.
+//! A host's listing, once it has been read.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::listing::{ListingEntry, ListingLimits, decode_listing};
+use crate::wire::listing::ListingEntry;
 use crate::wire::{ListingDigest, ListingSummary};
+
+/// About how many bytes of memory an entry takes, its name's bytes not counted. It is not what this
+/// machine needs for it: decisions hang on it, and a run decides alike on every machine.
+const ENTRY_WEIGHT: u64 = 48;
 
 /// A listing that has arrived and is what its digest says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Listed {
     pub(crate) digest: ListingDigest,
     pub(crate) entries: Arc<[ListingEntry]>,
-    pub(crate) refused_names: u32,
     /// About how many bytes of memory it takes.
     pub(crate) weight: u64,
 }
@@ -20,21 +23,16 @@ pub(crate) struct Listed {
 impl Listed {
     /// The listing of a host that offers nothing needs no transfer.
     pub(crate) fn empty(summary: ListingSummary) -> Option<Self> {
-        let (digest, entries) = (summary.digest, Arc::from([]));
-        (summary.length == 0).then_some(Self { digest, entries, refused_names: 0, weight: 0 })
+        (summary.length == 0).then(|| Self::new(summary.digest, Arc::from([]), 0))
     }
 
-    /// The listing in these bytes, if they are what the summary says.
-    pub(crate) fn genuine(bytes: &[u8], summary: ListingSummary) -> Option<Self> {
-        if ListingDigest::of(bytes) != summary.digest {
-            return None;
-        }
-        let (entries, refused_names) = decode_listing(bytes, ListingLimits::default()).ok()?;
-        let weight = entries
-            .iter()
-            .map(|entry| size_of_val(entry) + entry.name.as_str().len())
-            .sum::<usize>();
-        let (digest, weight) = (summary.digest, weight as u64);
-        Some(Self { digest, entries: entries.into(), refused_names, weight })
+    /// These entries, whose names have so many bytes together.
+    pub(crate) fn new(
+        digest: ListingDigest,
+        entries: Arc<[ListingEntry]>,
+        names_length: u64,
+    ) -> Self {
+        let weight = ENTRY_WEIGHT * entries.len() as u64 + names_length;
+        Self { digest, entries, weight }
     }
 }

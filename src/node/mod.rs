@@ -5,7 +5,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | [`input`], [`output`] | nothing: the two closed lists of what can happen and what can be asked for |
-//! | `discovery`, `remote`, `listed`, `directory` | who is on the network and what they offer |
+//! | `discovery`, `remote`, `download`, `listed`, `directory` | who is on the network and what they offer |
 //! | `shelf`, `partials` | what we offer: settled files, and proven parts of unfinished downloads |
 //! | `serve`, `cookie`, `budget` | who is served when, and who has to prove an address first |
 //! | `fetch` | one download: its sources, chains, blocks, and what to ask of whom |
@@ -23,6 +23,7 @@ mod digest;
 mod directory;
 mod discovery;
 mod dispatch;
+mod download;
 mod fetch;
 mod flow;
 pub mod ids;
@@ -50,7 +51,7 @@ pub use digest::Digest;
 #[cfg(test)]
 pub(crate) use fetch::publishing::{Next, Publishing};
 pub use fetch::{FetchProgress, FetchView, SIZE_MAX as FETCH_SIZE_MAX, SourceView};
-pub use ids::{BufferId, FetchId, JobId};
+pub use ids::{BufferId, FetchId, JobId, ListingId};
 pub use input::Input;
 pub use output::Output;
 pub use random::Random;
@@ -59,7 +60,7 @@ pub use snapshot::{SectionVisitor, SnapshotError};
 pub use time::Instant;
 pub use view::HostView;
 
-use crate::wire::{self, InstanceId};
+use crate::wire::{self, InstanceId, Message};
 use context::{Context, Interfaces};
 use cookie::CookieJar;
 use discovery::Discovery;
@@ -159,6 +160,19 @@ impl Node {
             Input::Hashed { name, signature, outcome } => {
                 self.with(|node, ctx| node.shelf.hashed(ctx, name, signature, outcome));
             }
+            Input::ListingMade { listing, summary, left_out } => {
+                self.with(|node, ctx| {
+                    let is_new = node.shelf.listing_made(listing, summary, left_out);
+                    if let Some(discovery) = node.discovery.as_mut().filter(|_| is_new) {
+                        discovery.announce_due(ctx, summary);
+                    }
+                });
+            }
+            Input::ListingRead { listing, outcome } => self.with(|node, ctx| {
+                if let Some(discovery) = &mut node.discovery {
+                    discovery.on_listing_read(ctx, listing, &outcome);
+                }
+            }),
             Input::PartialSeen { content, size, extents, chain } => {
                 self.with(|node, ctx| node.partials.seen(ctx, content, size, extents, chain));
             }
@@ -198,7 +212,7 @@ impl Node {
         }
         self.with(|node, ctx| {
             node.shelf.handle_timeout(ctx);
-            let listing = node.shelf.listing().summary;
+            let listing = node.shelf.listing();
             if let Some(discovery) = &mut node.discovery {
                 discovery.handle_timeout(ctx, listing);
             }
@@ -234,6 +248,15 @@ impl Node {
             earliest.consider(fetch.deadline(self.now));
         }
         earliest.get()
+    }
+
+    /// Whether the core would read the payload of this datagram to decide by it, were it handed in now: a
+    /// part of a chain or of a bitmap that a fetch has asked for. Of other payloads (of files and listings, or
+    /// not asked for) it uses nothing but the length.
+    pub fn reads_payload(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+        let Ok(Message::Data(data)) = wire::decode(datagram) else { return false };
+        let mut fetches = self.fetches.values();
+        !self.stopped && fetches.find_map(|fetch| fetch.reads_payload(from, &data)) == Some(true)
     }
 
     /// How far a fetch is; nothing once it has ended.
@@ -283,7 +306,9 @@ impl Node {
                 node.shelf.changed(ctx, &name, signature);
             }
             Verdict::Changed(ServeSource::Partial { content }) => node.partials.changed(content),
-            Verdict::Changed(ServeSource::Chain { .. } | ServeSource::Bytes(_)) => {}
+            Verdict::Changed(
+                ServeSource::Chain { .. } | ServeSource::Listing { .. } | ServeSource::Bytes(_),
+            ) => {}
         });
     }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{BufferId, FetchId, JobId};
+use super::ids::{BufferId, FetchId, JobId, ListingId};
 use super::input::FileSignature;
 use crate::content::state_chain::Link;
 use crate::content::{ContentId, ShareName};
+use crate::wire::ListingDigest;
 
 /// Something for the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,48 @@ pub enum Output {
         name: ShareName,
         /// The state of it that is meant.
         signature: FileSignature,
+    },
+    /// This file belongs to the next listing that is made of what we offer, and to all further ones. No
+    /// answer.
+    AddToListing {
+        /// Where it stands.
+        name: ShareName,
+        /// Its content.
+        content: ContentId,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// This file belongs to no further listing of what we offer. No answer.
+    TakeOffListing {
+        /// Where it stood.
+        name: ShareName,
+    },
+    /// Make the listing of all files that were added by now and not taken off, and keep its bytes for
+    /// serving, with those of the one before. Answer: `ListingMade`. One is asked for at a time.
+    MakeListing {
+        /// By which the answer speaks of it.
+        listing: ListingId,
+    },
+    /// Put the payload of the datagram in hand into a host's listing that is on its way. No answer.
+    KeepListing {
+        /// The listing; a new one where it was not spoken of before.
+        listing: ListingId,
+        /// Where in it.
+        offset: u64,
+    },
+    /// All of a host's listing has come: whether it is what its digest says, and which files it names.
+    /// Answer: `ListingRead`, after which there is nothing left of its bytes. Eight listings are on
+    /// their way or being read at a time.
+    ReadListing {
+        /// The listing.
+        listing: ListingId,
+        /// The digest that it is to have.
+        digest: ListingDigest,
+    },
+    /// A listing that is on its way, or being read, is not wanted any more. No answer.
+    DropListing {
+        /// The listing.
+        listing: ListingId,
     },
     /// Check a block of an unfinished download beside us. Answer: `PartialChecked`.
     CheckPartial {
@@ -206,6 +249,11 @@ pub enum ServeSource {
     Chain {
         /// Whose.
         content: ContentId,
+    },
+    /// A listing of what we offer, if it is one of the two that were made last.
+    Listing {
+        /// Which.
+        digest: ListingDigest,
     },
     /// Bytes that the core holds itself.
     Bytes(#[serde(with = "crate::content::hex")] Arc<[u8]>),

@@ -3,20 +3,23 @@
 
 mod view;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::context::{Context, Interfaces};
 use super::deadline::{Deadline, Earliest};
-use super::flow::{Flow, Piece, Stray};
+use super::download::{Download, LISTING_STALLED};
+use super::flow::{Flow, Stray};
+use super::ids::ListingId;
+use super::input::ListingReading;
 use super::listed::Listed;
+use super::output::Output;
 use super::random::Random;
 use super::time::Instant;
-use crate::content::RangeSet;
-use crate::wire::{About, Ask, Cookie, InstanceId, ListingSummary, Message, Object, RefuseReason};
+use crate::wire::{About, Ask, Cookie, InstanceId, ListingSummary, Message, RefuseReason};
 
 /// A host that was not heard for this long is asked whether it is still there.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(6);
@@ -35,19 +38,12 @@ const PATIENCE: [Duration; 4] = [
     Duration::from_millis(600),
     Duration::from_secs(1),
 ];
-/// A listing of which nothing comes for this long is given up, and asked for anew later.
-const LISTING_STALLED: Duration = Duration::from_secs(5);
 /// A listing for which there was no room is asked for again after this long.
 const LISTING_HAS_NO_ROOM: Duration = Duration::from_secs(60);
 /// How long a host that refuses its listing is left alone: it might refuse again, for ever.
 const REFUSED_REST: Duration = Duration::from_millis(250);
-/// A listing has this long, and a second more for each so many bytes of it; others wait for their turn.
-const LISTING_TIME: Duration = Duration::from_secs(10);
-const LISTING_BYTES_A_SECOND: u64 = 16 * 1024;
 /// After so long at the most, a listing that did not come in time is tried again.
 const LISTING_REST_MAX: Duration = Duration::from_secs(600);
-/// Bytes of one listing that may be in flight.
-const LISTING_IN_FLIGHT: u64 = 64 * 1024;
 /// Questions that one announcement allows to an address that has proven nothing.
 const CREDIT_MAX: u32 = 3;
 
@@ -60,36 +56,16 @@ struct Question {
     repeated: bool,
 }
 
-/// A listing on its way.
-#[derive(Debug, Serialize, Deserialize)]
-struct Download {
-    summary: ListingSummary,
-    #[serde(with = "crate::content::hex")]
-    bytes: Vec<u8>,
-    received: RangeSet,
-    wanted: VecDeque<Piece<()>>,
-    progress_at: Instant,
-    ends_at: Instant,
-}
-
-impl Download {
-    /// When nothing has come for too long, or all of it takes too long.
-    fn gives_up_at(&self) -> Instant {
-        self.ends_at.min(self.progress_at + LISTING_STALLED)
-    }
-}
-
-/// What became of a packet of a listing.
-#[derive(Debug)]
-pub(crate) enum Received {
-    /// Taken; there is more to come.
-    More,
-    /// That was all of it, and it is genuine.
-    Complete,
-    /// That was all of it, and it is not what the host announced, or no listing.
-    Broken,
-    /// It was not asked for.
-    Stray(Stray),
+/// What became of a listing that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// It is genuine, but for so many names.
+    Genuine {
+        /// Names that nobody should have sent.
+        refused_names: u32,
+    },
+    /// It is not what the host announced, or no listing.
+    Bad,
 }
 
 /// One host.
@@ -112,7 +88,7 @@ pub(crate) struct Remote {
     cookie: Cookie,
     /// It has asked us, so it knows of us; or we have introduced ourselves.
     pub(crate) knows_us: bool,
-    flow: Flow<()>,
+    flow: Flow<ListingId>,
     download: Option<Download>,
     /// After a listing that was broken or stalled.
     listing_not_before: Instant,
@@ -199,11 +175,12 @@ impl Remote {
     /// It has answered our question.
     pub(crate) fn told(
         &mut self,
-        now: Instant,
+        ctx: &mut Context<'_>,
         instance: InstanceId,
         cookie: Cookie,
         listing: ListingSummary,
     ) {
+        let now = ctx.now;
         if let Some(question) = self.question.take().filter(|question| !question.repeated) {
             self.flow.sample_round_trip(now, now.since(question.sent_at));
         }
@@ -220,7 +197,7 @@ impl Remote {
         self.wanted = Some(listing);
         if self.download.as_ref().is_some_and(|download| download.summary.digest != listing.digest)
         {
-            self.stop_download();
+            self.stop_download(ctx);
         }
     }
 
@@ -251,17 +228,13 @@ impl Remote {
         self.listing_not_before = now + LISTING_HAS_NO_ROOM;
     }
 
-    pub(crate) fn start_download(&mut self, ctx: &mut Context<'_>, summary: ListingSummary) {
-        let seconds = summary.length / LISTING_BYTES_A_SECOND;
-        let whole = Piece { tag: (), offset: 0, length: summary.length };
-        self.download = Some(Download {
-            summary,
-            bytes: Vec::new(),
-            received: RangeSet::new(),
-            wanted: VecDeque::from([whole]),
-            progress_at: ctx.now,
-            ends_at: ctx.now + LISTING_TIME + Duration::from_secs(seconds),
-        });
+    pub(crate) fn start_download(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: ListingId,
+        summary: ListingSummary,
+    ) {
+        self.download = Some(Download::new(id, summary, ctx.now));
         self.pump(ctx);
     }
 
@@ -271,43 +244,35 @@ impl Remote {
         ctx: &mut Context<'_>,
         nonce: u64,
         offset: u64,
-        payload: &[u8],
-    ) -> Received {
-        let piece = match self.flow.arrived(ctx.now, nonce, offset, payload.len() as u64) {
-            Ok(piece) => piece,
-            Err(stray) => return Received::Stray(stray),
-        };
-        let Some(download) = &mut self.download else { return Received::More };
-        let end = piece.offset + piece.length;
-        if end > download.summary.length {
-            // Of a listing that was given up meanwhile.
-            return Received::More;
+        length: u64,
+    ) -> Result<(), Stray> {
+        let piece = self.flow.arrived(ctx.now, nonce, offset, length)?;
+        if let Some(download) = &mut self.download {
+            download.received(ctx, piece, self.address, &mut self.flow);
         }
-        let (start, end_index) = (piece.offset as usize, end as usize);
-        if download.bytes.len() < end_index {
-            download.bytes.resize(end_index, 0);
-        }
-        download.bytes[start..end_index].copy_from_slice(payload);
-        download.received.insert(piece.offset..end);
-        download.progress_at = ctx.now;
-        if download.received.total() < download.summary.length {
-            self.pump(ctx);
-            return Received::More;
-        }
-        let summary = download.summary;
-        let bytes = std::mem::take(&mut download.bytes);
-        self.stop_download();
-        match Listed::genuine(&bytes, summary) {
-            Some(listed) => {
-                self.listed = Some(listed);
+        Ok(())
+    }
+
+    /// Its listing has been read, if this is the one that it is awaited of.
+    pub(crate) fn listing_read(
+        &mut self,
+        now: Instant,
+        id: ListingId,
+        outcome: &ListingReading,
+    ) -> Option<Read> {
+        let download = self.download.take_if(|download| download.id == id)?;
+        Some(match outcome {
+            ListingReading::Genuine { entries, names_length, refused_names } => {
+                let (digest, entries) = (download.summary.digest, Arc::clone(entries));
+                self.listed = Some(Listed::new(digest, entries, *names_length));
                 self.listings_failed = 0;
-                Received::Complete
+                Read::Genuine { refused_names: *refused_names }
             }
-            None => {
-                self.listing_not_before = ctx.now + ASK_ABSENT * 2;
-                Received::Broken
+            ListingReading::Bad => {
+                self.listing_not_before = now + ASK_ABSENT * 2;
+                Read::Bad
             }
-        }
+        })
     }
 
     /// It refuses a grant of ours. Whether it was ours.
@@ -321,9 +286,7 @@ impl Remote {
             return false;
         };
         if let Some(download) = &mut self.download {
-            for piece in pieces {
-                download.wanted.push_front(piece);
-            }
+            download.lost(pieces);
         }
         match reason {
             RefuseReason::TooLong => self.pump(ctx),
@@ -333,7 +296,7 @@ impl Remote {
             | RefuseReason::UnknownObject
             | RefuseReason::BadRange
             | RefuseReason::Changed => {
-                self.stop_download();
+                self.stop_download(ctx);
                 self.listing_not_before = ctx.now + REFUSED_REST;
                 self.ask_by(ctx.now);
             }
@@ -400,11 +363,7 @@ impl Remote {
         let expires = !self.configured || self.is_proven();
         earliest.at(expires.then(|| self.gone_at()), "a host is gone");
         if let Some(download) = &self.download {
-            earliest.consider(self.flow.deadline());
-            earliest.at(Some(download.gives_up_at()), "a listing does not come");
-            if !download.wanted.is_empty() && self.flow.in_flight() == 0 {
-                earliest.at(Some(self.flow.paced_until()), "more of a listing may be asked for");
-            }
+            download.deadlines(&mut earliest, &self.flow);
         } else if self.listing_not_before > now
             && self.missing_listing(self.listing_not_before).is_some()
         {
@@ -416,21 +375,20 @@ impl Remote {
 
     /// Sees to losses and to a listing that does not come.
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
-        if let Some(download) = &self.download {
-            if ctx.now >= download.gives_up_at() {
-                self.stop_download();
-                let rest = LISTING_STALLED * (1 << self.listings_failed.min(8));
-                self.listings_failed = self.listings_failed.saturating_add(1);
-                self.listing_not_before = ctx.now + rest.min(LISTING_REST_MAX);
-            } else {
-                self.pump(ctx);
-            }
+        if self.download.as_ref().is_some_and(|download| download.is_given_up(ctx.now)) {
+            self.stop_download(ctx);
+            let rest = LISTING_STALLED * (1 << self.listings_failed.min(8));
+            self.listings_failed = self.listings_failed.saturating_add(1);
+            self.listing_not_before = ctx.now + rest.min(LISTING_REST_MAX);
+        } else {
+            self.pump(ctx);
         }
     }
 
     /// It vanished, or said goodbye; what is left is only that somebody named it.
     pub(crate) fn forget(&mut self, ctx: &mut Context<'_>) {
         let asked = ctx.now + ASK_OUT_OF_REACH;
+        self.stop_download(ctx);
         *self = Self::new(self.address, self.configured, ctx.now, ctx.random);
         self.ask_at = self.configured.then_some(asked);
     }
@@ -444,32 +402,17 @@ impl Remote {
         self.ask_at = Some(self.ask_at.map_or(at, |asked| asked.min(at)));
     }
 
-    fn stop_download(&mut self) {
-        self.download = None;
+    /// Gives up the listing that is on its way, if one is.
+    pub(crate) fn stop_download(&mut self, ctx: &mut Context<'_>) {
+        if let Some(download) = self.download.take() {
+            ctx.emit(Output::DropListing { listing: download.id });
+        }
         self.flow.abandon();
     }
 
     fn pump(&mut self, ctx: &mut Context<'_>) {
-        let Some(download) = &mut self.download else { return };
-        let mut lost = Vec::new();
-        self.flow.take_lost(ctx.now, &mut lost);
-        for piece in lost {
-            download.wanted.push_front(piece);
-        }
-        loop {
-            let room = self.flow.room(ctx.now, LISTING_IN_FLIGHT);
-            let Some(piece) = download.wanted.front_mut().filter(|_| room > 0) else { break };
-            let object = Object::Listing(download.summary.digest);
-            let (bytes, granted) = self.flow.grant(ctx.now, object, *piece, room);
-            piece.offset += granted;
-            piece.length -= granted;
-            if piece.length == 0 {
-                download.wanted.pop_front();
-            }
-            ctx.send_bytes(self.address, bytes);
-        }
-        if download.wanted.is_empty() {
-            self.flow.mark_limited();
+        if let Some(download) = &mut self.download {
+            download.pump(ctx, self.address, &mut self.flow);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What this host offers: the settled, hashed files of `share/`, and the listing of them.
+//! What this host offers: the settled, hashed files of `share/`, and the listing of them, whose bytes are
+//! the driver's affair.
 //!
 //! A file is *settling* until it has not changed for a while, then *queued* for hashing, *hashing*, and
 //! then *offered* until it changes or goes. Smaller files are hashed first, and a much smaller one goes
 //! before a long one that is half done: a disk image must not keep a new text back for minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, warn};
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::deadline::{Deadline, Earliest};
+use super::ids::ListingId;
 use super::input::{FileSignature, HashOutcome};
 use super::output::Output;
 use super::time::Instant;
 use crate::content::terminal_text::printable;
 use crate::content::{ChainId, ContentId, ShareName};
-use crate::wire::listing::ListingWriter;
 use crate::wire::{LISTING_FILES_MAX, ListingDigest, ListingSummary};
 
 /// For how long a file must not have changed before it is offered.
@@ -57,22 +57,6 @@ pub(crate) struct Offer {
     pub(crate) chain: ChainId,
 }
 
-/// A listing as it is served.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Listing {
-    pub(crate) summary: ListingSummary,
-    #[serde(with = "crate::content::hex")]
-    pub(crate) bytes: Arc<[u8]>,
-}
-
-impl Listing {
-    fn new(bytes: Vec<u8>, files: u32) -> Self {
-        let digest = ListingDigest::of(&bytes);
-        let length = bytes.len() as u64;
-        Self { summary: ListingSummary { digest, length, files }, bytes: bytes.into() }
-    }
-}
-
 /// All of `share/`, as far as it concerns others.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Shelf {
@@ -82,10 +66,13 @@ pub(crate) struct Shelf {
     queue: BTreeSet<(u64, ShareName)>,
     /// What was asked for and is not answered yet; the last one is being worked on.
     hashing: Vec<(ShareName, FileSignature)>,
-    listing: Listing,
+    listing: ListingSummary,
     /// The one before, for receivers that are in the middle of it.
-    previous: Option<Listing>,
+    previous: Option<ListingSummary>,
+    /// When a listing is to be made of what has changed, unless one is being made.
     listing_due: Option<Instant>,
+    making: Option<ListingId>,
+    next_listing: u64,
 }
 
 impl Shelf {
@@ -96,23 +83,25 @@ impl Shelf {
             settling: BTreeSet::new(),
             queue: BTreeSet::new(),
             hashing: Vec::new(),
-            listing: Listing::new(Vec::new(), 0),
+            listing: ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 },
             previous: None,
             listing_due: None,
+            making: None,
+            next_listing: 0,
         }
     }
 
     /// The listing that is announced.
-    pub(crate) const fn listing(&self) -> &Listing {
-        &self.listing
+    pub(crate) const fn listing(&self) -> ListingSummary {
+        self.listing
     }
 
     /// The listing with this digest, if it is the present one or the one before.
-    pub(crate) fn listing_of(&self, digest: ListingDigest) -> Option<&Listing> {
-        [Some(&self.listing), self.previous.as_ref()]
+    pub(crate) fn listing_of(&self, digest: ListingDigest) -> Option<ListingSummary> {
+        [Some(self.listing), self.previous]
             .into_iter()
             .flatten()
-            .find(|listing| listing.summary.digest == digest)
+            .find(|listing| listing.digest == digest)
     }
 
     /// The file by which a content is offered.
@@ -201,6 +190,8 @@ impl Shelf {
                 HashOutcome::Whole { content, chain } => {
                     debug!("offered: {} {content}", printable(name.as_str()));
                     self.by_content.entry(content).or_default().insert(name.clone());
+                    let (name, size) = (name.clone(), signature.size);
+                    ctx.emit(Output::AddToListing { name, content, size });
                     self.listing_changed(ctx);
                     FileState::Offered { content, chain }
                 }
@@ -218,10 +209,31 @@ impl Shelf {
         self.hash_next(ctx);
     }
 
+    /// The answer to [`Output::MakeListing`]. Whether what is announced is another listing now.
+    pub(crate) fn listing_made(
+        &mut self,
+        listing: ListingId,
+        summary: ListingSummary,
+        left_out: u32,
+    ) -> bool {
+        if self.making.take_if(|making| *making == listing).is_none() {
+            return false;
+        }
+        if left_out > 0 {
+            warn!("{left_out} files do not fit the listing and are not offered");
+        }
+        let is_new = summary != self.listing;
+        if is_new {
+            self.previous = Some(std::mem::replace(&mut self.listing, summary));
+        }
+        is_new
+    }
+
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let mut earliest = Earliest::default();
         earliest.at(self.settling.first().map(|&(at, _)| at), "a file has settled");
-        earliest.at(self.listing_due, "the listing is made anew");
+        let listing_due = self.listing_due.filter(|_| self.making.is_none());
+        earliest.at(listing_due, "the listing is made anew");
         earliest.get()
     }
 
@@ -236,9 +248,12 @@ impl Shelf {
                 self.queue.insert((file.signature.size, name));
             }
         }
-        if self.listing_due.is_some_and(|due| due <= ctx.now) {
+        if self.making.is_none() && self.listing_due.is_some_and(|due| due <= ctx.now) {
             self.listing_due = None;
-            self.make_listing();
+            let listing = ListingId(self.next_listing);
+            self.next_listing += 1;
+            self.making = Some(listing);
+            ctx.emit(Output::MakeListing { listing });
         }
         self.hash_next(ctx);
     }
@@ -281,6 +296,7 @@ impl Shelf {
                     }
                 }
                 debug!("not offered any more: {}", printable(name.as_str()));
+                ctx.emit(Output::TakeOffListing { name: name.clone() });
                 self.listing_changed(ctx);
             }
         }
@@ -308,22 +324,5 @@ impl Shelf {
         let files = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         let delay = LISTING_DELAY + LISTING_DELAY_EACH * files;
         self.listing_due.get_or_insert(ctx.now + delay);
-    }
-
-    fn make_listing(&mut self) {
-        let mut writer = ListingWriter::new();
-        for (name, file) in &self.files {
-            if let FileState::Offered { content, .. } = file.state {
-                writer.push(name, content, file.signature.size);
-            }
-        }
-        let encoded = writer.finish();
-        if encoded.left_out > 0 {
-            warn!("{} files do not fit the listing and are not offered", encoded.left_out);
-        }
-        let listing = Listing::new(encoded.bytes, encoded.files);
-        if listing.summary != self.listing.summary {
-            self.previous = Some(std::mem::replace(&mut self.listing, listing));
-        }
     }
 }

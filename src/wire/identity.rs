@@ -47,6 +47,22 @@ impl ListingDigest {
     }
 }
 
+/// Computes a [`ListingDigest`] a piece at a time.
+#[derive(Clone, Debug, Default)]
+pub struct ListingHasher(Sha1);
+
+impl ListingHasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that was taken.
+    pub fn finish(self) -> ListingDigest {
+        ListingDigest(self.0.finalize().into())
+    }
+}
+
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }

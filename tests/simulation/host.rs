@@ -16,6 +16,7 @@ use sprat::node::{BufferId, FetchId, Input, Instant, Node, NodeConfig, Output, R
 use sprat::wire::{DATA_HEADER_LENGTH, DEFAULT_PORT, DataHeader, DataKind};
 
 use super::liar::Liar;
+use super::listings::Listings;
 
 /// A file of `share/`, honest or not.
 #[derive(Clone, Debug)]
@@ -69,6 +70,7 @@ pub(crate) struct Host {
     pub(crate) stopped: bool,
     buffers: BTreeMap<BufferId, Vec<u8>>,
     chains: BTreeMap<ContentId, Vec<u8>>,
+    listings: Listings,
     request: Option<FetchRequest>,
     whole: Option<Whole>,
     /// The longest that the disk and the processor take for something, drawn for each.
@@ -125,6 +127,7 @@ impl Host {
             stopped: false,
             buffers: BTreeMap::new(),
             chains: BTreeMap::new(),
+            listings: Listings::default(),
             request: None,
             whole: None,
             slowness: Duration::ZERO,
@@ -303,6 +306,16 @@ impl Host {
             Output::Verify { fetch, buffer, link } => {
                 let genuine = verify(&link, &self.buffers[&buffer]);
                 self.answer(Input::Verified { fetch, buffer, genuine });
+            }
+            Output::AddToListing { .. }
+            | Output::TakeOffListing { .. }
+            | Output::MakeListing { .. }
+            | Output::KeepListing { .. }
+            | Output::ReadListing { .. }
+            | Output::DropListing { .. } => {
+                for answer in self.listings.execute(output, in_hand) {
+                    self.answer(answer);
+                }
             }
             _ => self.store(output),
         }
@@ -491,6 +504,13 @@ impl Host {
                 (&partial.bytes[range], DataKind::Data)
             }
             ServeSource::Chain { content } => (&self.chains[content][range], DataKind::Meta),
+            ServeSource::Listing { digest } => match self.listings.kept(*digest) {
+                Some(bytes) => (&bytes[range], DataKind::Meta),
+                None => {
+                    let outcome = ServeOutcome::Changed;
+                    return self.answer(Input::Served { job, outcome });
+                }
+            },
             ServeSource::Bytes(bytes) => (&bytes[range], DataKind::Meta),
         };
         for (index, payload) in bytes.chunks(usize::from(payload_length)).enumerate() {

@@ -65,7 +65,7 @@ impl Bench {
             length,
             payload_length,
         };
-        let shelves = Shelves { share: &self.share, partials: None, cache: None };
+        let shelves = Shelves { share: &self.share, partials: None, cache: None, listings: None };
         self.serving.serve(Instant::ORIGIN, &order, shelves, &mut self.sender)
     }
 

@@ -65,6 +65,17 @@ impl Fetch {
         true
     }
 
+    /// Whether this fetch would read this packet's payload to decide by it: a part of a chain, or of a bitmap
+    /// of what a source holds. Nothing where it is none of this fetch's packets.
+    pub(crate) fn reads_payload(&self, from: SocketAddr, data: &Data<'_>) -> Option<bool> {
+        let (header, length) = (data.header, data.payload.len() as u64);
+        match self.sources.get(&from)?.flow.tag_of(header.nonce, header.offset, length) {
+            Ok(tag) => Some(header.kind == DataKind::Meta && !matches!(tag, Tag::Block(_))),
+            Err(Stray::Nonce) => None,
+            Err(Stray::Cut | Stray::Duplicate) => Some(false),
+        }
+    }
+
     /// A packet from a source of this fetch. False where it is none.
     pub(crate) fn on_data(
         &mut self,

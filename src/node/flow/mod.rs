@@ -248,6 +248,12 @@ impl<T: Copy> Flow<T> {
         }
     }
 
+    /// What a packet would be for, should it come now.
+    pub(crate) fn tag_of(&self, nonce: u64, offset: u64, length: u64) -> Result<T, Stray> {
+        let (index, _) = self.place(nonce, offset, length)?;
+        Ok(self.grants[index].piece.tag)
+    }
+
     /// A packet has come: what it was for. Afterwards the owner calls [`take_lost`](Self::take_lost).
     pub(crate) fn arrived(
         &mut self,
@@ -256,20 +262,9 @@ impl<T: Copy> Flow<T> {
         offset: u64,
         length: u64,
     ) -> Result<Piece<T>, Stray> {
-        let index = self.index_of(nonce).ok_or(Stray::Nonce)?;
+        let (index, packet) = self.place(nonce, offset, length)?;
         let grant = &mut self.grants[index];
-        let into = offset.checked_sub(grant.piece.offset).ok_or(Stray::Cut)?;
-        let packet = into / grant.payload_length;
-        if into % grant.payload_length != 0
-            || packet >= grant.packets
-            || grant.packet_length(packet) != length
-        {
-            return Err(Stray::Cut);
-        }
         let bit = 1 << packet;
-        if grant.received & bit != 0 {
-            return Err(Stray::Duplicate);
-        }
         let first = grant.received == 0;
         grant.received |= bit;
         if grant.lost & bit == 0 {
@@ -357,6 +352,22 @@ impl<T: Copy> Flow<T> {
             .sum();
         assert_eq!(outstanding, self.in_flight, "in flight to {}", self.source);
         assert!(self.grants.len() <= GRANTS_MAX);
+    }
+
+    /// Which packet of which grant in flight this is.
+    fn place(&self, nonce: u64, offset: u64, length: u64) -> Result<(usize, u64), Stray> {
+        let index = self.index_of(nonce).ok_or(Stray::Nonce)?;
+        let grant = &self.grants[index];
+        let into = offset.checked_sub(grant.piece.offset).ok_or(Stray::Cut)?;
+        let packet = into / grant.payload_length;
+        if into % grant.payload_length != 0
+            || packet >= grant.packets
+            || grant.packet_length(packet) != length
+        {
+            return Err(Stray::Cut);
+        }
+        let is_new = grant.received & (1 << packet) == 0;
+        if is_new { Ok((index, packet)) } else { Err(Stray::Duplicate) }
     }
 
     fn index_of(&self, nonce: u64) -> Option<usize> {

@@ -1,0 +1,153 @@
+//! Listings made and read in the smallest pieces that there are.
+
+use std::time::Duration;
+
+use super::*;
+use crate::wire::listing::encode_listing;
+
+/// Works until an answer comes. A slice that is over does one piece.
+fn answer(jobs: &mut ListingJobs) -> Input<'static> {
+    let mut inputs = VecDeque::new();
+    for _ in 0..100_000 {
+        let more = jobs.step(&Slice::of(Duration::ZERO), &mut inputs);
+        if let Some(input) = inputs.pop_front() {
+            return input;
+        }
+        assert!(more, "nothing is left to do, and nothing was answered");
+    }
+    panic!("it takes for ever");
+}
+
+fn make(jobs: &mut ListingJobs, listing: u64) -> (ListingSummary, u32) {
+    jobs.make(ListingId(listing));
+    match answer(jobs) {
+        Input::ListingMade { listing: made, summary, left_out } if made.0 == listing => {
+            (summary, left_out)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn read(jobs: &mut ListingJobs, listing: u64, digest: ListingDigest) -> ListingReading {
+    jobs.read(ListingId(listing), digest);
+    match answer(jobs) {
+        Input::ListingRead { listing: read, outcome } if read.0 == listing => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn name(number: usize) -> ShareName {
+    ShareName::parse(&format!("folder {:03}/file {number:06}", number / 100)).unwrap()
+}
+
+fn content(number: usize) -> ContentId {
+    ContentId([number as u8; 20])
+}
+
+/// The listing of these files at once.
+fn at_once(numbers: impl Iterator<Item = usize>) -> Vec<u8> {
+    let files: BTreeMap<ShareName, File> =
+        numbers.map(|number| (name(number), (content(number), number as u64))).collect();
+    encode_listing(files.iter().map(|(name, &(content, size))| (name, content, size))).bytes
+}
+
+#[test]
+fn a_listing_made_in_pieces_is_the_one_made_at_once() {
+    let mut jobs = ListingJobs::new();
+    for number in 0..5_000 {
+        jobs.add(name(number), content(number), number as u64);
+    }
+    let (summary, left_out) = make(&mut jobs, 1);
+    let whole = at_once(0..5_000);
+    assert_eq!((summary.files, left_out), (5_000, 0));
+    assert_eq!((summary.digest, summary.length), (ListingDigest::of(&whole), whole.len() as u64));
+    assert!(jobs.kept(summary.digest) == Some(&whole[..]));
+
+    // What changes while one is made belongs to the next.
+    jobs.take_off(name(17));
+    jobs.make(ListingId(2));
+    jobs.add(name(17), content(17), 17);
+    jobs.take_off(name(18));
+    let without = |taken: usize| at_once((0..5_000).filter(move |number| *number != taken));
+    for (listing, taken) in [(2, 17), (3, 18)] {
+        let digest = ListingDigest::of(&without(taken));
+        let made = answer(&mut jobs);
+        assert!(
+            matches!(made, Input::ListingMade { listing: ListingId(made), summary, .. }
+                if made == listing && summary.digest == digest),
+            "{made:?}"
+        );
+        jobs.make(ListingId(listing + 1));
+    }
+}
+
+#[test]
+fn the_newest_two_are_kept() {
+    let mut jobs = ListingJobs::new();
+    let mut digests = Vec::new();
+    for number in 0..3 {
+        jobs.add(name(number), content(number), 1);
+        digests.push(make(&mut jobs, number as u64).0.digest);
+        // Made again, it is the same one, and takes nobody's place.
+        assert_eq!(make(&mut jobs, 10 + number as u64).0.digest, digests[number]);
+        let kept: Vec<bool> =
+            digests.iter().rev().map(|digest| jobs.kept(*digest).is_some()).collect();
+        assert_eq!(kept, [true, true, false][..=number]);
+    }
+}
+
+#[test]
+fn a_listing_that_came_in_packets_is_read() {
+    let mut jobs = ListingJobs::new();
+    let mut bytes = at_once(0..3_000);
+    // And one name that nobody should send, sharing nothing.
+    bytes.extend([7; 20]);
+    bytes.extend(b"\x01\x00\x03z\x1bz");
+    for (packet, payload) in bytes.chunks(1_152).enumerate().rev() {
+        jobs.keep(ListingId(5), packet as u64 * 1_152, payload);
+    }
+    let reading = read(&mut jobs, 5, ListingDigest::of(&bytes));
+    let ListingReading::Genuine { entries, names_length, refused_names } = reading else {
+        panic!("{reading:?}")
+    };
+    assert_eq!((entries.len(), refused_names), (3_000, 1));
+    let named: usize = (0..3_000).map(|number| name(number).as_str().len()).sum();
+    assert_eq!(names_length, named as u64);
+    assert!((0..3_000).all(|number| entries[number].name == name(number)));
+    assert_eq!(jobs.gathered(), 0);
+}
+
+#[test]
+fn what_has_another_digest_or_is_none_is_bad() {
+    let mut jobs = ListingJobs::new();
+    let bytes = at_once(0..3_000);
+    let digest = ListingDigest::of(&bytes);
+    let broken = &bytes[..bytes.len() - 1];
+    for (listing, bytes, digest) in
+        [(1, broken, digest), (2, broken, ListingDigest::of(broken)), (3, &[], digest)]
+    {
+        if !bytes.is_empty() {
+            jobs.keep(ListingId(listing), 0, bytes);
+        }
+        assert_eq!(read(&mut jobs, listing, digest), ListingReading::Bad, "{listing}");
+    }
+}
+
+#[test]
+fn what_is_dropped_is_gone() {
+    let mut jobs = ListingJobs::new();
+    let bytes = at_once(0..3_000);
+    for listing in 0..3 {
+        jobs.keep(ListingId(listing), 0, &bytes);
+    }
+    jobs.read(ListingId(0), ListingDigest::of(&bytes));
+    jobs.read(ListingId(1), ListingDigest::of(&bytes));
+    jobs.step(&Slice::of(Duration::ZERO), &mut VecDeque::new());
+    jobs.forget(ListingId(0));
+    jobs.forget(ListingId(2));
+    jobs.forget(ListingId(77));
+    assert_eq!(jobs.gathered(), 1);
+    let next = answer(&mut jobs);
+    assert!(matches!(next, Input::ListingRead { listing: ListingId(1), .. }), "{next:?}");
+    assert!(!jobs.step(&Slice::of(Duration::ZERO), &mut VecDeque::new()));
+}
