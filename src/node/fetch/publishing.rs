@@ -40,7 +40,6 @@ const RESTARTS_MAX: u32 = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Publishing {
     content: ContentId,
-    size: u64,
     wanted: ShareName,
     /// What the whole file is made from; nothing, where it stands in `share/` already.
     from: Option<GatherFrom>,
@@ -112,7 +111,6 @@ impl Publishing {
     fn new(request: &FetchRequest, from: Option<GatherFrom>, state: State) -> Self {
         Self {
             content: request.content,
-            size: request.size,
             wanted: request.name.clone(),
             from,
             name: request.name.clone(),
@@ -129,9 +127,6 @@ impl Publishing {
 
     /// The first step.
     pub(crate) fn begin(&mut self) -> Next {
-        if self.size == 0 && self.content != ContentId::EMPTY {
-            return never(format!("no file of 0 bytes has the SHA-1 {}", self.content));
-        }
         self.go(self.state)
     }
 
