@@ -69,6 +69,26 @@ fn chunk_files_that_somebody_wrote_to_are_left_for_the_core_to_check() {
 }
 
 #[test]
+fn a_chunk_file_that_somebody_replaced_in_the_last_moment_is_not_published() {
+    let it = Fixture::new(1000);
+    let mut store = it.store();
+    it.fill(&mut store, &[0, 1000]);
+    let share = it.share();
+    let mut run = Run::of_chunks(&store);
+    while !matches!(run.asked, Some(PublishStep::GiveName { .. })) {
+        assert_eq!(run.step(&mut store, &share), None);
+    }
+    let path = it.root.path().join("chunks").join(names::chunk(id(&it.bytes), 0));
+    let old = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, [0; 1000]).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_modified(old).unwrap();
+    let there = vec![Extent { start: 0, length: 1000 }];
+    assert_eq!(it.run(run, &mut store), Next::Lost(there), "the core checks it");
+    assert!(it.shared().is_empty());
+}
+
+#[test]
 fn a_copy_of_what_is_not_the_content_is_not_published() {
     let it = Fixture::new(1_000_000);
     let mut store = it.store();
