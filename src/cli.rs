@@ -6,6 +6,7 @@
 //! SHA-1 and among the addresses.
 
 mod help;
+mod trace;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -16,9 +17,11 @@ use std::time::Duration;
 
 use pico_args::Arguments;
 
-pub use self::help::{FETCH_HELP, HELP, PEER_HELP};
+pub use self::help::{FETCH_HELP, HELP, PEER_HELP, REPLAY_HELP};
 use self::values::parse_host;
-use crate::config::{Config, DEFAULT_PORT, FetchConfig, PeerHost, SOURCES_MAX, Verbosity};
+use crate::config::{
+    Config, DEFAULT_PORT, FetchConfig, PeerHost, ReplayConfig, SOURCES_MAX, Verbosity,
+};
 use crate::content::{ContentId, ShareName};
 use crate::node::FETCH_SIZE_MAX;
 use crate::wire::address::HostError;
@@ -30,6 +33,8 @@ pub enum Command {
     Peer(Config),
     /// Fetch one file.
     Fetch(Config, FetchConfig),
+    /// Run the core over a trace.
+    Replay(ReplayConfig),
     /// Show this help.
     Help(&'static str),
     /// Show the version.
@@ -41,13 +46,17 @@ pub enum Command {
 pub struct Refusal(pub String);
 
 /// Options that are followed by a value, each with the variable that stands in for it.
-const VALUE_OPTIONS: [(&str, &str); 5] = [
+const VALUE_OPTIONS: [(&str, &str); 7] = [
     ("--root", "SPRAT_ROOT"),
     ("--bind", "SPRAT_BIND"),
     ("--port", "SPRAT_PORT"),
     ("--peer", "SPRAT_PEER"),
     ("--timeout", "SPRAT_TIMEOUT"),
+    ("--trace", "SPRAT_TRACE"),
+    ("--trace-ring", "SPRAT_TRACE_RING"),
 ];
+/// Those of replay, for which nothing stands in.
+const REPLAY_VALUE_OPTIONS: [&str; 2] = ["--until", "--rewrite"];
 
 /// What the arguments are read with.
 #[derive(Clone, Copy)]
@@ -69,15 +78,21 @@ pub fn parse(
         return Ok(Command::Help(match words.verb {
             Some(Verb::Peer) => PEER_HELP,
             Some(Verb::Fetch) => FETCH_HELP,
+            Some(Verb::Replay) => REPLAY_HELP,
             None => HELP,
         }));
     }
     if options.flag("--version", "-V") {
         return Ok(Command::Version);
     }
+    if words.verb == Some(Verb::Replay) {
+        return Ok(Command::Replay(options.replay(&words.positional)?));
+    }
     let (config, timeout) = options.finish(words.verb)?;
     match words.verb {
-        None => Err(refuse("say what to do: sprat peer, or sprat fetch SHA1 NAME SIZE [IP ...]")),
+        None | Some(Verb::Replay) => {
+            Err(refuse("say what to do: sprat peer, or sprat fetch SHA1 NAME SIZE [IP ...]"))
+        }
         Some(Verb::Peer) => match (timeout, words.positional.first()) {
             (Timeout::Given(_), _) => Err(refuse("--timeout is for fetch, a peer runs for ever")),
             (_, Some(word)) => {
@@ -101,6 +116,7 @@ pub fn parse(
 enum Verb {
     Peer,
     Fetch,
+    Replay,
 }
 
 /// The command line, cut into options (each value a word after its option) and the rest.
@@ -139,6 +155,7 @@ impl Words {
         self.verb = Some(match text {
             "peer" => Verb::Peer,
             "fetch" => Verb::Fetch,
+            "replay" => Verb::Replay,
             // A front end that leaves the word out is understood.
             sha1 if sha1.parse::<ContentId>().is_ok() => {
                 self.positional.push(word);
@@ -146,7 +163,8 @@ impl Words {
             }
             _ => {
                 let shown = shown(&word);
-                return Err(refuse(format!("{shown} is no command: there are peer and fetch")));
+                let sentence = format!("{shown} is no command: there are peer, fetch and replay");
+                return Err(refuse(sentence));
             }
         });
         Ok(())
@@ -166,7 +184,8 @@ impl Words {
                 None => (bytes, None),
             };
             let name = OsStr::from_bytes(name);
-            if VALUE_OPTIONS.iter().any(|(option, _)| name == *option) {
+            let of_replay = REPLAY_VALUE_OPTIONS.iter().any(|option| name == *option);
+            if of_replay || VALUE_OPTIONS.iter().any(|(option, _)| name == *option) {
                 let value = glued.or_else(|| rest.next()).unwrap_or_default();
                 if value.is_empty() || looks_like_option(&value) {
                     let name = name.to_string_lossy();
@@ -286,16 +305,25 @@ impl Options<'_> {
         // A peer's own port says nothing about where others listen.
         let others = if verb == Some(Verb::Fetch) { port } else { DEFAULT_PORT };
         let peers = self.peers(others)?;
-        if let Some(unknown) = self.given.finish().first() {
-            let unknown = shown(unknown);
-            return Err(refuse(format!("{unknown} is no option: sprat --help tells which are")));
-        }
+        let trace = self.trace()?;
+        self.refuse_unknown()?;
         let timeout = match timeout {
             Some(timeout) if given => Timeout::Given(timeout),
             other => Timeout::Inherited(other),
         };
         let root = root.unwrap_or_else(|| PathBuf::from("."));
-        Ok((Config { root, bind, port, peers, verbosity }, timeout))
+        Ok((Config { root, bind, port, peers, verbosity, trace }, timeout))
+    }
+
+    /// All that there is was read.
+    fn refuse_unknown(self) -> Result<(), Refusal> {
+        match self.given.finish().first() {
+            None => Ok(()),
+            Some(unknown) => {
+                let unknown = shown(unknown);
+                Err(refuse(format!("{unknown} is no option: sprat --help tells which are")))
+            }
+        }
     }
 
     /// The hosts of every `--peer`; a value may name several, with commas or spaces between.

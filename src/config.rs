@@ -27,6 +27,61 @@ pub struct Config {
     pub peers: Vec<PeerHost>,
     /// How much to say on standard error.
     pub verbosity: Verbosity,
+    /// Where the run is recorded, if it is.
+    pub trace: Option<TraceConfig>,
+}
+
+/// How a run is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceConfig {
+    /// The file; it does not exist yet. `%p` in its name stands for the process's number.
+    pub file: PathBuf,
+    /// Whether the bytes of files are kept.
+    pub payload: bool,
+    /// Whether names of files are replaced.
+    pub private: bool,
+    /// Only what happened of late, in so many bytes of memory, and written when something goes wrong or
+    /// SIGUSR1 asks for it.
+    pub ring: Option<u64>,
+}
+
+/// What to replay, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayConfig {
+    /// The trace.
+    pub file: PathBuf,
+    /// Compare how it ends, and nothing on the way.
+    pub against: bool,
+    /// Wait for a person between two inputs.
+    pub step: bool,
+    /// Stop after this.
+    pub until: Option<Until>,
+    /// Tell what happens.
+    pub print: Option<Print>,
+    /// Say nothing where nothing is wrong.
+    pub quiet: bool,
+    /// Write the trace anew, with what this program makes of it.
+    pub rewrite: Option<PathBuf>,
+    /// And give each input a line of its own there.
+    pub expand: bool,
+}
+
+/// A place in a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// After the input of this number.
+    Input(u64),
+    /// After the last input up to this time, in microseconds.
+    Time(u64),
+}
+
+/// For whom a replay is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Print {
+    /// For people.
+    Text,
+    /// For programs, a JSON value a line.
+    Json,
 }
 
 /// An address of this machine.

@@ -12,4 +12,5 @@ pub mod config;
 pub mod content;
 pub mod driver;
 pub mod node;
+pub mod trace;
 pub mod wire;

@@ -9,6 +9,7 @@ use sprat::cli::{self, Command, Surroundings};
 use sprat::config::Verbosity;
 use sprat::driver::interfaces::scope_index;
 use sprat::driver::lines::{Lines, complain};
+use sprat::driver::replaying::run_replay;
 use sprat::driver::run::{run_fetch, run_peer};
 
 /// The exit code for arguments that are refused.
@@ -25,6 +26,10 @@ fn main() -> ExitCode {
         Ok(Command::Fetch(config, fetch)) => {
             start_logging(config.verbosity);
             run_fetch(&config, fetch)
+        }
+        Ok(Command::Replay(replay)) => {
+            start_logging(Verbosity::Quiet);
+            run_replay(&replay)
         }
         Ok(Command::Help(text)) => say(text),
         Ok(Command::Version) => say(concat!("sprat ", env!("CARGO_PKG_VERSION"), "\n")),

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::{BindHost, PeerHost};
+use crate::config::{BindHost, PeerHost, Until};
 use crate::content::block_layout::CONTENT_SIZE_MAX;
 use crate::wire::address::{self, HostError};
 
@@ -35,6 +35,35 @@ pub(crate) fn parse_timeout(text: &OsStr) -> Result<Duration, String> {
         .and_then(|text| text.parse::<f64>().ok())
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "a number of seconds".to_owned())
+}
+
+/// The smallest ring, in bytes: with less there is hardly a state that fits.
+const RING_MIN: u64 = 256 * 1024;
+
+/// Reads the size of a ring: bytes, or K, M or G of them.
+pub(crate) fn parse_ring(text: &OsStr) -> Result<u64, String> {
+    let wanted = || "a size from 256K on, such as 16M".to_owned();
+    let text = text.to_str().ok_or_else(wanted)?;
+    let (number, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    let bytes = digits(number).and_then(|number| number.checked_mul(unit));
+    bytes.filter(|bytes| *bytes >= RING_MIN).ok_or_else(wanted)
+}
+
+/// Reads a place in a trace: the number of an input, or a time in seconds, `1.5` or `2s`.
+pub(crate) fn parse_until(text: &OsStr) -> Result<Until, String> {
+    let wanted = || "the number of an input, or a time such as 1.5 or 2s".to_owned();
+    let text = text.to_str().ok_or_else(wanted)?;
+    if let Some(number) = digits(text) {
+        return Ok(Until::Input(number));
+    }
+    let seconds = parse_timeout(OsStr::new(text.strip_suffix('s').unwrap_or(text)));
+    let time = seconds.map_err(|_| wanted())?;
+    u64::try_from(time.as_micros()).map(Until::Time).map_err(|_| wanted())
 }
 
 /// Reads an address of this machine.

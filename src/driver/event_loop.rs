@@ -15,10 +15,12 @@ use super::clock::{Clock, Slice};
 use super::executor::Executor;
 use super::interfaces::Interfaces;
 use super::receive_batch::ReceiveBatch;
-use super::signals::EndSignals;
+use super::recording::Recording;
+use super::signals::{LoopSignals, SIGUSR1};
 use super::turn_statistics::{TurnStatistics, TurnTimer};
 use crate::node::input::Command;
 use crate::node::{Input, Instant, Node};
+use crate::trace::How;
 
 const SOCKET: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -51,13 +53,15 @@ pub struct EventLoop {
     pub executor: Executor,
     /// The signal that ended the run, if one did.
     pub ended_by: Option<i32>,
+    /// Where every input goes besides, where the run is recorded.
+    pub recording: Option<Recording>,
     clock: Clock,
     /// When the current step began: the core's time.
     now: Instant,
     poll: Poll,
     events: Events,
     batch: ReceiveBatch,
-    signals: EndSignals,
+    signals: LoopSignals,
     interfaces: Interfaces,
     /// Readiness is edge-triggered: the socket has to be read until nothing comes.
     readable: bool,
@@ -84,10 +88,16 @@ impl EventLoop {
     ///
     /// # Errors
     /// The kernel has no room for the loop's handles.
-    pub fn new(clock: Clock, node: Node, mut executor: Executor, poll: Poll) -> io::Result<Self> {
+    pub fn new(
+        clock: Clock,
+        node: Node,
+        mut executor: Executor,
+        recording: Option<Recording>,
+        poll: Poll,
+    ) -> io::Result<Self> {
         let registry = poll.registry();
         executor.socket.register(registry, SOCKET)?;
-        let signals = EndSignals::catch(registry, SIGNALS)?;
+        let signals = LoopSignals::catch(registry, SIGNALS, recording.is_some())?;
         if let Some(peer) = &executor.peer {
             let watched = [(peer.watcher.fd(), SHARE), (peer.partials.fd(), CHUNKS)];
             for (fd, token) in watched {
@@ -102,6 +112,7 @@ impl EventLoop {
             node,
             executor,
             ended_by: None,
+            recording,
             clock,
             now,
             poll,
@@ -193,7 +204,8 @@ impl EventLoop {
 
     /// Hands one input in, which is no datagram, and carries out all that the core asks for.
     fn feed(&mut self, input: Input<'_>) {
-        feed(&mut self.node, &mut self.executor, self.now, input, None);
+        let recording = &mut self.recording;
+        feed(&mut self.node, &mut self.executor, recording, self.now, input, None);
     }
 
     fn feed_now(&mut self, input: Input<'_>) {
@@ -249,10 +261,17 @@ impl EventLoop {
         }
     }
 
-    /// The first signal asks to stop, the second does not wait for that.
+    /// The first signal asks to stop, the second does not wait for that. SIGUSR1 asks for the recording.
     fn take_signals(&mut self) {
         for signal in self.signals.pending() {
+            if signal == SIGUSR1 {
+                self.recording.iter_mut().for_each(Recording::hand_out);
+                continue;
+            }
             if self.ended_by.is_some() {
+                if let Some(recording) = self.recording.take() {
+                    recording.end(How::Signal(signal));
+                }
                 super::signals::end_as_if_by(signal);
             }
             log::info!("stopping, by signal {signal}");
@@ -272,7 +291,8 @@ impl EventLoop {
             while let Some((from, bytes)) = self.batch.take() {
                 log::trace!("from {from}: {} bytes", bytes.len());
                 let input = Input::Datagram { from, bytes };
-                feed(&mut self.node, &mut self.executor, self.now, input, Some(bytes));
+                let (executor, recording) = (&mut self.executor, &mut self.recording);
+                feed(&mut self.node, executor, recording, self.now, input, Some(bytes));
                 if slice.is_over() {
                     return;
                 }
@@ -314,8 +334,11 @@ impl EventLoop {
             return;
         };
         log::trace!("{}: woke for {}", self.now, deadline.reason);
+        if let Some(recording) = &mut self.recording {
+            recording.recorder.before_wake(self.now, deadline.reason);
+        }
         self.node.handle_timeout(self.now);
-        drain(&mut self.node, &mut self.executor, self.now, None);
+        drain(&mut self.node, &mut self.executor, &mut self.recording, self.now, None);
         let next = self.node.poll_timeout();
         debug_assert!(
             next.is_none_or(|next| next.at > self.now),
@@ -332,6 +355,7 @@ impl EventLoop {
         self.housekeeping_due = self.now + HOUSEKEEPING;
         self.housekeepings += 1;
         self.executor.tidy(self.now);
+        self.recording.take_if(|recording| !recording.keep());
         if self.housekeepings % INTERFACES_EVERY == 0 {
             self.look_at_interfaces();
         }
@@ -349,23 +373,42 @@ impl EventLoop {
     }
 }
 
-/// The drive contract.
+/// The drive contract. What is recorded is noted before the core sees it.
 fn feed(
     node: &mut Node,
     executor: &mut Executor,
+    recording: &mut Option<Recording>,
     now: Instant,
     input: Input<'_>,
     in_hand: Option<&[u8]>,
 ) {
-    node.handle_input(now, input);
-    drain(node, executor, now, in_hand);
-    if cfg!(debug_assertions) {
-        node.check_invariants();
+    if let Some(recording) = recording {
+        recording.recorder.before(node, now, &input);
     }
+    node.handle_input(now, input);
+    drain(node, executor, recording, now, in_hand);
 }
 
-fn drain(node: &mut Node, executor: &mut Executor, now: Instant, in_hand: Option<&[u8]>) {
+fn drain(
+    node: &mut Node,
+    executor: &mut Executor,
+    recording: &mut Option<Recording>,
+    now: Instant,
+    in_hand: Option<&[u8]>,
+) {
     while let Some(output) = node.poll_output() {
+        if let Some(recording) = recording {
+            recording.recorder.output(&output);
+        }
         executor.execute(now, output, in_hand);
+    }
+    if cfg!(debug_assertions) {
+        if let Some(recording) = recording {
+            recording.recorder.set_in_core(true);
+        }
+        node.check_invariants();
+    }
+    if let Some(recording) = recording {
+        recording.recorder.after(node);
     }
 }

@@ -19,6 +19,8 @@ pub mod partial_watcher;
 pub mod progress;
 pub mod publish;
 pub mod receive_batch;
+pub mod recording;
+pub mod replaying;
 pub mod root_lock;
 pub mod run;
 pub mod serving;

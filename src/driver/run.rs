@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ use super::executor::{Executor, PeerWork};
 use super::interfaces::prepare_multicast;
 use super::lines::complain;
 use super::progress::Progress;
+use super::recording::Recording;
 use super::root_lock::RootLock;
 use super::share_folder::ShareFolder;
 use super::signals::{end_as_if_by, outlive_file_size_limit};
@@ -25,6 +27,7 @@ use crate::config::{Config, DEFAULT_PORT, FetchConfig, PeerHost, SWEEP, Verbosit
 use crate::node::input::{Command, FetchRequest};
 use crate::node::output::FetchEnding;
 use crate::node::{FetchId, Node, NodeConfig};
+use crate::trace::How;
 
 /// Exit codes of the contract.
 const FAILED: u8 = 1;
@@ -79,8 +82,35 @@ fn finish(result: Result<End, Trouble>) -> ExitCode {
     }
 }
 
+/// Lets a run take place. Where it is recorded, the recording is told how it ends, whatever happens.
+fn recorded(
+    mut run: EventLoop,
+    body: impl FnOnce(&mut EventLoop) -> Result<End, Trouble>,
+) -> Result<End, Trouble> {
+    let result = catch_unwind(AssertUnwindSafe(|| body(&mut run)));
+    let recording = run.recording.take();
+    let result = match result {
+        Ok(result) => result,
+        Err(panic) => {
+            if let Some(recording) = recording {
+                recording.end_by_panic(&*panic);
+            }
+            resume_unwind(panic);
+        }
+    };
+    if let Some(recording) = recording {
+        recording.end(match &result {
+            Ok(End::Code(code)) => How::Exit(*code),
+            Ok(End::BySignal(signal)) => How::Signal(*signal),
+            Err(trouble) => How::Exit(trouble.code),
+        });
+    }
+    result
+}
+
 fn peer(config: &Config) -> Result<End, Trouble> {
     let clock = Clock::start();
+    Recording::check(config.trace.as_ref())?;
     make_folder(&config.root)?;
     let lock = RootLock::take(&config.root)?;
     let directory = DirectoryFile::create(&config.root, clock::wall_now())
@@ -89,10 +119,13 @@ fn peer(config: &Config) -> Result<End, Trouble> {
     let share = open_share(&config.root)?;
     let socket = open_socket(config, config.port)?;
     log::info!("peer in {} on {}", config.root.display(), socket.local_address());
-    let node = Node::new(node_config(config, true, &socket)?, clock.now());
+    let node_config = node_config(config, true, &socket)?;
     let work = PeerWork::new(&config.root, directory);
     let executor = Executor::new(&config.root, share, socket, Some(work));
-    let mut run = open_loop(clock, node, executor)?;
+    recorded(open_loop(config, clock, node_config, executor)?, |run| peer_to_its_end(run, &lock))
+}
+
+fn peer_to_its_end(run: &mut EventLoop, lock: &RootLock) -> Result<End, Trouble> {
     run.begin(None);
     loop {
         match run.turn().map_err(loop_failed)? {
@@ -109,12 +142,13 @@ fn peer(config: &Config) -> Result<End, Trouble> {
     if let Some(peer) = &mut run.executor.peer {
         peer.cache.flush();
     }
-    tell_statistics(&run);
+    tell_statistics(run);
     Ok(run.ended_by.map_or(End::Code(0), End::BySignal))
 }
 
 fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
     let clock = Clock::start();
+    Recording::check(config.trace.as_ref())?;
     let share = open_share(&config.root)?;
     if config.peers.iter().any(|peer| matches!(peer, PeerHost::Named { .. })) {
         // Looking names up is network traffic, and the attrs stand there before any.
@@ -122,11 +156,21 @@ fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
         ChunkStore::new(&config.root, *content, *size, name.clone()).open();
     }
     let socket = open_socket(config, 0)?;
-    let node = Node::new(node_config(config, false, &socket)?, clock.now());
+    let node_config = node_config(config, false, &socket)?;
     let executor = Executor::new(&config.root, share, socket, None);
-    let mut run = open_loop(clock, node, executor)?;
     let quiet = config.verbosity == Verbosity::Quiet;
-    let mut progress = Some(Progress::new(&fetch.name.to_string(), fetch.size, quiet, clock.now()));
+    let progress = Progress::new(&fetch.name.to_string(), fetch.size, quiet, clock.now());
+    recorded(open_loop(config, clock, node_config, executor)?, |run| {
+        fetch_to_its_end(run, fetch, progress)
+    })
+}
+
+fn fetch_to_its_end(
+    run: &mut EventLoop,
+    fetch: FetchConfig,
+    progress: Progress,
+) -> Result<End, Trouble> {
+    let mut progress = Some(progress);
     let wanted = fetch.name.clone();
     let id = FetchId(1);
     run.begin(Some(Command::Fetch(FetchRequest {
@@ -156,7 +200,7 @@ fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
             break;
         }
     }
-    tell_statistics(&run);
+    tell_statistics(run);
     let code = match ending {
         None => return Ok(run.ended_by.map_or(End::Code(FAILED), End::BySignal)),
         Some(FetchEnding::Done(name)) => {
@@ -181,8 +225,19 @@ fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
     Ok(End::Code(code))
 }
 
-fn open_loop(clock: Clock, node: Node, executor: Executor) -> Result<EventLoop, Sentence> {
-    let new = || EventLoop::new(clock, node, executor, Poll::new()?);
+fn open_loop(
+    config: &Config,
+    clock: Clock,
+    node_config: NodeConfig,
+    executor: Executor,
+) -> Result<EventLoop, Sentence> {
+    let now = clock.now();
+    let recording = match &config.trace {
+        Some(trace) => Some(Recording::start(trace, &node_config, now)?),
+        None => None,
+    };
+    let node = Node::new(node_config, now);
+    let new = || EventLoop::new(clock, node, executor, recording, Poll::new()?);
     new().map_err(|error| format!("cannot wait for events ({error}): too many open files?"))
 }
 

@@ -1,16 +1,17 @@
-//! Signals that end a run, as events of the loop.
+//! Signals as events of the loop: those that end a run, and the one that asks for its recording.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use mio::{Interest, Registry, Token};
+pub use signal_hook::consts::SIGUSR1;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 /// The signals that ask a run to end: someone's Ctrl-C, the system's stop, a front end or terminal
-/// that goes away.
-pub struct EndSignals {
+/// that goes away. And SIGUSR1, where the run is recorded.
+pub struct LoopSignals {
     signals: Signals,
 }
 
@@ -22,12 +23,16 @@ pub fn outlive_file_size_limit() {
     }
 }
 
-impl EndSignals {
-    /// Catches them from now on. A hang-up that was being ignored (`nohup`) stays ignored.
-    pub fn catch(registry: &Registry, token: Token) -> io::Result<Self> {
+impl LoopSignals {
+    /// Catches them from now on. A hang-up that was being ignored (`nohup`) stays ignored. SIGUSR1 keeps
+    /// its default, which ends the process, in a run that is not recorded.
+    pub fn catch(registry: &Registry, token: Token, recorded: bool) -> io::Result<Self> {
         let mut caught = vec![SIGINT, SIGTERM];
         if !is_ignored(SIGHUP) {
             caught.push(SIGHUP);
+        }
+        if recorded {
+            caught.push(SIGUSR1);
         }
         let mut signals = Signals::new(caught)?;
         registry.register(&mut signals, token, Interest::READABLE)?;

@@ -12,8 +12,12 @@ use crate::content::{ContentId, ShareName};
 use crate::wire::ListingSummary;
 use crate::wire::listing::ListingEntry;
 
+/// The bytes of a datagram, where they are. Under this name serde does not want to borrow them when an input is
+/// read back, which no datagram is.
+pub type DatagramBytes<'a> = &'a [u8];
+
 /// Something that happened outside.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input<'a> {
     /// A datagram arrived on the one socket. An output may speak of "the datagram in hand": that is
@@ -24,7 +28,7 @@ pub enum Input<'a> {
         from: SocketAddr,
         /// The whole UDP payload.
         #[serde(with = "crate::content::hex")]
-        bytes: &'a [u8],
+        bytes: DatagramBytes<'a>,
     },
     /// The socket, full at the last attempt, takes datagrams again.
     Writable,
@@ -267,6 +271,7 @@ pub enum HashOutcome {
 
 /// What a host's listing says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ListingReading {
     /// It has the digest that it should have, and is a listing.
     Genuine {

@@ -16,6 +16,7 @@ use crate::content::{ChainId, ContentId};
     reason = "a message lives on the stack for one turn; a box would cost an allocation a grant"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Message<'a> {
     /// A host is there.
     Announce(Announce),
@@ -79,6 +80,7 @@ pub struct Ask {
 
 /// What can be asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum About {
     /// The host's listing.
     Listing,
@@ -107,6 +109,7 @@ pub struct Tell {
 
 /// What a host says it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// Of its listing.
     Listing(ListingSummary),
@@ -125,6 +128,7 @@ pub enum Answer {
 
 /// How much of a content a host has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Holding {
     /// Nothing.
     Nothing,
@@ -173,6 +177,7 @@ pub struct DataHeader {
 /// Types 6 and 7 differ only in what they carry, so that recordings can leave the bytes of files
 /// out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DataKind {
     /// DATA: bytes of a file.
     Data,
@@ -192,6 +197,7 @@ pub struct Refuse {
 
 /// Why a grant is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum RefuseReason {
     /// The cookie is too old or another's: ask again.

@@ -17,6 +17,7 @@ use crate::content::ContentId;
 
 /// The kinds of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum ObjectKind {
     /// A file's bytes.
@@ -50,6 +51,7 @@ impl ObjectKind {
 
 /// Something that can be fetched by grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Object {
     /// The bytes of this content.
     File(ContentId),
