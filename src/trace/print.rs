@@ -26,8 +26,8 @@ const VIEWS_EVERY: Duration = Duration::from_millis(10);
 pub struct Printer {
     json: bool,
     views_at: Instant,
-    /// The views that were told last, by whose they are.
-    told: BTreeMap<String, Value>,
+    /// The views that were told last, by what they are of.
+    told: BTreeMap<(&'static str, String), Value>,
     deadline: Option<Deadline>,
 }
 
@@ -86,14 +86,16 @@ impl Printer {
         format!("{number:>9} {:>13} {}\n", at.to_string(), event_text(&step.event))
     }
 
-    /// Views that have changed since they were told.
+    /// Views that have changed since they were told. A host that is not known any more is told once
+    /// more, with the state `gone`.
     pub fn views(&mut self, n: u64, at: Instant, node: &Node) -> String {
         let mut lines = String::new();
-        let mut tell = |subject: &str, key: String, view: Value| {
-            if self.told.get(&key) != Some(&view) {
+        let mut now = BTreeMap::new();
+        let mut tell = |subject: &'static str, key: String, view: Value| {
+            if self.told.get(&(subject, key.clone())) != Some(&view) {
                 lines.push_str(&line(n, at.as_micros(), subject, view.clone()));
-                self.told.insert(key, view);
             }
+            now.insert((subject, key), view);
         };
         for fetch in node.fetch_views() {
             tell("fetch", fetch.fetch.to_string(), value(&fetch));
@@ -105,6 +107,13 @@ impl Printer {
         for host in node.host_views() {
             tell("host", host.host.to_string(), value(&host));
         }
+        for (key, mut view) in std::mem::take(&mut self.told) {
+            if key.0 == "host" && !now.contains_key(&key) {
+                view["state"] = "gone".into();
+                lines.push_str(&line(n, at.as_micros(), key.0, view));
+            }
+        }
+        self.told = now;
         lines
     }
 
