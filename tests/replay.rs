@@ -12,4 +12,5 @@ mod replay {
     pub(crate) mod program;
     pub(crate) mod recorded;
     pub(crate) mod ring;
+    pub(crate) mod shrink;
 }

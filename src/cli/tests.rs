@@ -1,6 +1,7 @@
 //! A table of command lines and what comes of them.
 
 use super::*;
+use crate::config::{Print, TraceConfig, Until};
 
 const SHA1: &str = "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12";
 
@@ -238,4 +239,73 @@ fn variables_stand_in_for_options_that_are_not_given() {
     }
     let refusal = run_with("peer", &[("SPRAT_PORT", "x")]).unwrap_err();
     assert!(refusal.contains("--port wants"), "{refusal}");
+}
+
+#[test]
+fn how_a_run_is_recorded() {
+    let trace = |line: &str, variables: &[(&str, &str)]| config(line, variables).trace;
+    assert_eq!(trace("peer", &[]), None);
+    let plain = TraceConfig { file: "t".into(), payload: false, private: false, ring: None };
+    assert_eq!(trace("--trace t peer", &[]), Some(plain.clone()));
+    assert_eq!(trace("fetch SHA1 n 1 --trace=t", &[]), Some(plain.clone()));
+    assert_eq!(trace("peer", &[("SPRAT_TRACE", "t")]), Some(plain.clone()));
+    let private = TraceConfig { private: true, ..plain.clone() };
+    assert_eq!(trace("--trace t peer --trace-private", &[]), Some(private.clone()));
+    let variables = [("SPRAT_TRACE", "t"), ("SPRAT_TRACE_PRIVATE", "1")];
+    assert_eq!(trace("peer", &variables), Some(private));
+    for (size, bytes) in
+        [("262144", 1 << 18), ("256K", 1 << 18), ("16m", 16 << 20), ("1G", 1 << 30)]
+    {
+        let ring = TraceConfig { ring: Some(bytes), ..plain.clone() };
+        assert_eq!(trace(&format!("peer --trace t --trace-ring {size}"), &[]), Some(ring));
+    }
+    // Alone, what is inherited says nothing.
+    assert_eq!(trace("peer", &[("SPRAT_TRACE_RING", "16M")]), None);
+    for (line, sentence) in [
+        ("peer --trace-ring 16M", "these options need --trace FILE, which says where to record"),
+        ("peer --trace-private", "these options need --trace FILE, which says where to record"),
+        (
+            "peer --trace t --trace-private --trace-payload",
+            "--trace-payload and --trace-private contradict each other",
+        ),
+        (
+            "peer --trace t --trace-ring 255K",
+            "--trace-ring wants a size from 256K on, such as 16M, not \"255K\"",
+        ),
+        ("peer --trace", "--trace needs a value after it"),
+        ("peer --step", "\"--step\" is no option: sprat --help tells which are"),
+    ] {
+        assert_eq!(run(line), Err(sentence.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn what_is_replayed() {
+    let replayed = |line: &str| match run(line) {
+        Ok(Command::Replay(config)) => config,
+        other => panic!("{line}: {other:?}"),
+    };
+    let plain = replayed("replay t");
+    assert_eq!((plain.file.to_str(), plain.print, plain.until), (Some("t"), None, None));
+    assert!(!(plain.against || plain.step || plain.quiet || plain.expand));
+    let all = replayed("replay --print=json t --step --against -q --rewrite=o --expand --until 7");
+    assert_eq!((all.print, all.until), (Some(Print::Json), Some(Until::Input(7))));
+    assert!(all.against && all.step && all.quiet && all.expand && all.rewrite.is_some());
+    assert_eq!(replayed("replay --print t").print, Some(Print::Text));
+    for text in ["1.5", "1.5s"] {
+        let until = replayed(&format!("replay t --until {text}")).until;
+        assert_eq!(until, Some(Until::Time(1_500_000)));
+    }
+    assert_eq!(run("replay --help"), Ok(Command::Help(REPLAY_HELP)));
+    for (line, start) in [
+        ("replay", "replay needs one FILE"),
+        ("replay a b", "replay needs one FILE"),
+        ("replay a --until soon", "--until wants the number of an input, or a time"),
+        ("replay a --expand", "--expand needs --rewrite OUT"),
+        ("replay a --root b", "\"--root\" is no option"),
+        ("replay a --print=xml", "\"--print=xml\" is no option"),
+    ] {
+        let told = run(line).unwrap_err();
+        assert!(told.starts_with(start), "{line}: {told}");
+    }
 }

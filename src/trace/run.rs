@@ -126,13 +126,24 @@ impl Run {
             return false;
         }
         let now = now.as_micros();
-        // Writing to a string cannot fail.
         if self.count == 0 {
             self.began = now;
         } else if now != self.last {
-            let _ = write!(self.tokens, "+{}", now.wrapping_sub(self.last) as i64);
+            // Writing to a string cannot fail.
+            let _ = match now.checked_sub(self.last) {
+                Some(delta) => {
+                    self.tokens.push('+');
+                    push_number(&mut self.tokens, delta);
+                    Ok(())
+                }
+                None => write!(self.tokens, "+{}", now.wrapping_sub(self.last) as i64),
+            };
         }
-        let _ = write!(self.tokens, "={:04x}", digest & 0xffff);
+        self.tokens.push('=');
+        for place in [12, 8, 4, 0] {
+            let digit = b"0123456789abcdef"[(digest >> place) as usize & 15];
+            self.tokens.push(char::from(digit));
+        }
         match (small, outs) {
             (Small::Data { .. }, b"k") => {}
             (Small::Data { .. }, []) => self.tokens.push('-'),
@@ -156,7 +167,8 @@ impl Run {
             Small::Verified { fetch, buffer } => self.push_for(fetch, 'V', buffer.0),
             Small::Stored { fetch, buffer } => self.push_for(fetch, 'S', buffer.0),
             Small::Served { job } => {
-                let _ = write!(self.tokens, "J{}", job.0);
+                self.tokens.push('J');
+                push_number(&mut self.tokens, job.0);
                 true
             }
             Small::Wake { reason } => self.push_wake(reason),
@@ -179,10 +191,12 @@ impl Run {
         let flow = &mut self.flows[index];
         self.tokens.push(char::from(b'a' + index as u8));
         if offset != flow.next {
-            let _ = write!(self.tokens, "@{offset}");
+            self.tokens.push('@');
+            push_number(&mut self.tokens, offset);
         }
         if length != flow.length {
-            let _ = write!(self.tokens, ":{length}");
+            self.tokens.push(':');
+            push_number(&mut self.tokens, u64::from(length));
         }
         flow.next = offset.wrapping_add(u64::from(length));
         true
@@ -219,7 +233,8 @@ impl Run {
     }
 
     fn push_for(&mut self, fetch: FetchId, letter: char, buffer: u64) -> bool {
-        let _ = write!(self.tokens, "{letter}{buffer}");
+        self.tokens.push(letter);
+        push_number(&mut self.tokens, buffer);
         *self.fetch.get_or_insert(fetch) == fetch
     }
 
@@ -232,7 +247,8 @@ impl Run {
         if known.is_none() {
             self.reasons.push(reason);
         }
-        let _ = write!(self.tokens, "W{index}");
+        self.tokens.push('W');
+        push_number(&mut self.tokens, index as u64);
         true
     }
 
@@ -268,6 +284,21 @@ impl Run {
             let _ = write!(line, ",\"fetch\":{}", fetch.0);
         }
     }
+}
+
+/// In decimal. What is written for every packet is worth more than the comfort of `write!`.
+fn push_number(to: &mut String, number: u64) {
+    let mut digits = [0; 20];
+    let (mut rest, mut start) = (number, digits.len());
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    to.extend(digits[start..].iter().map(|digit| char::from(*digit)));
 }
 
 fn close(line: &mut String, empty: bool) {
@@ -450,3 +481,6 @@ pub(crate) fn data(from: SocketAddr, data: &Data<'_>) -> Option<Small> {
     let length = u32::try_from(data.payload.len()).ok()?;
     (kind == DataKind::Data).then_some(Small::Data { from, nonce, offset, length })
 }
+
+#[cfg(test)]
+mod tests;

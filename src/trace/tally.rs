@@ -2,11 +2,9 @@
 //! of it all. The same code counts while a run is recorded and while it is replayed.
 //!
 //! The digest of an output is FNV-1a (64 bits) of its JSON, as serde writes it. The digest of an input's
-//! *results* is FNV-1a of those digests, 8 bytes each, big-endian, and then of the deadline as the text
-//! `MICROSECONDS REASON`, or `-` where there is none. The *sum* of a run is FNV-1a of the
+//! *results* is FNV-1a of those digests, 8 bytes each, big-endian, and then of the deadline: its microseconds as
+//! 8 such bytes and its reason, or `-` where there is none. The *sum* of a run is FNV-1a of the
 //! digests of all results, 8 bytes each, big-endian.
-
-use std::io::Write;
 
 use super::line::Sum;
 use super::masking::Masking;
@@ -82,15 +80,13 @@ impl Tally {
 
     /// All outputs were taken: the digest of these results.
     pub(crate) fn finish(&mut self, deadline: Option<Deadline>) -> u64 {
-        self.json.clear();
         match deadline {
             Some(due) => {
-                // Writing to memory cannot fail.
-                let _ = write!(self.json, "{} {}", due.at.as_micros(), due.reason);
+                self.digest.bytes(&due.at.as_micros().to_be_bytes());
+                self.digest.bytes(due.reason.as_bytes());
             }
-            None => self.json.push(b'-'),
+            None => self.digest.bytes(b"-"),
         }
-        self.digest.bytes(&self.json);
         self.digest.get()
     }
 }

@@ -213,8 +213,7 @@ fn panicked(how: How, stopped_in_core: bool) -> Vec<u8> {
         assert!(!recorder.is_in_core());
     }
     recorder.finish(how);
-    let bytes = paper.0.borrow().clone();
-    bytes
+    paper.0.take()
 }
 
 #[test]

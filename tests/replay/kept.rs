@@ -54,7 +54,7 @@ fn everything_is_told_to_programs() {
         assert_eq!((about("header"), about("end")), (1, 1));
         assert!(about("input") > 1 && about("output") > 1 && about("deadline") > 1);
         assert!(about("source") + about("host") > 0, "{}", trace.display());
-        let last = lines.iter().filter(|line| line.get("input").is_some()).next_back().unwrap();
+        let last = lines.iter().rfind(|line| line.get("input").is_some()).unwrap();
         assert_eq!(last["n"].as_u64(), Some(about("input") as u64 + last_before(&lines)));
     }
 }

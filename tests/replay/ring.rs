@@ -12,7 +12,8 @@ fn it_is_written_when_somebody_asks_and_begins_in_the_middle() {
         lab.put(0, "file", &content);
         lab.limit(0, 300);
         let peer_file = lab.host(0).root.join("peer.ring");
-        let options = ["--trace", peer_file.to_str().unwrap(), "--trace-ring", "256K"];
+        let ring = ["--trace-ring", "256K", "--trace-private"];
+        let options = [&["--trace", peer_file.to_str().unwrap()][..], &ring].concat();
         let mut peer = lab.host(0).peer_with(&options);
         let file = lab.host(1).root.join("ring");
         let options = ["--trace", file.to_str().unwrap(), "--trace-ring=256K"];
