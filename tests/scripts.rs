@@ -172,6 +172,31 @@ fn help_is_there_and_wrong_calls_get_a_sentence() {
 }
 
 #[test]
+fn what_cannot_be_replayed_to_the_end_is_shown_and_said() {
+    let kept = traces().into_iter().find(|path| path.ends_with("fetch-lossy.trace"));
+    let text = fs::read_to_string(kept.expect("it is kept")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.trace");
+    let mut summary = |text: &str| {
+        fs::write(&path, text).unwrap();
+        run("trace-summary", &[path.to_str().unwrap()], "")
+    };
+    // Another digest: the trace of a program that decided otherwise, and came to the same end.
+    let digest = text.find('=').expect("results have digests") + 1;
+    let other = format!("{}0000{}", &text[..digest], &text[digest + 4..]);
+    let Some(ran) = summary(&other) else { return };
+    assert_eq!(ran.errors, "");
+    assert!(ran.succeeded().contains("done in"));
+    let ran = summary(&text[..text.len() / 2]).unwrap();
+    assert!(ran.errors.contains("x.trace"), "{}", ran.errors);
+    assert!(ran.succeeded().contains("not done when the trace ends"));
+    let newer = text.replacen("\"sprat_trace\":1", "\"sprat_trace\":99", 1);
+    let ran = summary(&newer).unwrap();
+    assert_eq!((ran.code, ran.output.as_str()), (1, ""));
+    assert!(ran.errors.contains("use a newer sprat"), "{}", ran.errors);
+}
+
+#[test]
 fn every_recorded_trace_is_summed_up_drawn_and_captured() {
     for trace in traces() {
         let path = trace.to_str().unwrap();

@@ -106,7 +106,7 @@ def verdict(trace, fetch, stalls):
     if ending == "done" and "copy" in fetch.marks and not gave:
         said = [f"{size(fetch.size)} in {span(took)}, found in share/"]
     elif ending == "done":
-        rest = f"the last {size(fetch.size - fetch.there)} of " if fetch.there else ""
+        rest = f"the missing {size(fetch.size - fetch.there)} of " if fetch.there else ""
         said = [f"{rest}{size(fetch.size)} in {span(took)}{hosts}"]
     else:
         word = {"timed_out": "given up", "failed": "failed", "wrong_size": "failed: its size is another"}

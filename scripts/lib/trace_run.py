@@ -296,7 +296,7 @@ class Reader:
             self.run.fetches[number] = self.in_the_middle(number, view)
         fetch = self.run.fetches[number]
         fetch.views.append((t, view))
-        if fetch.there is None and "opened" in fetch.marks:
+        if fetch.there is None and fetch.is_cut:
             came = sum(source.bytes for source in self.run.sources.values())
             fetch.there = max(view.get("held", 0) - came, 0)
 
@@ -406,8 +406,11 @@ class Reader:
             self.run.fetches[number] = Fetch(number, request, t)
 
     def input_store_opened(self, t, fields):
-        outcome = variant(fields.get("outcome"))[0]
+        outcome, inner = variant(fields.get("outcome"))
         self.mark(fields.get("fetch"), "opened" if outcome == "ours" else outcome, t)
+        fetch = self.run.fetches.get(fields.get("fetch"))
+        if fetch and fetch.there is None and outcome == "ours":
+            fetch.there = sum(extent.get("length", 0) for extent in inner.get("extents") or [])
 
     def input_share_searched(self, t, fields):
         self.mark(fields.get("fetch"), "searched", t)
