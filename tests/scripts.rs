@@ -177,7 +177,7 @@ fn what_cannot_be_replayed_to_the_end_is_shown_and_said() {
     let text = fs::read_to_string(kept.expect("it is kept")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.trace");
-    let mut summary = |text: &str| {
+    let summary = |text: &str| {
         fs::write(&path, text).unwrap();
         run("trace-summary", &[path.to_str().unwrap()], "")
     };
@@ -196,6 +196,28 @@ fn what_cannot_be_replayed_to_the_end_is_shown_and_said() {
     assert!(ran.errors.contains("use a newer sprat"), "{}", ran.errors);
 }
 
+/// What went wrong in runs that were recorded, and what is said of it.
+#[test]
+fn what_went_wrong_is_named() {
+    let cases = [
+        ("fetch-liar", "10.77.0.1", "10.77.0.2 gave wrong bytes"),
+        ("fetch-liar", "BLAMED for 1 bad block", "2.0 MB in 305 ms from 2 hosts (4 addresses)"),
+        ("fetch-stalled", "nothing came from 10.77.0.1", "1.44 s stalled: nothing came from"),
+        ("peer-hosts-leave", "left at 2.98 s", "10.77.0.2 said goodbye; 10.77.0.3 fell silent"),
+        ("peer-hosts-leave", "fell silent, gone at 11.9 s", "2 hosts (4 addresses)"),
+    ];
+    for (name, in_words, at_the_top) in cases {
+        let kept =
+            traces().into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == name));
+        let path = kept.unwrap().to_str().unwrap().to_owned();
+        let Some(ran) = run("trace-summary", &[&path], "") else { return };
+        let text = ran.succeeded();
+        assert!(text.contains(in_words), "{name}: {in_words:?} is not in\n{text}");
+        let svg = run("trace-plot", &["-o", "-", &path], "").unwrap().succeeded();
+        assert!(verdict(&svg).contains(at_the_top), "{name}: {}", verdict(&svg));
+    }
+}
+
 #[test]
 fn every_recorded_trace_is_summed_up_drawn_and_captured() {
     for trace in traces() {
@@ -204,9 +226,10 @@ fn every_recorded_trace_is_summed_up_drawn_and_captured() {
         let text = ran.succeeded();
         assert!(text.starts_with("sprat ") && text.lines().count() > 3, "{path}: {text}");
         assert!(!text.contains("None") && !text.contains("nan"), "{path}: {text}");
-        for arguments in [&["-o", "-", path][..], &["--discovery", "-o", "-", path]] {
-            run::well_formed(&run("trace-plot", arguments, "").unwrap().succeeded());
-        }
+        run::well_formed(&run("trace-plot", &["-o", "-", path], "").unwrap().succeeded());
         capture::nothing_malformed(path);
     }
+    let fetch = traces().into_iter().find(|path| path.ends_with("fetch-clean.trace")).unwrap();
+    let arguments = ["--discovery", "-o", "-", fetch.to_str().unwrap()];
+    run::well_formed(&run("trace-plot", &arguments, "").unwrap().succeeded());
 }
