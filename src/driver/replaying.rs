@@ -105,6 +105,7 @@ impl<'a> Session<'a> {
                 Some(Record::Step(step)) => {
                     if self.is_beyond(&step) {
                         let up_to = self.replay.count();
+                        self.recorder.iter_mut().for_each(Recorder::flush);
                         return self.tell(&format!("equal up to here, {up_to} inputs"));
                     }
                     if self.play_step(step)? {

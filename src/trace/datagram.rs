@@ -40,6 +40,7 @@ pub(crate) fn keep<'a>(
             Some(grant) if grant.encode().is_some_and(|canonical| canonical == bytes) => {
                 Kept::Small(Small::Grant { from, grant })
             }
+            _ if private => cut("grant", bytes, Message::Grant(*grant).encode().len()),
             _ => all("grant"),
         },
         Ok(Message::Data(_)) if private && !node.reads_payload(from, bytes) => {
@@ -49,6 +50,8 @@ pub(crate) fn keep<'a>(
             let telling = if *error == DecodeError::NotOurs { MAGIC.len() } else { TELLING_BYTES };
             cut("undecodable", bytes, telling)
         }
+        // What stands behind its layout nobody reads.
+        Ok(other) if private => cut(name(&message), bytes, other.encode().len()),
         _ => all(name(&message)),
     }
 }

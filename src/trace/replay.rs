@@ -201,8 +201,8 @@ impl Replay {
             Event::Input(input) => hand_in(&mut self.node, copy(input)),
             Event::Wake { reason } => {
                 let wanted = self.node.poll_timeout();
-                if let (Some(recorder), Some(due)) = (recorder, wanted) {
-                    recorder.before_wake(now, due.reason);
+                if let Some(recorder) = recorder {
+                    recorder.before_wake(now, wanted.map_or("nothing", |due| due.reason));
                 }
                 self.node.handle_timeout(now);
                 let wanted_now = wanted.is_some_and(|due| due.at <= now && due.reason == *reason);
