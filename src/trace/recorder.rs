@@ -69,6 +69,8 @@ impl Recorder {
     pub fn new(header: &Header, to: Box<dyn Write>) -> Self {
         let mut recorder = Self::to_sink(header, Sink::Stream(to));
         recorder.lines = header_line(header);
+        // A process that is killed at once has said at least what it was.
+        recorder.flush();
         recorder
     }
 

@@ -147,6 +147,7 @@ impl Fetch {
         let sources = hosts.len();
         let doing = match &self.phase {
             Phase::Opening { .. } if self.no_room_until.is_some() => "waiting for room on the disk",
+            Phase::Opening { retry_at: None } => "opening its files",
             Phase::Opening { .. } => "waiting for another fetch of this file",
             Phase::Searching => "looking in share/",
             Phase::Fetching if self.no_room_until.is_some() => "waiting for room on the disk",
