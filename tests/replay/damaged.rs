@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -135,6 +135,28 @@ fn what_is_no_trace_is_called_so() {
     assert!(told.code == Some(2) && told.stderr.contains("cannot open"), "{}", told.stderr);
     let told = replay(folder.path(), &[]);
     assert!(told.code == Some(2) && told.stderr.contains("cannot be read"), "{}", told.stderr);
+}
+
+/// A file that counts what is read of it.
+struct Counted<R>(R, Rc<RefCell<u64>>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read(buffer)?;
+        *self.1.borrow_mut() += length as u64;
+        Ok(length)
+    }
+}
+
+#[test]
+fn of_a_line_without_end_no_more_is_read_than_a_line_may_have() {
+    let header = serde_json::to_string(&header()).unwrap() + "\n";
+    let endless = header.as_bytes().chain(io::repeat(b' ').take(1 << 28));
+    let read = Rc::new(RefCell::new(0));
+    let (_, mut reader) = Reader::new(BufReader::new(Counted(endless, Rc::clone(&read)))).unwrap();
+    let error = reader.next_record().unwrap_err();
+    assert_eq!(error.to_string(), "line 2 is longer than any line of a trace");
+    assert!(*read.borrow() < 65 << 20, "{read:?}");
 }
 
 #[test]

@@ -135,6 +135,16 @@ fn the_first_difference_is_told_with_what_lies_around_it() {
 }
 
 #[test]
+fn what_short_digests_miss_the_sum_does_not() {
+    let other = |line: &str| {
+        let at = line.find("{\"end\"").and(line.find("\"sum\":\""))? + "\"sum\":\"".len();
+        Some(format!("{}0000000000000000{}", &line[..at], &line[at + 16..]))
+    };
+    let (code, stderr) = spoiled("fetch-clean.trace", other, &[]);
+    assert!(code == 1 && stderr.contains("expected: the sum 0000000000000000"), "{stderr}");
+}
+
+#[test]
 fn a_run_that_differs_is_found_to_the_packet() {
     let other = |line: &str| {
         let at = line.find("\"run\":\"")?;
