@@ -4,8 +4,8 @@
 //!
 //! | token | stands for |
 //! |---|---|
-//! | `a` to `z` | the next packet of that flow of the table; `@OFFSET` and `:LENGTH` where they are not what follows from the one before |
-//! | `Ga` to `Gz` | the next grant of that receiver: of one range, `@OFFSET` where it does not follow the one before, `:LENGTH`; `#NONCE` where it is not the last one and 1 |
+//! | `a` to `z` | the next packet of that flow of the table; `#STEP`, `@OFFSET` and `:LENGTH` where nonce, offset and length are not what follows from the one before |
+//! | `Ga` to `Gz` | the next grant of that receiver: of one range, `@OFFSET` where it does not follow the one before, `:LENGTH`; `#STEP` where its nonce is not the last one and 1 |
 //! | `V12` | block buffer 12 is genuine |
 //! | `S12` | block buffer 12 is stored |
 //! | `J12` | all of job 12 was sent |
@@ -16,18 +16,16 @@
 //! `t` transmit, `r` reserve, `v` verify, `s` store, `l` release, `g` serve, `c` check_partial. A packet
 //! with nothing behind it was kept, and that is all; `-` says that nothing came of it.
 
-use std::borrow::Cow;
+mod reading;
+
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::line::{FlowEntry, GrantEntry, Line};
-use super::reader::{Event, Expected, Step};
+pub(crate) use self::reading::read;
 use crate::content::hex;
-use crate::node::input::ServeOutcome;
-use crate::node::{BufferId, FetchId, Input, Instant, JobId};
+use crate::node::{BufferId, FetchId, Instant, JobId};
 use crate::wire::{
-    Cookie, DATA_HEADER_LENGTH, Data, DataHeader, DataKind, Grant, Message, Object, ObjectKind,
-    ObjectRange, Ranges,
+    Cookie, Data, DataHeader, DataKind, Grant, Message, Object, ObjectKind, ObjectRange, Ranges,
 };
 
 /// The most inputs on one line.
@@ -75,10 +73,12 @@ impl OneRange {
     }
 }
 
-/// A flow of the table, and where its next packet is to begin.
+/// A flow of the table, and where its next packet is to begin. The grants of a flow are counted in the
+/// lower 24 bits of the nonce, so that one entry does for all of a source's.
 #[derive(Clone, Copy, Debug)]
 struct Flow {
     from: SocketAddr,
+    first_nonce: u64,
     nonce: u64,
     length: u32,
     first: u64,
@@ -180,16 +180,20 @@ impl Run {
     }
 
     fn push_data(&mut self, from: SocketAddr, nonce: u64, offset: u64, length: u32) -> bool {
-        let known = self.flows.iter().position(|flow| flow.from == from && flow.nonce == nonce);
+        let is_it = |flow: &Flow| flow.from == from && flow.nonce >> 24 == nonce >> 24;
+        let known = self.flows.iter().position(is_it);
         let index = known.unwrap_or(self.flows.len());
         if index == TABLE_MAX {
             return false;
         }
         if known.is_none() {
-            self.flows.push(Flow { from, nonce, length, first: offset, next: offset });
+            let (first, next) = (offset, offset);
+            self.flows.push(Flow { from, first_nonce: nonce, nonce, length, first, next });
         }
         let flow = &mut self.flows[index];
         self.tokens.push(char::from(b'a' + index as u8));
+        push_step(&mut self.tokens, nonce, flow.nonce);
+        flow.nonce = nonce;
         if offset != flow.next {
             self.tokens.push('@');
             push_number(&mut self.tokens, offset);
@@ -220,9 +224,7 @@ impl Run {
         }
         let receiver = &mut self.receivers[index];
         self.tokens.extend(['G', char::from(b'a' + index as u8)]);
-        if grant.nonce != receiver.nonce {
-            let _ = write!(self.tokens, "#{:x}", grant.nonce);
-        }
+        push_step(&mut self.tokens, grant.nonce, receiver.nonce);
         if range.offset != receiver.next {
             let _ = write!(self.tokens, "@{}", range.offset);
         }
@@ -258,8 +260,8 @@ impl Run {
         let _ = write!(line, "{{\"n\":{n},\"t\":{},\"run\":\"{}\"", self.began, self.tokens);
         let mut separator = ",\"flows\":[";
         for flow in &self.flows {
-            let Flow { from, nonce, first, length, .. } = flow;
-            let _ = write!(line, "{separator}[\"{from}\",\"{nonce:016x}\",{first},{length}]");
+            let Flow { from, first_nonce, first, length, .. } = flow;
+            let _ = write!(line, "{separator}[\"{from}\",\"{first_nonce:016x}\",{first},{length}]");
             separator = ",";
         }
         close(line, self.flows.is_empty());
@@ -301,6 +303,14 @@ fn push_number(to: &mut String, number: u64) {
     to.extend(digits[start..].iter().map(|digit| char::from(*digit)));
 }
 
+/// How far a nonce is from the one that was to be expected, where it is another.
+fn push_step(to: &mut String, nonce: u64, expected: u64) {
+    if nonce != expected {
+        // Writing to a string cannot fail.
+        let _ = write!(to, "#{}", nonce.wrapping_sub(expected) as i64);
+    }
+}
+
 fn close(line: &mut String, empty: bool) {
     if !empty {
         line.push(']');
@@ -316,163 +326,6 @@ fn object_text(object: &Object) -> String {
         ObjectKind::Listing => "listing",
     };
     format!("{kind} {}", hex::encode(&object.id()))
-}
-
-fn object_from(text: &str) -> Option<Object> {
-    let (kind, id) = text.split_once(' ')?;
-    let kind = match kind {
-        "file" => ObjectKind::File,
-        "chain" => ObjectKind::Chain,
-        "have" => ObjectKind::Have,
-        "listing" => ObjectKind::Listing,
-        _ => return None,
-    };
-    Some(Object::new(kind, array(id)?))
-}
-
-fn array<const N: usize>(digits: &str) -> Option<[u8; N]> {
-    hex::decode(digits)?.try_into().ok()
-}
-
-fn number(digits: &str) -> Option<u64> {
-    u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
-}
-
-/// The steps of a run line; nothing where something in it is wrong.
-pub(crate) fn read(line: &Line, number: u64) -> Option<Vec<Step>> {
-    let mut tables = Tables::of(line)?;
-    let (mut n, mut at) = (line.n?, line.t?);
-    let mut steps = Vec::new();
-    for token in line.run.as_deref()?.split(' ') {
-        let (head, results) = token.split_once('=')?;
-        let (what, delta) = match head.split_once('+') {
-            Some((what, delta)) => (what, delta.parse().ok()?),
-            None => (head, 0_i64),
-        };
-        at = at.checked_add_signed(delta)?;
-        let event = tables.event(what)?;
-        let (digest, letters) = results.split_at_checked(4)?;
-        let digest = u16::from_str_radix(digest, 16).ok()?;
-        let is_data = matches!(&event, Event::Datagram { left_out, .. } if *left_out > 0);
-        let letters = match letters {
-            "" if is_data => "k",
-            "-" => "",
-            letters => letters,
-        };
-        let kind = |letter| super::tally::kind_of(letter).map(Cow::Borrowed);
-        let kinds = letters.bytes().map(kind).collect::<Option<Vec<_>>>()?;
-        let expected = Some(Expected { kinds, each: Vec::new(), results: Some(digest), due: None });
-        if steps.len() == TOKENS_MAX {
-            return None;
-        }
-        steps.push(Step { n, at: Instant::from_micros(at), line: number, event, expected });
-        n += 1;
-    }
-    steps.last_mut()?.expected.as_mut()?.due.clone_from(&line.due);
-    Some(steps)
-}
-
-/// The tables of a line, as far as they have been gone through.
-struct Tables<'a> {
-    flows: Vec<(&'a FlowEntry, u64, u64)>,
-    receivers: Vec<Receiver>,
-    why: &'a [String],
-    fetch: Option<FetchId>,
-}
-
-impl<'a> Tables<'a> {
-    fn of(line: &'a Line) -> Option<Self> {
-        let flow = |entry: &'a FlowEntry| Some((entry, number(&entry.1)?, entry.2));
-        let receiver = |entry: &'a GrantEntry| {
-            let (from, object, cookie, payload_length, nonce) = entry;
-            let nonce = number(nonce)?;
-            Some(Receiver {
-                from: *from,
-                object: object_from(object)?,
-                cookie: Cookie(array(cookie)?),
-                payload_length: *payload_length,
-                first_nonce: nonce,
-                nonce,
-                next: 0,
-            })
-        };
-        Some(Self {
-            flows: line.flows.iter().map(flow).collect::<Option<_>>()?,
-            receivers: line.grants.iter().map(receiver).collect::<Option<_>>()?,
-            why: &line.why,
-            fetch: line.fetch.map(FetchId),
-        })
-    }
-
-    fn event(&mut self, what: &str) -> Option<Event> {
-        let mut letters = what.chars();
-        let input = match letters.next()? {
-            letter @ 'a'..='z' => return self.packet(letter, letters.as_str()),
-            'G' => {
-                let letter = letters.next()?;
-                return self.grant(letter, letters.as_str());
-            }
-            'W' => {
-                let reason = self.why.get(letters.as_str().parse::<usize>().ok()?)?;
-                return Some(Event::Wake { reason: reason.clone() });
-            }
-            'V' => {
-                let buffer = BufferId(letters.as_str().parse().ok()?);
-                Input::Verified { fetch: self.fetch?, buffer, genuine: true }
-            }
-            'S' => {
-                let buffer = BufferId(letters.as_str().parse().ok()?);
-                Input::Stored { fetch: self.fetch?, buffer, outcome: Ok(()) }
-            }
-            'J' => {
-                let job = JobId(letters.as_str().parse().ok()?);
-                Input::Served { job, outcome: ServeOutcome::Sent }
-            }
-            _ => return None,
-        };
-        Some(Event::Input(input))
-    }
-
-    fn packet(&mut self, letter: char, rest: &str) -> Option<Event> {
-        let (entry, nonce, next) = self.flows.get_mut(letter as usize - 'a' as usize)?;
-        let (rest, length) = cut(rest, ':')?;
-        let (rest, offset) = cut(rest, '@')?;
-        let offset = offset.unwrap_or(*next);
-        let length = length.map_or(Some(entry.3), |length| u32::try_from(length).ok())?;
-        *next = offset.wrapping_add(u64::from(length));
-        let header = DataHeader { kind: DataKind::Data, nonce: *nonce, offset };
-        let mut bytes = vec![0; DATA_HEADER_LENGTH];
-        header.write(bytes.first_chunk_mut()?);
-        let event = Event::Datagram { from: entry.0, bytes, left_out: length };
-        (rest.is_empty() && length > 0).then_some(event)
-    }
-
-    fn grant(&mut self, letter: char, rest: &str) -> Option<Event> {
-        let index = (letter as usize).checked_sub('a' as usize)?;
-        let it = self.receivers.get_mut(index)?;
-        let (rest, length) = cut(rest, ':')?;
-        let (rest, offset) = cut(rest, '@')?;
-        let nonce = match rest.strip_prefix('#') {
-            Some(digits) => number(digits)?,
-            None if rest.is_empty() => it.nonce,
-            None => return None,
-        };
-        let range =
-            ObjectRange { offset: offset.unwrap_or(it.next), length: u32::try_from(length?).ok()? };
-        let (cookie, object, payload_length) = (it.cookie, it.object, it.payload_length);
-        let bytes = OneRange { nonce, cookie, object, payload_length, range }.encode()?;
-        it.nonce = nonce.wrapping_add(1);
-        it.next = range.offset + u64::from(range.length);
-        Some(Event::Datagram { from: it.from, bytes, left_out: 0 })
-    }
-}
-
-/// Cuts `MARKnumber` off the end of a text; nothing where no number follows the mark.
-fn cut(text: &str, mark: char) -> Option<(&str, Option<u64>)> {
-    match text.rsplit_once(mark) {
-        None => Some((text, None)),
-        Some((rest, digits)) => Some((rest, Some(digits.parse().ok()?))),
-    }
 }
 
 /// What of a packet of a file a token can stand for.

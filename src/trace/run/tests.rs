@@ -1,7 +1,12 @@
 //! Runs by the dozen, written and read.
 
+use super::super::line::Line;
+use super::super::reader::Event;
 use super::*;
+use crate::node::Input;
 use crate::node::Random;
+use crate::node::input::ServeOutcome;
+use crate::wire::DATA_HEADER_LENGTH;
 
 const REASONS: [&str; 3] = ["nothing comes from a source", "an announcement", "its pace"];
 
