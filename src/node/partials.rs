@@ -165,7 +165,7 @@ pub(crate) fn blocks_within(layout: BlockLayout, extents: &[Extent]) -> RangeSet
     let mut blocks = RangeSet::new();
     for extent in extents {
         let first = extent.start.div_ceil(layout.block_length());
-        let end = (extent.start + extent.length).min(layout.size());
+        let end = extent.start.saturating_add(extent.length).min(layout.size());
         let last = if end == layout.size() { layout.block_count() } else { layout.block_at(end) };
         if first < last {
             blocks.insert(first..last);
