@@ -19,7 +19,9 @@ use super::listed::Listed;
 use super::output::Output;
 use super::random::Random;
 use super::time::Instant;
-use crate::wire::{About, Ask, Cookie, InstanceId, ListingSummary, Message, RefuseReason};
+use crate::wire::{
+    About, Ask, Cookie, InstanceId, ListingSummary, Message, PAYLOAD_LENGTHS, RefuseReason,
+};
 
 /// A host that was not heard for this long is asked whether it is still there.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(6);
@@ -282,6 +284,8 @@ impl Remote {
         nonce: u64,
         reason: RefuseReason,
     ) -> bool {
+        let asked = self.flow.asked_payload_length(nonce);
+        let shorter = asked.is_some_and(|length| length > u64::from(PAYLOAD_LENGTHS[0]));
         let Some(pieces) = self.flow.refused(nonce, reason == RefuseReason::TooLong) else {
             return false;
         };
@@ -289,10 +293,12 @@ impl Remote {
             download.lost(pieces);
         }
         match reason {
-            RefuseReason::TooLong => self.pump(ctx),
-            RefuseReason::Busy => {}
-            // Its listing is another by now, or our cookie is old: both are told when asked.
-            RefuseReason::StaleCookie
+            RefuseReason::TooLong if shorter => self.pump(ctx),
+            // Its listing is another by now, or our cookie is old: both are told when asked. Asked again
+            // at once, one that is busy would answer as fast as the way is short.
+            RefuseReason::TooLong
+            | RefuseReason::Busy
+            | RefuseReason::StaleCookie
             | RefuseReason::UnknownObject
             | RefuseReason::BadRange
             | RefuseReason::Changed => {

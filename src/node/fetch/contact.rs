@@ -102,6 +102,7 @@ impl Fetch {
             return true;
         }
         source.proven = true;
+        source.cookie_accepted();
         self.bytes_moved_at = ctx.now;
         match piece.tag {
             Tag::Block(buffer) => {
@@ -157,7 +158,12 @@ impl Fetch {
             }
             RefuseReason::StaleCookie => {
                 source.flow.forget_cookie();
-                source.ask_again(ctx.now);
+                // Once, it has grown old. Again before anything came, its cookies are none.
+                let again = source.cookie_refused();
+                if again {
+                    source.rest(ctx.now + REFUSED_REST);
+                }
+                source.ask_again(if again { ctx.now + REFUSED_REST } else { ctx.now });
                 // Whether it answers is not known: others may have what it was asked for.
                 self.let_go(ctx, from);
                 self.ask_due(ctx);

@@ -53,7 +53,7 @@ pub const SIZE_MAX: u64 = (claims::CHAIN_LENGTH_MAX / 20 + 1) * BLOCK_LENGTH_MAX
 /// How long a fetch waits before it asks whether another process still has the file.
 const TAKEN_RETRY: Duration = Duration::from_millis(150);
 /// How long it waits for room on the disk before it tries again.
-const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
+const NO_ROOM_RETRY: Duration = Duration::from_secs(3);
 /// How long a source that refuses is left alone.
 const REFUSED_REST: Duration = Duration::from_millis(500);
 /// How often it is looked whether somebody holds the others up.
@@ -329,6 +329,7 @@ impl Fetch {
                     self.seek.call(ctx, self.about(), busy);
                 }
                 self.ask_due(ctx);
+                self.relent(ctx.now, true);
                 self.advance(ctx);
             }
             Phase::Opening { .. }

@@ -10,7 +10,7 @@ use super::block::{Purpose, Stage};
 use super::claims::Claims;
 use super::source::{Source, Tag};
 use super::{Fetch, Phase};
-use crate::content::ContentId;
+use crate::content::{ContentId, RangeSet};
 use crate::node::context::Context;
 use crate::node::directory::host_text;
 use crate::node::flow::Piece;
@@ -27,6 +27,8 @@ const STALLED_REST: Duration = Duration::from_secs(1);
 const FAR_SOONER: Duration = Duration::from_secs(2);
 /// How long a source is left alone that was far slower than another.
 const SLOW_REST: Duration = Duration::from_secs(10);
+/// How soon those that were set aside are tried again when there is nobody else left.
+const RELENT: Duration = Duration::from_millis(500);
 
 impl Fetch {
     /// Does all that can be done now.
@@ -48,9 +50,33 @@ impl Fetch {
         self.choose_claim(ctx);
         self.weigh_claims(ctx);
         self.try_sizes(ctx);
+        self.relent(ctx.now, false);
         let addresses: Vec<SocketAddr> = self.sources.keys().copied().collect();
         for address in addresses {
             self.pump(ctx, address);
+        }
+    }
+
+    /// Who was set aside while there were others is tried again when there is nobody else: the last source of
+    /// anything is never dropped, whenever it has become the last. Whether those who hold parts have all that
+    /// is missing is only looked at where `thorough`.
+    pub(super) fn relent(&mut self, now: Instant, thorough: bool) {
+        let useful = |source: &&Source| source.is_usable(now) && !source.flow.is_stalled();
+        let mut held = RangeSet::new();
+        for source in self.sources.values().filter(useful) {
+            match source.held_blocks() {
+                Some(blocks) if thorough => blocks.iter().for_each(|range| {
+                    held.insert(range);
+                }),
+                _ => return,
+            }
+        }
+        let blocks = 0..self.assembly.layout().block_count();
+        let lacking = |block: u64| !self.assembly.is_stored(block);
+        if held.gaps(blocks).flatten().any(lacking) {
+            for source in self.sources.values_mut() {
+                source.relent(now + RELENT);
+            }
         }
     }
 
@@ -69,6 +95,8 @@ impl Fetch {
         if fell_silent {
             // It rests, or it would be given again at once what it has just been relieved of.
             source.rest(ctx.now + STALLED_REST);
+            // Nothing may be wanted of it but its answer: that shows that it is back.
+            source.ask_again(ctx.now + STALLED_REST);
             self.let_go(ctx, address);
             return self.advance(ctx);
         }

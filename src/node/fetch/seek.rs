@@ -10,16 +10,15 @@ use crate::node::time::Instant;
 use crate::wire::{About, Ask, Cookie, InstanceId, Message};
 
 /// Waits between the first calls; the last one again and again.
-const WAITS: [Duration; 6] = [
+const WAITS: [Duration; 5] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(3),
-    Duration::from_secs(5),
 ];
 /// While bytes flow.
-const WAIT_BUSY: Duration = Duration::from_secs(10);
+const WAIT_BUSY: Duration = Duration::from_secs(4);
 /// How long the sources that the caller named have before anybody else is called.
 const HEAD_START: Duration = Duration::from_millis(100);
 

@@ -18,14 +18,13 @@ use crate::node::time::Instant;
 use crate::wire::{About, Ask, Cookie, InstanceId, Message, Tell};
 
 /// Waits for an answer, one after the other; the last one again and again.
-const PATIENCE: [Duration; 7] = [
+const PATIENCE: [Duration; 6] = [
     Duration::from_millis(100),
     Duration::from_millis(200),
     Duration::from_millis(400),
     Duration::from_millis(800),
     Duration::from_millis(1_600),
     Duration::from_secs(3),
-    Duration::from_secs(5),
 ];
 /// A source that has told is asked again this often: cookies die after one to two minutes.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -100,6 +99,8 @@ pub(crate) struct Source {
     sidelined_until: Option<Instant>,
     question: Option<Question>,
     unanswered: usize,
+    /// It has refused the cookie that it gave, and nothing has come since.
+    cookie_refused: bool,
     ask_at: Option<Instant>,
     cookie: Cookie,
 }
@@ -119,6 +120,7 @@ impl Source {
             sidelined_until: None,
             question: None,
             unanswered: 0,
+            cookie_refused: false,
             ask_at: given.then_some(ctx.now),
             cookie: Cookie::NONE,
         }
@@ -151,10 +153,21 @@ impl Source {
             self.flow.sample_round_trip(now, now.since(question.sent_at));
         }
         self.unanswered = 0;
+        self.flow.answers();
         self.instance = tell.instance;
         self.cookie = tell.cookie;
         self.flow.set_cookie(tell.cookie);
         self.ask_at = Some(now + if holds { ASK_AGAIN } else { ASK_EMPTY_HANDED });
+    }
+
+    /// It refuses the cookie that it gave. Whether that is so not for the first time.
+    pub(crate) const fn cookie_refused(&mut self) -> bool {
+        std::mem::replace(&mut self.cookie_refused, true)
+    }
+
+    /// Something came: its cookie is good.
+    pub(crate) const fn cookie_accepted(&mut self) {
+        self.cookie_refused = false;
     }
 
     pub(crate) const fn is_asked(&self) -> bool {
@@ -205,6 +218,11 @@ impl Source {
     /// Is not to be asked for anything for a while, without blame.
     pub(crate) fn rest(&mut self, until: Instant) {
         self.sidelined_until = Some(self.sidelined_until.map_or(until, |at| at.max(until)));
+    }
+
+    /// There is nobody else by now: it is tried again soon.
+    pub(crate) fn relent(&mut self, at: Instant) {
+        self.sidelined_until = self.sidelined_until.map(|until| until.min(at));
     }
 
     pub(crate) fn is_sidelined(&self, now: Instant) -> bool {

@@ -23,6 +23,8 @@ use crate::node::time::Instant;
 
 /// When a source that claims another size and gave no proof of it is asked for one again.
 const SIZE_AGAIN: Duration = Duration::from_secs(5);
+/// And one whose proof was false.
+const SIZE_REFUTED_AGAIN: Duration = Duration::from_secs(10);
 
 impl Fetch {
     /// All bytes of a block have come: it is checked as soon as its link is known.
@@ -333,7 +335,9 @@ impl Fetch {
     pub(super) fn end_size_trial(&mut self, ctx: &mut Context<'_>, refuted: bool) {
         let Some((address, size, buffer)) = self.size_trial.end() else { return };
         if let Some(source) = self.sources.get_mut(&address) {
-            source.size_tried(size, (!refuted).then_some(ctx.now + SIZE_AGAIN));
+            // A block may have been damaged on its way: even a refuted claim is tried again, some time.
+            let again = if refuted { SIZE_REFUTED_AGAIN } else { SIZE_AGAIN };
+            source.size_tried(size, Some(ctx.now + again));
         }
         if let Some(buffer) = buffer {
             self.assembly.release(ctx, buffer);

@@ -42,15 +42,19 @@ impl Ladder {
         PAYLOAD_LENGTHS[self.rung] as u64
     }
 
-    /// What the grant with this number is to ask for, and whether that is a probe.
-    pub(crate) fn for_grant(&mut self, now: Instant, sequence: u64) -> (u64, bool) {
+    /// What the grant with this number is to ask for, of `bytes` that are wanted, and whether that is a probe:
+    /// only a packet of full length proves anything.
+    pub(crate) fn for_grant(&mut self, now: Instant, sequence: u64, bytes: u64) -> (u64, bool) {
         if self.rest_until.is_some_and(|until| now >= until) {
             self.rest_until = None;
             self.failures = 0;
         }
         if self.rung < self.top && self.rest_until.is_none() && sequence >= self.next_probe {
-            self.next_probe = sequence + GRANTS_BETWEEN;
-            return (u64::from(PAYLOAD_LENGTHS[self.rung + 1]), true);
+            let longer = u64::from(PAYLOAD_LENGTHS[self.rung + 1]);
+            if bytes >= longer {
+                self.next_probe = sequence + GRANTS_BETWEEN;
+                return (longer, true);
+            }
         }
         (self.payload_length(), false)
     }
@@ -99,21 +103,28 @@ mod tests {
     fn climbs_by_probes_and_stops_where_they_fail() {
         let start = Instant::ORIGIN;
         let mut ladder = Ladder::new();
-        assert_eq!(ladder.for_grant(start, 0), (1152, false));
-        assert_eq!(ladder.for_grant(start, 1), (1408, true));
-        assert_eq!(ladder.for_grant(start, 2), (1152, false));
+        assert_eq!(ladder.for_grant(start, 0, 65_536), (1152, false));
+        assert_eq!(ladder.for_grant(start, 1, 65_536), (1408, true));
+        assert_eq!(ladder.for_grant(start, 2, 65_536), (1152, false));
         ladder.passed(1408);
-        assert_eq!(ladder.for_grant(start, 3), (1408, false));
-        assert_eq!(ladder.for_grant(start, 5), (8896, true));
+        assert_eq!(ladder.for_grant(start, 3, 65_536), (1408, false));
+        assert_eq!(ladder.for_grant(start, 5, 65_536), (8896, true));
         for _ in 0..3 {
             ladder.failed(start);
         }
-        assert_eq!(ladder.for_grant(start, 100), (1408, false));
-        assert_eq!(ladder.for_grant(start + REST, 101), (8896, true));
+        assert_eq!(ladder.for_grant(start, 100, 65_536), (1408, false));
+        assert_eq!(ladder.for_grant(start + REST, 101, 65_536), (8896, true));
         ladder.too_long(8896);
-        assert_eq!(ladder.for_grant(start + REST, 200), (1408, false));
+        assert_eq!(ladder.for_grant(start + REST, 200, 65_536), (1408, false));
         ladder.too_long(1408);
-        assert_eq!(ladder.for_grant(start + REST, 201), (1152, false));
+        assert_eq!(ladder.for_grant(start + REST, 201, 65_536), (1152, false));
+    }
+
+    #[test]
+    fn what_is_shorter_is_no_probe() {
+        let mut ladder = Ladder::new();
+        assert_eq!(ladder.for_grant(Instant::ORIGIN, 1, 1_407), (1152, false));
+        assert_eq!(ladder.for_grant(Instant::ORIGIN, 2, 1_408), (1408, true));
     }
 
     #[test]
@@ -122,10 +133,10 @@ mod tests {
         let mut ladder = Ladder::new();
         ladder.passed(8896);
         ladder.retreat(start);
-        assert_eq!(ladder.for_grant(start, 10), (1152, false));
+        assert_eq!(ladder.for_grant(start, 10, 65_536), (1152, false));
         ladder.retreat(start);
-        assert_eq!(ladder.for_grant(start, 20), (512, false));
+        assert_eq!(ladder.for_grant(start, 20, 65_536), (512, false));
         ladder.retreat(start);
-        assert_eq!(ladder.for_grant(start + REST, 30), (1152, true));
+        assert_eq!(ladder.for_grant(start + REST, 30, 65_536), (1152, true));
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct Flow<T> {
     in_flight: u64,
     quiet_since: Instant,
     probes_unanswered: u32,
+    /// How often nothing came in time, since the last packet of full length.
+    silences: u32,
     reorders: bool,
     trip: RoundTrip,
     congestion: Congestion,
@@ -85,6 +87,9 @@ pub(crate) struct Flow<T> {
     delivered: u64,
     lost: u64,
 }
+
+/// After so many silences without a packet of full length, shorter ones are asked for.
+const SILENCES_MAX: u32 = 3;
 
 impl<T: Copy> Flow<T> {
     pub(crate) fn new(source: SocketAddr, random: &mut Random) -> Self {
@@ -99,6 +104,7 @@ impl<T: Copy> Flow<T> {
             in_flight: 0,
             quiet_since: Instant::ORIGIN,
             probes_unanswered: 0,
+            silences: 0,
             reorders: false,
             trip: RoundTrip::new(),
             congestion: Congestion::new(),
@@ -174,6 +180,11 @@ impl<T: Copy> Flow<T> {
         self.probes_unanswered >= 2
     }
 
+    /// It has answered a question: it is there, and worth a try.
+    pub(crate) const fn answers(&mut self) {
+        self.probes_unanswered = 0;
+    }
+
     /// How many bytes may be asked for now, of the `spare` ones that all flows together may still have
     /// in flight; 0 while a grant must wait.
     pub(crate) fn room(&self, now: Instant, spare: u64) -> u64 {
@@ -210,7 +221,7 @@ impl<T: Copy> Flow<T> {
     ) -> (Vec<u8>, u64) {
         let cookie = self.cookie.expect("a flow has room only when it is open");
         let sequence = self.first_sequence + self.grants.len() as u64;
-        let (payload_length, probes) = self.ladder.for_grant(now, sequence);
+        let (payload_length, probes) = self.ladder.for_grant(now, sequence, piece.length);
         let wanted = if probes { payload_length } else { room.max(payload_length) };
         let length = piece.length.min(wanted).min(u64::from(GRANT_BYTES_MAX));
         let length = length.min(payload_length * u64::from(GRANT_PACKETS_MAX));
@@ -284,6 +295,9 @@ impl<T: Copy> Flow<T> {
         let (tag, snapshot) = (grant.piece.tag, grant.snapshot);
         self.quiet_since = now;
         self.probes_unanswered = 0;
+        if length >= self.ladder.payload_length() {
+            self.silences = 0;
+        }
         self.delivered += length;
         self.congestion.delivered(now, length, snapshot, self.in_flight, &mut self.trip);
         Ok(Piece { tag, offset, length })
@@ -450,8 +464,13 @@ impl<T: Copy> Flow<T> {
             self.rate(),
             self.round_trip()
         );
+        self.silences += 1;
         if self.probes_unanswered >= 2 {
             self.congestion.collapsed();
+        }
+        // Short packets may still come where long ones do not any more.
+        if self.probes_unanswered >= 2 || self.silences >= SILENCES_MAX {
+            self.silences = 0;
             self.ladder.retreat(now);
         }
     }

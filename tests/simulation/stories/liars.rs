@@ -7,17 +7,18 @@ use sprat::content::ChainId;
 use sprat::node::output::FetchEnding;
 use sprat::wire::{Answer, Cookie, Holding, InstanceId, Message, RefuseReason, Tell, decode};
 
-use super::host::{Disk, hash, request};
-use super::liar::Manner;
-use super::network::{Link, Network, fetcher, peer};
-use super::story::{SECOND, bytes, expect_done, fetch_to_end, forge, network_with};
+use super::story::{SECOND, expect_done, fetch_to_end, network_with, put_chain, put_chunk};
+use crate::model::contents::{bytes, forge, hash, request};
+use crate::model::liar::Manner;
+use crate::model::link::Link;
+use crate::model::network::{Network, fetcher, peer};
 
 /// Liars with low numbers, so that they come first wherever the order decides, and an honest host.
 fn with_liars(seed: u64, manner: Manner, liars: u8, data: &[u8]) -> Network {
     let link = Link { rate: 12_500_000, ..Link::CLEAN };
     let mut network = network_with(seed, link, &[50], data);
     for number in 1..=liars {
-        let host = network.add(peer(number), Disk::default());
+        let host = network.add(peer(number));
         host.put("file", data, None);
         host.liar.manner = manner;
     }
@@ -49,7 +50,7 @@ fn where_there_is_one_block_a_chains_name_means_nothing() {
     let data = bytes(2, 1_000);
     let content = hash(&data).0;
     let mut network = network_with(2, Link::CLEAN, &[50], &data);
-    let liar = network.add(peer(1), Disk::default());
+    let liar = network.add(peer(1));
     liar.put("file", &data, Some((content, vec![1, 2, 3])));
     liar.liar.manner = Manner::Silent;
     network.run_for(SECOND * 2);
@@ -84,12 +85,12 @@ fn answer_in_many_names(network: &mut Network, data: &[u8]) {
 fn made_up_answers_leave_room_for_the_honest_one() {
     let data = bytes(3, 500_000);
     let mut network = Network::new(3, Link::CLEAN);
-    network.add(fetcher(100), Disk::default()).fetch(request(&data, "got", &[]));
+    network.add(fetcher(100)).fetch(request(&data, "got", &[]));
     for _ in 0..200 {
         network.run_for(SECOND / 20);
         answer_in_many_names(&mut network, &data);
     }
-    network.add(peer(50), Disk::default()).put("file", &data, None);
+    network.add(peer(50)).put("file", &data, None);
     for _ in 0..600 {
         network.run_for(SECOND / 20);
         if network.hosts[&fetcher(100)].ending.is_some() {
@@ -164,21 +165,21 @@ fn what_was_stored_under_a_false_chain_is_taken_back_at_any_moment() {
         let (forged, chain) = forge(&data, from, 12 + seed % 15);
         let link = Link { rate: 6_000_000, ..Link::CLEAN };
         let mut network = Network::new(seed, link);
-        let liar = network.add(peer(1), Disk::default());
+        let liar = network.add(peer(1));
         liar.put("file", &forged, Some((content, chain.clone())));
         network.run_for(SECOND * 3);
-        let mut disk = Disk::default();
         if seed % 2 == 0 {
             // The blocks of an earlier run, under the false chain.
-            disk.chunks.insert(0, forged[..(3 + seed as usize % 8) * 65_536].to_vec());
-            disk.chain = Some(chain);
+            let disk = network.disk_of(fetcher(100));
+            put_chunk(&disk, &data, 0, forged[..(3 + seed as usize % 8) * 65_536].to_vec());
+            put_chain(&disk, &data, chain);
         }
-        let host = network.add(fetcher(100), disk);
+        let host = network.add(fetcher(100));
         host.slowness = Duration::from_millis(2 + seed % 30);
         host.fetch(request(&data, "got", &[peer(1), peer(50)]));
         network.run_for(Duration::from_millis(20 + seed * 11 % 160));
-        let honest = network.add(peer(50), Disk::default());
-        honest.disk.share.clear();
+        let honest = network.add(peer(50));
+        honest.remove("file");
         honest.put("file", &data, None);
         fetch_to_end(&mut network, SECOND * 30);
         expect_done(&mut network, &data);
@@ -209,7 +210,7 @@ fn liars_that_contradict_each_other_do_not_refute_the_honest_one() {
         network.far.insert(peer(2), Duration::from_millis(10));
         for (number, to) in [(1, 12), (3, 5)] {
             let (forged, chain) = forge(&data, 0, to);
-            let host = network.add(peer(number), Disk::default());
+            let host = network.add(peer(number));
             host.put("file", &forged, Some((content, chain)));
         }
         // The second answers after the honest one, by more and more.
@@ -220,4 +221,67 @@ fn liars_that_contradict_each_other_do_not_refute_the_honest_one() {
         fetch_to_end(&mut network, SECOND * 20);
         expect_done(&mut network, &data);
     }
+}
+
+#[test]
+fn liars_cost_a_few_blocks() {
+    let data = bytes(11, 40 * 65_536 + 99);
+    let content = hash(&data).0;
+    for (seed, liars) in [(0, 1u8), (1, 3), (2, 7)] {
+        for manner in [Manner::FlipsBits, Manner::Silent] {
+            let mut network = network_with(seed, Link::CLEAN, &[50], &data);
+            for liar in 1..=liars {
+                let host = network.add(peer(liar));
+                host.put("file", &data, None);
+                host.liar.manner = manner;
+            }
+            network.run_for(SECOND * 2);
+            let sources: Vec<_> = (1..=liars).chain([50]).map(peer).collect();
+            network.host(fetcher(100)).fetch(request(&data, "got", &sources));
+            fetch_to_end(&mut network, SECOND * 30);
+            expect_done(&mut network, &data);
+            expect_little_waste(&network, &data);
+        }
+        for (from, to) in [(0, 40), (0, 10), (5, 6), (0, 41), (39, 40)] {
+            let mut network = network_with(seed, Link::CLEAN, &[50], &data);
+            for liar in 1..=liars {
+                let (forged, chain) = forge(&data, from, to);
+                let host = network.add(peer(liar));
+                host.put("file", &forged, Some((content, chain)));
+            }
+            network.run_for(SECOND * 2);
+            let sources: Vec<_> = (1..=liars).chain([50]).map(peer).collect();
+            network.host(fetcher(100)).fetch(request(&data, "got", &sources));
+            fetch_to_end(&mut network, SECOND * 30);
+            expect_done(&mut network, &data);
+            expect_little_waste(&network, &data);
+        }
+    }
+}
+
+/// At most 5 % and 1 MiB more than the file came in, headers aside.
+fn expect_little_waste(network: &Network, data: &[u8]) {
+    let came = network.bytes_in[&fetcher(100)];
+    let most = data.len() as u64 * 107 / 100 + (1 << 20);
+    assert!(came <= most, "{came} bytes for {}", data.len());
+}
+
+#[test]
+fn an_honest_source_after_liars_alone() {
+    let data = bytes(12, 30 * 65_536);
+    let content = hash(&data).0;
+    let (forged, chain) = forge(&data, 0, 20);
+    let mut network = Network::new(12, Link::CLEAN);
+    for liar in 1..=3 {
+        let claimed = Some((content, chain.clone()));
+        network.add(peer(liar)).put("file", &forged, claimed);
+    }
+    network.run_for(SECOND * 3);
+    let sources = [peer(1), peer(2), peer(3)];
+    network.add(fetcher(100)).fetch(request(&data, "got", &sources));
+    network.run_for(SECOND * 10);
+    assert_eq!(network.host(fetcher(100)).ending, None);
+    network.add(peer(50)).put("file", &data, None);
+    fetch_to_end(&mut network, SECOND * 30);
+    expect_done(&mut network, &data);
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use sprat::node::input::Extent;
 use sprat::node::output::FetchEnding;
 
-use super::host::{Disk, request};
-use super::network::{Link, Network, fetcher, peer};
-use super::story::{SECOND, bytes, expect_done, fetch_to_end, network_with};
+use super::story::{SECOND, expect_done, fetch_to_end, network_with, put_chain, put_chunk};
+use crate::model::contents::{bytes, hash, request};
+use crate::model::disk::Path;
+use crate::model::link::Link;
+use crate::model::network::{Network, fetcher, peer};
 
 fn fetched_over(link: Link, size: usize, limit: Duration) -> Duration {
     let data = bytes(1, size);
@@ -98,9 +100,9 @@ fn a_host_that_is_started_anew_is_used_again() {
     let mut network = network_with(5, link, &[1], &data);
     network.host(fetcher(100)).fetch(request(&data, "got", &[peer(1)]));
     network.run_for(SECOND / 2);
-    let disk = network.crash(peer(1));
+    network.crash(peer(1));
     network.run_for(SECOND / 5);
-    network.add(peer(1), disk);
+    network.add(peer(1));
     let took = fetch_to_end(&mut network, SECOND * 20);
     assert!(took < SECOND * 8, "{took:?}");
     expect_done(&mut network, &data);
@@ -114,8 +116,8 @@ fn a_host_that_comes_back_for_a_moment_holds_up_nothing() {
         let mut network = network_with(6, link, &[1, 2], &data);
         network.host(fetcher(100)).fetch(request(&data, "got", &[peer(1), peer(2)]));
         network.run_for(SECOND / 5);
-        let disk = network.crash(peer(1));
-        network.add(peer(1), disk);
+        network.crash(peer(1));
+        network.add(peer(1));
         network.run_for(Duration::from_millis(moment));
         network.crash(peer(1));
         let took = fetch_to_end(&mut network, SECOND * 10);
@@ -130,20 +132,22 @@ fn chunk_files_that_somebody_removes() {
         let data = bytes(seed as u8, 9_000_000);
         let link = Link { rate: 20_000_000, ..Link::CLEAN };
         let mut network = network_with(seed, link, &[1], &data);
-        let mut disk = Disk::default();
+        let disk = network.disk_of(fetcher(100));
         // Two files that grow.
-        disk.chunks.insert(0, data[..2 * 65_536].to_vec());
-        disk.chunks.insert(40 * 65_536, data[40 * 65_536..42 * 65_536].to_vec());
-        disk.chain = Some(super::host::hash(&data).1);
-        let host = network.add(fetcher(100), disk);
+        put_chunk(&disk, &data, 0, data[..2 * 65_536].to_vec());
+        put_chunk(&disk, &data, 40 * 65_536, data[40 * 65_536..42 * 65_536].to_vec());
+        let (content, chain) = hash(&data);
+        put_chain(&disk, &data, chain);
+        let host = network.add(fetcher(100));
         host.slowness = Duration::from_millis(seed % 20);
         host.fetch(request(&data, "got", &[peer(1)]));
         for round in 0..4 {
             network.run_for(Duration::from_millis(30 + seed * 7 % 50));
-            let chunks = &mut network.host(fetcher(100)).disk.chunks;
+            let chunks = disk.borrow().extents(content);
             let which = (seed as usize + round) % chunks.len().max(1);
-            let removed = chunks.keys().copied().nth(which);
-            removed.map(|removed| chunks.remove(&removed));
+            if let Some(removed) = chunks.get(which) {
+                disk.borrow_mut().discard(&Path::Chunk(content, removed.start));
+            }
         }
         fetch_to_end(&mut network, SECOND * 30);
         expect_done(&mut network, &data);
@@ -163,11 +167,11 @@ fn parts_from_many_make_a_whole() {
         (2, vec![extent(3, 4)]),
         (3, vec![extent(6, 2), extent(11, 2)]),
     ] {
-        network.add(peer(number), Disk::default()).put_partial(&data, extents);
+        network.add(peer(number)).put_partial(&data, extents);
     }
     network.run_for(SECOND * 2);
     let sources = [peer(1), peer(2), peer(3)];
-    network.add(fetcher(100), Disk::default()).fetch(request(&data, "got", &sources));
+    network.add(fetcher(100)).fetch(request(&data, "got", &sources));
     network.run_for(SECOND * 5);
     assert_eq!(network.host(fetcher(100)).ending, None, "blocks 8 to 10, 13 and 14 are nowhere");
     // The third has grown: what is new is found without being told.
@@ -187,9 +191,9 @@ fn patience_ends_in_the_middle_and_the_next_run_goes_on() {
     network.host(fetcher(100)).fetch(wanted);
     fetch_to_end(&mut network, SECOND * 3);
     assert_eq!(network.host(fetcher(100)).ending, Some(FetchEnding::TimedOut));
-    let disk = network.crash(fetcher(100));
-    assert!(disk.chunks.values().map(Vec::len).sum::<usize>() > 500_000);
-    network.add(fetcher(100), disk).fetch(request(&data, "got", &[peer(1)]));
+    network.crash(fetcher(100));
+    assert!(network.disk_of(fetcher(100)).borrow().chunk_bytes() > 500_000);
+    network.add(fetcher(100)).fetch(request(&data, "got", &[peer(1)]));
     fetch_to_end(&mut network, SECOND * 4);
     expect_done(&mut network, &data);
 }

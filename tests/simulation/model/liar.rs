@@ -6,7 +6,7 @@ use std::time::Duration;
 use sprat::content::ChainId;
 use sprat::node::{Instant, Random};
 use sprat::wire::{
-    Answer, DATA_HEADER_LENGTH, Data, DataHeader, DataKind, Holding, InstanceId, Message, Refuse,
+    Answer, Cookie, DATA_HEADER_LENGTH, Data, DataHeader, DataKind, Holding, InstanceId, Message, Refuse,
     RefuseReason, decode,
 };
 
@@ -36,13 +36,29 @@ pub(crate) enum Manner {
     Part,
     /// Gives good bytes, and bad ones now and then.
     Mostly,
+    /// Gives good bytes, so many of them, and then bad ones.
+    TrueThenFalse(u64),
+    /// Gives good bytes, so many of them, and then nothing: at 99 %, say.
+    StallsAfter(u64),
+    /// Flips a bit in every packet that is not of a file: chains, listings, bitmaps.
+    FlipsOthers,
+    /// Cuts every packet short.
+    CutsShort,
+    /// Gives the bytes of the packet as those of the next one.
+    Shifts,
+    /// Sends every packet three times.
+    Repeats,
+    /// Tells a cookie that is none.
+    FalseCookies,
+    /// Tells no other lie than those that stand on its disk.
+    Forges,
     /// Says that it is another host.
     Impostor(InstanceId),
 }
 
 impl Manner {
     /// All that a fetch meets.
-    pub(crate) const OF_SOURCES: [Self; 12] = [
+    pub(crate) const OF_SOURCES: [Self; 19] = [
         Self::FlipsBits,
         Self::Silent,
         Self::Drips,
@@ -55,6 +71,13 @@ impl Manner {
         Self::NewSizes,
         Self::Part,
         Self::Mostly,
+        Self::TrueThenFalse(200_000),
+        Self::StallsAfter(150_000),
+        Self::FlipsOthers,
+        Self::CutsShort,
+        Self::Shifts,
+        Self::Repeats,
+        Self::FalseCookies,
     ];
 }
 
@@ -64,21 +87,32 @@ pub(crate) struct Liar {
     random: Random,
     dripped_at: Instant,
     answers: u64,
+    given: u64,
 }
 
 impl Liar {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         let random = Random::new(seed);
-        Self { manner: Manner::Honest, random, dripped_at: Instant::ORIGIN, answers: 0 }
+        Self { manner: Manner::Honest, random, dripped_at: Instant::ORIGIN, answers: 0, given: 0 }
+    }
+
+    pub(crate) fn is_honest(&self) -> bool {
+        self.manner == Manner::Honest
     }
 
     /// What really leaves the host.
     pub(crate) fn twist(&mut self, now: Instant, sent: Vec<Sent>) -> Vec<Sent> {
-        if self.manner == Manner::Honest {
+        if matches!(self.manner, Manner::Honest | Manner::Forges) {
             return sent;
         }
         let mut refused = Vec::new();
-        sent.into_iter().filter_map(|sent| self.twist_one(now, sent, &mut refused)).collect()
+        let mut twisted = Vec::new();
+        for sent in sent {
+            let one = self.twist_one(now, sent, &mut refused);
+            let copies = if self.manner == Manner::Repeats { 3 } else { 1 };
+            twisted.extend(one.into_iter().flat_map(|one| std::iter::repeat_n(one, copies)));
+        }
+        twisted
     }
 
     fn twist_one(
@@ -98,6 +132,9 @@ impl Liar {
                 }
                 if let Manner::Impostor(instance) = self.manner {
                     tell.instance = instance;
+                }
+                if self.manner == Manner::FalseCookies {
+                    tell.cookie = Cookie(self.random.bytes16());
                 }
                 if let Answer::Content { holding, chain, size, .. } = &mut tell.answer {
                     match self.manner {
@@ -131,7 +168,19 @@ impl Liar {
         refused: &mut Vec<u64>,
     ) -> Option<Sent> {
         let last = bytes.len() - 1;
+        let of_file = header.kind == DataKind::Data;
+        if of_file {
+            self.given += (bytes.len() - DATA_HEADER_LENGTH) as u64;
+        }
         match self.manner {
+            Manner::TrueThenFalse(after) if of_file && self.given > after => bytes[last] ^= 1,
+            Manner::StallsAfter(after) if self.given > after => return None,
+            Manner::FlipsOthers if !of_file => bytes[last] ^= 1,
+            Manner::CutsShort => bytes.truncate(last.max(DATA_HEADER_LENGTH + 1)),
+            Manner::Shifts => {
+                let length = (bytes.len() - DATA_HEADER_LENGTH) as u64;
+                rewrite(DataHeader { offset: header.offset + length, ..header }, &mut bytes);
+            }
             Manner::FlipsBits if header.kind == DataKind::Data => bytes[last] ^= 1,
             Manner::Mostly if header.kind == DataKind::Data && self.random.below(60) == 0 => {
                 bytes[last] ^= 1;
@@ -148,9 +197,7 @@ impl Liar {
                     DataKind::Data => DataKind::Meta,
                     DataKind::Meta => DataKind::Data,
                 };
-                let mut other = [0; DATA_HEADER_LENGTH];
-                DataHeader { kind, ..header }.write(&mut other);
-                bytes[..DATA_HEADER_LENGTH].copy_from_slice(&other);
+                rewrite(DataHeader { kind, ..header }, &mut bytes);
             }
             Manner::Refuses(reason) => return refuse(to, header.nonce, reason, refused),
             Manner::StaleAndGone => {
@@ -160,6 +207,12 @@ impl Liar {
         }
         Some(Sent { to, bytes })
     }
+}
+
+fn rewrite(header: DataHeader, bytes: &mut [u8]) {
+    let mut other = [0; DATA_HEADER_LENGTH];
+    header.write(&mut other);
+    bytes[..DATA_HEADER_LENGTH].copy_from_slice(&other);
 }
 
 /// One refusal instead of all packets of a grant.

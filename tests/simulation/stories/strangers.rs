@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use sprat::content::ContentId;
 use sprat::node::Random;
 use sprat::wire::{Announce, InstanceId, ListingDigest, ListingSummary, Message};
 
-use super::host::Disk;
-use super::liar::Manner;
-use super::network::{Link, Network, peer};
 use super::story::SECOND;
+use crate::model::contents::{bytes, hash};
+use crate::model::liar::Manner;
+use crate::model::link::Link;
+use crate::model::network::{Network, peer};
 
 fn announcement(instance: InstanceId, random: &mut Random) -> Vec<u8> {
     let digest = ListingDigest::of(&random.next_u64().to_be_bytes());
@@ -23,12 +25,12 @@ fn listed(network: &Network, at: u8, text: &str) -> bool {
 #[test]
 fn who_claims_to_be_another_host_does_not_take_its_place() {
     let mut network = Network::new(41, Link::CLEAN);
-    network.add(peer(20), Disk::default()).put("genuine", b"genuine", None);
-    network.add(peer(30), Disk::default());
+    network.add(peer(20)).put("genuine", b"genuine", None);
+    network.add(peer(30));
     network.run_until(SECOND * 5, |network| listed(network, 30, "genuine"));
     let instance = network.host(peer(20)).node.instance().unwrap();
     // It has the better address.
-    let impostor = network.add(peer(1), Disk::default());
+    let impostor = network.add(peer(1));
     impostor.liar.manner = Manner::Impostor(instance);
     impostor.put("invented", b"invented", None);
     for _ in 0..30 {
@@ -40,8 +42,8 @@ fn who_claims_to_be_another_host_does_not_take_its_place() {
 #[test]
 fn announcements_alone_keep_nobody_in_the_directory() {
     let mut network = Network::new(42, Link::CLEAN);
-    network.add(peer(1), Disk::default()).put("gone", b"gone", None);
-    network.add(peer(2), Disk::default());
+    network.add(peer(1)).put("gone", b"gone", None);
+    network.add(peer(2));
     network.run_until(SECOND * 5, |network| listed(network, 2, "gone"));
     let instance = network.host(peer(1)).node.instance().unwrap();
     network.crash(peer(1));
@@ -57,8 +59,8 @@ fn announcements_alone_keep_nobody_in_the_directory() {
 fn false_announcements_in_its_name_do_not_keep_a_host_from_being_heard() {
     let link = Link { delay: std::time::Duration::from_millis(20), ..Link::CLEAN };
     let mut network = Network::new(43, link);
-    network.add(peer(1), Disk::default());
-    network.add(peer(2), Disk::default());
+    network.add(peer(1));
+    network.add(peer(2));
     network.run_for(SECOND * 3);
     let mut random = Random::new([43; 32]);
     network.host(peer(1)).put("new", b"new", None);
@@ -74,23 +76,23 @@ fn false_announcements_in_its_name_do_not_keep_a_host_from_being_heard() {
 fn hosts_that_drip_their_listings_hold_up_nobody() {
     let mut network = Network::new(44, Link::CLEAN);
     for number in 1..=12 {
-        let host = network.add(peer(number), Disk::default());
+        let host = network.add(peer(number));
         host.liar.manner = Manner::Drips;
         for file in 0..200u8 {
             host.put(&format!("invented by {number}, {file}"), &[number, file], None);
         }
     }
-    network.add(peer(60), Disk::default());
+    network.add(peer(60));
     network.run_for(SECOND * 5);
-    network.add(peer(50), Disk::default()).put("genuine", b"genuine", None);
+    network.add(peer(50)).put("genuine", b"genuine", None);
     network.run_until(SECOND * 40, |network| listed(network, 60, "genuine"));
 }
 
 #[test]
 fn a_flood_of_announcements_leaves_known_hosts_alone() {
     let mut network = Network::new(45, Link::CLEAN);
-    network.add(peer(1), Disk::default()).put("known", b"known", None);
-    network.add(peer(2), Disk::default());
+    network.add(peer(1)).put("known", b"known", None);
+    network.add(peer(2));
     network.run_until(SECOND * 5, |network| listed(network, 2, "known"));
     let mut random = Random::new([45; 32]);
     for number in 0..5_000u16 {
@@ -108,11 +110,55 @@ fn a_flood_of_announcements_leaves_known_hosts_alone() {
 fn a_way_that_is_longer_than_the_patience_for_an_answer() {
     let link = Link { delay: std::time::Duration::from_millis(750), ..Link::CLEAN };
     let mut network = Network::new(46, link);
-    network.add(peer(1), Disk::default()).put("far", b"far", None);
-    network.add(peer(2), Disk::default());
+    network.add(peer(1)).put("far", b"far", None);
+    network.add(peer(2));
     network.run_until(SECOND * 20, |network| listed(network, 2, "far"));
     for _ in 0..60 {
         network.run_for(SECOND);
         assert!(listed(&network, 2, "far"), "{}", network.now);
     }
+}
+
+#[test]
+fn nobody_gets_more_than_was_sent_before_proving_the_address() {
+    let mut network = Network::new(24, Link::CLEAN);
+    let data = bytes(24, 100_000);
+    network.add(peer(1)).put("file", &data, None);
+    network.run_for(SECOND * 3);
+    let victim = "10.0.0.66:5000".parse().unwrap();
+    let before = network.bytes_out[&peer(1)];
+    let mut random = Random::new([24; 32]);
+    let mut sent = 0;
+    for _ in 0..300 {
+        for message in unproven_messages(&mut random, hash(&data).0) {
+            sent += message.len() as u64;
+            network.inject(victim, peer(1), message);
+        }
+    }
+    network.run_for(SECOND * 4);
+    // Its own announcements on the quiet network are not answers.
+    let answered = network.bytes_out[&peer(1)] - before;
+    assert!(answered <= sent + 10 * 80, "{answered} bytes out for {sent} in");
+}
+
+fn unproven_messages(random: &mut Random, content: ContentId) -> Vec<Vec<u8>> {
+    use sprat::wire::{
+        About, Announce, Ask, Cookie, Grant, InstanceId, ListingDigest, ListingSummary, Message,
+        Object, ObjectRange, Ranges,
+    };
+    let instance = InstanceId(random.bytes16());
+    let digest = ListingDigest::of(&random.next_u64().to_be_bytes());
+    let listing = ListingSummary { digest, length: 100, files: 1 };
+    let ask = |about| Ask { about, to_many: false, nonce: 7, instance, cookie: Cookie([1; 16]) };
+    let ranges = Ranges::new(&[ObjectRange { offset: 0, length: 65_536 }], 1_408).unwrap();
+    let grant = Grant { nonce: 9, cookie: Cookie([2; 16]), object: Object::File(content), ranges };
+    [
+        Message::Announce(Announce { instance, listing }),
+        Message::Ask(ask(About::Listing)),
+        Message::Ask(ask(About::Content { content, size: 100_000 })),
+        Message::Grant(grant),
+    ]
+    .iter()
+    .map(Message::encode)
+    .collect()
 }

@@ -1,0 +1,470 @@
+//! A network of machines in virtual time, by one seed. A process is known by the address of its machine (IPv4) and
+//! its port; processes with one address share a disk.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::rc::Rc;
+use std::time::Duration;
+
+use sprat::node::{Instant, Random};
+use sprat::wire::{DEFAULT_PORT, GROUP_V4, GROUP_V6};
+
+use super::clock::Clock;
+use super::digest::Log;
+use super::host::{Death, Host, Sent, SharedDisk, Start};
+use super::link::Link;
+
+/// Datagrams that a socket holds while its process is stopped: 425,984 bytes as the kernel charges them.
+const SOCKET_HOLDS: usize = 184;
+/// Datagrams that somebody on the path remembers.
+const OVERHEARD_MAX: usize = 256;
+/// The one interface's number, as in IPv6 addresses of the link.
+const INTERFACE: u32 = 2;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Flight {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A machine, by its IPv4 address.
+pub(crate) type Machine = IpAddr;
+
+pub(crate) struct Network {
+    pub(crate) now: Instant,
+    pub(crate) hosts: BTreeMap<SocketAddr, Host>,
+    pub(crate) disks: BTreeMap<Machine, SharedDisk>,
+    pub(crate) link: Link,
+    /// Ways that differ from the others, each for one direction.
+    pub(crate) links: BTreeMap<(Machine, Machine), Link>,
+    /// Ways that are cut, each in one direction.
+    pub(crate) cuts: BTreeSet<(Machine, Machine)>,
+    /// Hosts that hear and say nothing for now.
+    pub(crate) cut_off: Vec<SocketAddr>,
+    /// Hosts that are stopped until then: nothing runs, and the socket holds what fits.
+    pub(crate) frozen: BTreeMap<SocketAddr, Instant>,
+    /// Hosts that are further away than the others, by this much.
+    pub(crate) far: BTreeMap<SocketAddr, Duration>,
+    /// What was said to many, by whom.
+    pub(crate) calls: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Whether somebody listens on the path, and what was last sent, for who repeats it later.
+    pub(crate) listened_to: bool,
+    pub(crate) overheard: VecDeque<Flight>,
+    /// What arrived where no process of ours is: it may be a stranger's.
+    pub(crate) elsewhere: VecDeque<Flight>,
+    /// Processes that died, and of what; taken by whoever starts them anew.
+    pub(crate) deaths: Vec<(SocketAddr, Death)>,
+    /// Somebody died, ended or stopped, and whoever lets time pass is to see to it.
+    pub(crate) attention: bool,
+    /// Everything that happened.
+    pub(crate) log: Log,
+    /// Bytes that came in to each host, and went out of it.
+    pub(crate) bytes_in: BTreeMap<SocketAddr, u64>,
+    pub(crate) bytes_out: BTreeMap<SocketAddr, u64>,
+    /// Datagrams delivered, and damaged on their way.
+    pub(crate) delivered: u64,
+    pub(crate) corrupted: u64,
+    /// The longest that it takes until a peer notices a change on its disk.
+    pub(crate) notice: Duration,
+    pub(crate) random: Random,
+    pub(crate) traced: Option<std::path::PathBuf>,
+    starts: BTreeMap<SocketAddr, u8>,
+    processes: u64,
+    seed: u64,
+    flights: BTreeMap<(Instant, u64), Flight>,
+    held: BTreeMap<SocketAddr, Vec<Flight>>,
+    sequence: u64,
+    free_at: BTreeMap<Machine, Instant>,
+    bad_ways: BTreeMap<(Machine, Machine), bool>,
+}
+
+/// The peer with this number.
+pub(crate) fn peer(number: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, number], DEFAULT_PORT))
+}
+
+/// A fetch on the host with this number.
+pub(crate) fn fetcher(number: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, number], 40_000))
+}
+
+/// The same process by IPv6, with the address that its machine has on the link.
+pub(crate) fn by_v6(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(ip.octets()[3]));
+            SocketAddrV6::new(ip, address.port(), 0, INTERFACE).into()
+        }
+        IpAddr::V6(_) => address,
+    }
+}
+
+thread_local! {
+    /// The world's time, for log lines.
+    pub(crate) static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// The machine that has this address.
+pub(crate) fn machine(ip: IpAddr) -> Machine {
+    match ip {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            IpAddr::from([10, 0, 0, ip.segments()[7] as u8])
+        }
+        other => other,
+    }
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64, link: Link) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        Self {
+            now: Instant::from_micros(1_000_000),
+            hosts: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            link,
+            links: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            cut_off: Vec::new(),
+            frozen: BTreeMap::new(),
+            far: BTreeMap::new(),
+            calls: VecDeque::new(),
+            listened_to: false,
+            overheard: VecDeque::new(),
+            elsewhere: VecDeque::new(),
+            deaths: Vec::new(),
+            attention: false,
+            log: Log::default(),
+            bytes_in: BTreeMap::new(),
+            bytes_out: BTreeMap::new(),
+            delivered: 0,
+            corrupted: 0,
+            notice: Duration::ZERO,
+            random: Random::new(bytes),
+            traced: None,
+            starts: BTreeMap::new(),
+            processes: 0,
+            seed,
+            flights: BTreeMap::new(),
+            held: BTreeMap::new(),
+            sequence: 0,
+            free_at: BTreeMap::new(),
+            bad_ways: BTreeMap::new(),
+        }
+    }
+
+    /// Starts a process: a peer on the usual port, a fetch on any other.
+    pub(crate) fn add(&mut self, address: SocketAddr) -> &mut Host {
+        let serves = address.port() == DEFAULT_PORT;
+        self.start(Start {
+            address,
+            also: None,
+            serves,
+            seed: [0; 32],
+            peers: Vec::new(),
+            clock: Clock::of_the_world(),
+        })
+    }
+
+    /// Starts a process; its seed is made of the network's, its address and how often it was started.
+    pub(crate) fn start(&mut self, mut start: Start) -> &mut Host {
+        let address = start.address;
+        let times = self.starts.entry(address).or_default();
+        start.seed = [self.seed as u8; 32];
+        start.seed[0] = address.port() as u8;
+        start.seed[1] = match address {
+            SocketAddr::V4(v4) => v4.ip().octets()[3],
+            SocketAddr::V6(_) => 0,
+        };
+        start.seed[2] = *times;
+        start.seed[3..11].copy_from_slice(&self.seed.to_be_bytes());
+        let recording = self.traced.as_ref().map(|folder| (folder.clone(), *times));
+        *times += 1;
+        self.processes += 1;
+        let disk = self.disk_of(address);
+        let mut host = Host::new(start, self.now, disk, self.processes);
+        host.record(address, recording);
+        self.frozen.remove(&address);
+        self.held.remove(&address);
+        self.hosts.insert(address, host);
+        self.host(address)
+    }
+
+    /// The disk of a process's machine.
+    pub(crate) fn disk_of(&mut self, address: SocketAddr) -> SharedDisk {
+        self.disks.entry(machine(address.ip())).or_insert_with(|| Rc::new(RefCell::default())).clone()
+    }
+
+    pub(crate) fn host(&mut self, address: SocketAddr) -> &mut Host {
+        let host = self.hosts.get_mut(&address).expect("it runs");
+        host.touched();
+        host
+    }
+
+    /// Ends a process; what it wrote is left.
+    pub(crate) fn crash(&mut self, address: SocketAddr) {
+        if let Some(host) = self.hosts.remove(&address) {
+            host.disk().release(host.process);
+            self.log.number(host.log.value());
+        }
+    }
+
+    /// Cuts a machine's power, with all processes that run on it.
+    pub(crate) fn cut_power(&mut self, machine: Machine) {
+        let there: Vec<SocketAddr> =
+            self.hosts.keys().filter(|address| address.ip() == machine).copied().collect();
+        for address in there {
+            self.crash(address);
+            if !self.deaths.iter().any(|(dead, _)| *dead == address) {
+                self.deaths.push((address, Death::PowerCut));
+            }
+        }
+        if let Some(disk) = self.disks.get(&machine) {
+            disk.borrow_mut().power_cut(&mut self.random);
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run_for(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        self.run_while(duration, |network| network.now < until);
+        self.now = self.now.max(until);
+    }
+
+    /// Lets time pass until `done`, or fails when that takes too long.
+    pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Duration {
+        let start = self.now;
+        self.run_while(limit, |network| !done(network));
+        assert!(done(self), "seed {}: not done within {limit:?}", self.seed);
+        self.now.since(start)
+    }
+
+    /// Lets time pass for as long as it is said to, and at most for so long.
+    pub(crate) fn run_while(&mut self, limit: Duration, go_on: impl Fn(&Self) -> bool) {
+        let end = self.now + limit;
+        for address in self.hosts.keys().copied().collect::<Vec<_>>() {
+            self.run_host(address);
+        }
+        while go_on(self) {
+            let flight = self.flights.first_key_value().map(|(&(at, _), _)| at);
+            let deadline = self.next_deadline();
+            let next = flight.into_iter().chain(deadline.map(|(at, _)| at)).min();
+            let Some(next) = next.filter(|&next| next <= end) else { break };
+            self.now = self.now.max(next);
+            NOW.set(self.now.as_micros());
+            if flight == Some(next) {
+                let (_, flight) = self.flights.pop_first().expect("there is one");
+                self.deliver(flight);
+            } else if let Some((_, address)) = deadline {
+                self.run_host(address);
+            }
+        }
+    }
+
+    fn next_deadline(&mut self) -> Option<(Instant, SocketAddr)> {
+        let (frozen, held) = (&self.frozen, &self.held);
+        let deadlines = self.hosts.iter_mut().filter_map(|(address, host)| {
+            let at = host.next_at();
+            match frozen.get(address) {
+                None => Some((at?, *address)),
+                Some(&thaws) if held.contains_key(address) => Some((thaws, *address)),
+                Some(&thaws) => Some((at?.max(thaws), *address)),
+            }
+        });
+        deadlines.min()
+    }
+
+    fn run_host(&mut self, address: SocketAddr) {
+        let now = self.now;
+        if self.frozen.get(&address).is_some_and(|&thaws| now < thaws) {
+            return;
+        }
+        self.frozen.remove(&address);
+        for flight in self.held.remove(&address).into_iter().flatten() {
+            self.deliver(flight);
+        }
+        let Some(host) = self.hosts.get_mut(&address) else { return };
+        let sent = host.run(now);
+        self.after(address, sent);
+    }
+
+    fn deliver(&mut self, flight: Flight) {
+        let Flight { from, to, bytes } = &flight;
+        let local = to.ip().is_loopback().then_some(from);
+        let address = local.map_or_else(
+            || SocketAddr::new(machine(to.ip()), to.port()),
+            |from| SocketAddr::new(machine(from.ip()), to.port()),
+        );
+        if self.cut_off.contains(&address) || self.cut_off.contains(from) {
+            return;
+        }
+        if self.frozen.get(&address).is_some_and(|&thaws| self.now < thaws) {
+            let held = self.held.entry(address).or_default();
+            if held.len() < SOCKET_HOLDS {
+                held.push(flight);
+            }
+            return;
+        }
+        let Some(host) = self.hosts.get_mut(&address) else {
+            self.elsewhere.push_back(flight);
+            if self.elsewhere.len() > OVERHEARD_MAX {
+                self.elsewhere.pop_front();
+            }
+            return;
+        };
+        self.delivered += 1;
+        *self.bytes_in.entry(address).or_default() += bytes.len() as u64;
+        let from = local.map_or(*from, |from| SocketAddr::from(([127, 0, 0, 1], from.port())));
+        let sent = host.datagram(self.now, from, bytes);
+        self.after(address, sent);
+    }
+
+    /// A process has taken a step.
+    fn after(&mut self, address: SocketAddr, sent: Vec<Sent>) {
+        for sent in sent {
+            self.send(address, sent);
+        }
+        let Some(host) = self.hosts.get(&address) else { return };
+        self.attention |= host.died.is_some() || host.ending.is_some() || host.stopped;
+        if let Some(death) = host.died {
+            match death {
+                Death::Killed => self.crash(address),
+                Death::PowerCut => self.cut_power(address.ip()),
+            }
+            self.deaths.retain(|(dead, _)| *dead != address);
+            self.deaths.push((address, death));
+        }
+        self.notice_changes(address.ip());
+    }
+
+    /// Peers look at their disk some time after somebody has changed it.
+    fn notice_changes(&mut self, at: Machine) {
+        let Some(disk) = self.disks.get(&at) else { return };
+        let generation = disk.borrow().generation;
+        let (now, notice) = (self.now, self.notice);
+        for (address, host) in &mut self.hosts {
+            if address.ip() == at
+                && host.serves
+                && host.seen_generation != generation
+                && host.look_at.is_none()
+            {
+                host.look_at = Some(now + self.random.jitter(notice));
+                host.touched();
+            }
+        }
+    }
+
+    /// A person has changed files.
+    pub(crate) fn notice_everywhere(&mut self) {
+        for machine in self.disks.keys().copied().collect::<Vec<_>>() {
+            self.notice_changes(machine);
+        }
+    }
+
+    /// Puts a datagram on the wire by hand.
+    pub(crate) fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        self.fly(from, to, bytes);
+    }
+
+    fn send(&mut self, process: SocketAddr, Sent { to, bytes }: Sent) {
+        *self.bytes_out.entry(process).or_default() += bytes.len() as u64;
+        self.note(process, to, &bytes);
+        let also = self.hosts.get(&process).and_then(|host| host.also);
+        let from = match to {
+            SocketAddr::V6(_) if also.is_none() => return,
+            SocketAddr::V6(_) => by_v6(process),
+            SocketAddr::V4(_) => process,
+        };
+        if to.ip().is_loopback() {
+            return self.take_off(self.now + Duration::from_micros(30), Flight { from, to, bytes });
+        }
+        let everybody = to.ip() == IpAddr::from([10, 0, 0, 255]) || to.ip() == IpAddr::from(GROUP_V4);
+        let by_group_v6 = to.ip() == IpAddr::from(GROUP_V6);
+        if !everybody && !by_group_v6 {
+            return self.fly(from, to, bytes);
+        }
+        self.calls.push_back((from, bytes.clone()));
+        if self.calls.len() > OVERHEARD_MAX {
+            self.calls.pop_front();
+        }
+        let hears = |(address, host): (&SocketAddr, &Host)| {
+            let hears = address.port() == to.port()
+                && *address != process
+                && (everybody || host.also.is_some());
+            hears.then_some(if everybody { *address } else { by_v6(*address) })
+        };
+        let receivers: Vec<SocketAddr> = self.hosts.iter().filter_map(hears).collect();
+        for to in receivers {
+            self.fly(from, to, bytes.clone());
+        }
+    }
+
+    fn note(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        self.log.number(self.now.as_micros());
+        for address in [from, to] {
+            match address.ip() {
+                IpAddr::V4(ip) => self.log.number(u64::from(ip.to_bits())),
+                IpAddr::V6(ip) => self.log.bytes(&ip.octets()),
+            }
+            self.log.number(u64::from(address.port()));
+        }
+        self.log.bytes(bytes);
+    }
+
+    fn fly(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        if self.listened_to {
+            self.overheard.push_back(Flight { from, to, bytes: bytes.clone() });
+            if self.overheard.len() > OVERHEARD_MAX {
+                self.overheard.pop_front();
+            }
+        }
+        let way = (machine(from.ip()), machine(to.ip()));
+        let link = self.links.get(&way).copied().unwrap_or(self.link);
+        if link.repeated > 0 && self.random.below(1_000) < link.repeated {
+            self.fly_once(from, to, bytes.clone(), way, &link);
+        }
+        self.fly_once(from, to, bytes, way, &link);
+    }
+
+    fn fly_once(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        mut bytes: Vec<u8>,
+        way: (Machine, Machine),
+        link: &Link,
+    ) {
+        let lost = link.loses(&mut self.random, self.bad_ways.entry(way).or_default());
+        let too_long = link.longest > 0 && bytes.len() > link.longest;
+        if lost || too_long || self.cuts.contains(&way) {
+            return;
+        }
+        let length = bytes.len() as u64;
+        self.corrupted += u64::from(link.corrupts(&mut self.random, &mut bytes));
+        let further = |host: SocketAddr| {
+            let host = SocketAddr::new(machine(host.ip()), host.port());
+            self.far.get(&host).copied().unwrap_or(Duration::ZERO)
+        };
+        let delay = link.delay + further(from) + further(to);
+        let mut at = self.now + delay + self.random.jitter(link.jitter);
+        if link.rate > 0 {
+            let free_at = self.free_at.get(&way.1).copied().unwrap_or(self.now).max(self.now);
+            let waiting = free_at.since(self.now).as_micros() as u64 * link.rate / 1_000_000;
+            if waiting > link.queue {
+                return;
+            }
+            let wire = (length + 66) * 1_000_000 / link.rate;
+            let free_at = free_at + Duration::from_micros(wire);
+            self.free_at.insert(way.1, free_at);
+            at = at + free_at.since(self.now);
+        }
+        self.take_off(at, Flight { from, to, bytes });
+    }
+
+    fn take_off(&mut self, at: Instant, flight: Flight) {
+        self.sequence += 1;
+        self.flights.insert((at, self.sequence), flight);
+    }
+}
