@@ -10,7 +10,7 @@ mod stories;
 
 #[path = "simulation/chance/mod.rs"]
 mod chance;
-#[path = "simulation/seeds.rs"]
-mod seeds;
 #[path = "simulation/regressions.rs"]
 mod regressions;
+#[path = "simulation/seeds.rs"]
+mod seeds;

@@ -51,8 +51,11 @@ impl Fetch {
         self.weigh_claims(ctx);
         self.try_sizes(ctx);
         self.relent(ctx.now, false);
-        let addresses: Vec<SocketAddr> = self.sources.keys().copied().collect();
-        for address in addresses {
+        // Who let us down last comes last, or a few that take turns in not giving starve who would give.
+        let mut addresses: Vec<(u32, SocketAddr)> =
+            self.sources.values().map(|source| (source.let_downs, source.address)).collect();
+        addresses.sort_unstable();
+        for (_, address) in addresses {
             self.pump(ctx, address);
         }
     }

@@ -92,6 +92,8 @@ pub(crate) struct Source {
     /// What it is to be asked for, before anything else.
     pub(crate) todo: VecDeque<Piece<Tag>>,
     pub(crate) bad_blocks: u32,
+    /// How often it was set aside since it last gave a good block: others come first.
+    pub(crate) let_downs: u32,
     /// It receives where it says it is: it has answered what only it was asked, or given bytes.
     pub(crate) proven: bool,
     /// The other size that it could not prove, and when it may try again, if at all.
@@ -115,6 +117,7 @@ impl Source {
             flow: Flow::new(address, ctx.random),
             todo: VecDeque::new(),
             bad_blocks: 0,
+            let_downs: 0,
             proven: false,
             size_tried: None,
             sidelined_until: None,
@@ -207,6 +210,7 @@ impl Source {
     /// is only set aside for a moment.
     pub(crate) fn blame(&mut self, now: Instant, harmless: bool) {
         self.bad_blocks = self.bad_blocks.saturating_add(1);
+        self.let_downs = self.let_downs.saturating_add(1);
         let pause = match (harmless, self.bad_blocks) {
             (true, _) => Duration::from_millis(500),
             (false, 1) => Duration::from_secs(2),
@@ -217,6 +221,7 @@ impl Source {
 
     /// Is not to be asked for anything for a while, without blame.
     pub(crate) fn rest(&mut self, until: Instant) {
+        self.let_downs = self.let_downs.saturating_add(1);
         self.sidelined_until = Some(self.sidelined_until.map_or(until, |at| at.max(until)));
     }
 

@@ -12,7 +12,7 @@ use log::{info, warn};
 
 use super::block::{Purpose, Stage};
 use super::source::Tag;
-use super::{Fetch, Phase};
+use super::{Fetch, Phase, REFUSED_REST};
 use crate::node::context::Context;
 use crate::node::counters::DropReason;
 use crate::node::directory::host_text;
@@ -50,6 +50,10 @@ impl Fetch {
         };
         let (index, purpose) = (block.block, block.purpose);
         if genuine {
+            let giver = self.assembly.sole_giver(buffer);
+            if let Some(source) = giver.and_then(|giver| self.sources.get_mut(&giver)) {
+                source.let_downs = 0;
+            }
             match purpose {
                 Purpose::Content => self.assembly.hold(buffer),
                 Purpose::Challenge { claim } => {
@@ -289,6 +293,8 @@ impl Fetch {
         if let Some(source) = self.sources.get_mut(&liar) {
             warn!("{}: {why}", host_text(liar));
             source.blame(ctx.now, !others);
+            // What it told us may have been damaged on its way.
+            source.ask_again(ctx.now + REFUSED_REST);
             info!("{} bad so far: {}", host_text(liar), source.bad_blocks);
         }
     }

@@ -12,6 +12,8 @@ use crate::wire::{PAYLOAD_LENGTH_FIRST, PAYLOAD_LENGTHS};
 const PROBES_MAX: u32 = 3;
 /// Grants between two probes.
 const GRANTS_BETWEEN: u64 = 4;
+/// After so many silences without a packet of full length, shorter ones are asked for.
+const SILENCES_MAX: u32 = 3;
 /// How long a rung that did not pass is left alone (RFC 8899 suggests 600 s; hosts move sooner).
 const REST: Duration = Duration::from_secs(60);
 
@@ -22,6 +24,8 @@ pub(crate) struct Ladder {
     /// The highest rung that is worth trying.
     top: usize,
     failures: u32,
+    /// How often nothing came in time, since the last packet of full length.
+    silences: u32,
     next_probe: u64,
     rest_until: Option<Instant>,
 }
@@ -32,6 +36,7 @@ impl Ladder {
             rung: PAYLOAD_LENGTH_FIRST,
             top: PAYLOAD_LENGTHS.len() - 1,
             failures: 0,
+            silences: 0,
             next_probe: 1,
             rest_until: None,
         }
@@ -85,9 +90,26 @@ impl Ladder {
         self.rung = self.rung.min(self.top);
     }
 
+    /// A packet of this length has come.
+    pub(crate) const fn came(&mut self, length: u64) {
+        if length >= self.payload_length() {
+            self.silences = 0;
+        }
+    }
+
+    /// Nothing came in time; `stalled`, not even after it was asked for once more.
+    pub(crate) fn silent(&mut self, now: Instant, stalled: bool) {
+        self.silences += 1;
+        // Short packets may still come where long ones do not any more.
+        if stalled || self.silences >= SILENCES_MAX {
+            self.silences = 0;
+            self.retreat(now);
+        }
+    }
+
     /// Nothing comes: perhaps because the packets are too long now (a black hole). The shortest are tried
     /// only when those that one begins with do not come either.
-    pub(crate) fn retreat(&mut self, now: Instant) {
+    fn retreat(&mut self, now: Instant) {
         if self.rung > 0 {
             self.rung = if self.rung > PAYLOAD_LENGTH_FIRST { PAYLOAD_LENGTH_FIRST } else { 0 };
             self.rest_until = Some(now + REST / 10);

@@ -78,8 +78,6 @@ pub(crate) struct Flow<T> {
     in_flight: u64,
     quiet_since: Instant,
     probes_unanswered: u32,
-    /// How often nothing came in time, since the last packet of full length.
-    silences: u32,
     reorders: bool,
     trip: RoundTrip,
     congestion: Congestion,
@@ -87,9 +85,6 @@ pub(crate) struct Flow<T> {
     delivered: u64,
     lost: u64,
 }
-
-/// After so many silences without a packet of full length, shorter ones are asked for.
-const SILENCES_MAX: u32 = 3;
 
 impl<T: Copy> Flow<T> {
     pub(crate) fn new(source: SocketAddr, random: &mut Random) -> Self {
@@ -104,7 +99,6 @@ impl<T: Copy> Flow<T> {
             in_flight: 0,
             quiet_since: Instant::ORIGIN,
             probes_unanswered: 0,
-            silences: 0,
             reorders: false,
             trip: RoundTrip::new(),
             congestion: Congestion::new(),
@@ -295,9 +289,7 @@ impl<T: Copy> Flow<T> {
         let (tag, snapshot) = (grant.piece.tag, grant.snapshot);
         self.quiet_since = now;
         self.probes_unanswered = 0;
-        if length >= self.ladder.payload_length() {
-            self.silences = 0;
-        }
+        self.ladder.came(length);
         self.delivered += length;
         self.congestion.delivered(now, length, snapshot, self.in_flight, &mut self.trip);
         Ok(Piece { tag, offset, length })
@@ -464,15 +456,10 @@ impl<T: Copy> Flow<T> {
             self.rate(),
             self.round_trip()
         );
-        self.silences += 1;
         if self.probes_unanswered >= 2 {
             self.congestion.collapsed();
         }
-        // Short packets may still come where long ones do not any more.
-        if self.probes_unanswered >= 2 || self.silences >= SILENCES_MAX {
-            self.silences = 0;
-            self.ladder.retreat(now);
-        }
+        self.ladder.silent(now, self.probes_unanswered >= 2);
     }
 
     fn probe_at(&self) -> Instant {

@@ -163,11 +163,7 @@ impl Draw {
                     kind,
                     slowness: self.slowness(),
                     hiccups: if self.has(Fault::Hiccups) { self.from(2..20) } else { 0 },
-                    starts_at: if self.one_in(3) {
-                        self.millis(0..5_000)
-                    } else {
-                        Duration::ZERO
-                    },
+                    starts_at: if self.one_in(3) { self.millis(0..5_000) } else { Duration::ZERO },
                 }
             })
             .collect()
@@ -234,8 +230,7 @@ impl Draw {
                 false if self.one_in(4) => 0,
                 false => 100 + index,
             };
-            let empty_handed =
-                sources.iter().find(|source| matches!(source.kind, Kind::Other));
+            let empty_handed = sources.iter().find(|source| matches!(source.kind, Kind::Other));
             let number = match (number, empty_handed) {
                 (0, Some(source)) => source.number,
                 (0, None) => 100 + index,
@@ -316,12 +311,15 @@ impl Draw {
             Fault::Clocks if self.one_in(2) => Event::ClockStands(who, self.millis(1..4_000)),
             Fault::Clocks => {
                 let minutes = Duration::from_secs(60);
-                Event::ClockJumps(who, match self.from(0..4) {
-                    0 => self.millis(1..3_000),
-                    1 => minutes * self.from(1..100) as u32,
-                    2 => Duration::from_secs(86_400 * 50),
-                    _ => Duration::from_secs(86_400 * 365 * 10),
-                })
+                Event::ClockJumps(
+                    who,
+                    match self.from(0..4) {
+                        0 => self.millis(1..3_000),
+                        1 => minutes * self.from(1..100) as u32,
+                        2 => Duration::from_secs(86_400 * 50),
+                        _ => Duration::from_secs(86_400 * 365 * 10),
+                    },
+                )
             }
             Fault::Cuts => self.cut(plan),
             Fault::Weather => Event::Weather(self.link()),

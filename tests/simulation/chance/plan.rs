@@ -244,7 +244,8 @@ struct Way<'a>(&'a Link);
 
 impl fmt::Display for Way<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Link { lost, bursts, repeated, corrupted, delay, jitter, rate, queue, longest } = self.0;
+        let Link { lost, bursts, repeated, corrupted, delay, jitter, rate, queue, longest } =
+            self.0;
         write!(f, "{delay:?} + {jitter:?}, {rate} B/s, queue {queue} B")?;
         write!(f, ", lost {lost} ‰, repeated {repeated} ‰, corrupted {corrupted} ‰")?;
         if let Some(bursts) = bursts {
@@ -270,7 +271,10 @@ impl fmt::Display for Words<'_> {
             }
             Event::DiesAtOperation(index, after, death, back) => {
                 let who = fetch(index);
-                write!(f, "{who} dies ({death:?}) {after} file operations on, back after {back:.3?}")
+                write!(
+                    f,
+                    "{who} dies ({death:?}) {after} file operations on, back after {back:.3?}"
+                )
             }
             Event::Leaves(index, back) => write!(f, "{} leaves for {back:.3?}", source(index)),
             Event::Stops(who, lasting) => write!(f, "{} is stopped for {lasting:.3?}", at(who)),
@@ -287,8 +291,12 @@ impl fmt::Display for Words<'_> {
             Event::Fault(index, after, kind) => {
                 write!(f, "the disk of {} fails {after} operations on: {kind:?}", fetch(index))
             }
-            Event::Damages(index, which) => write!(f, "chunk {which} of {} is damaged", fetch(index)),
-            Event::Removes(index, which) => write!(f, "chunk {which} of {} is removed", fetch(index)),
+            Event::Damages(index, which) => {
+                write!(f, "chunk {which} of {} is damaged", fetch(index))
+            }
+            Event::Removes(index, which) => {
+                write!(f, "chunk {which} of {} is removed", fetch(index))
+            }
             Event::Changes(index) => write!(f, "the file of {} becomes another", source(index)),
             Event::Goes(index) => write!(f, "the file of {} is removed", source(index)),
             Event::ComesBack(index) => write!(f, "the file of {} is back", source(index)),

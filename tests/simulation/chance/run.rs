@@ -94,11 +94,8 @@ impl Run {
         for (from, to, link) in &plan.links {
             network.links.insert((machine(*from), machine(*to)), *link);
         }
-        let stranger = Stranger {
-            random: Random::new([seed[7] ^ 0x77; 32]),
-            content,
-            size: plan.size as u64,
-        };
+        let stranger =
+            Stranger { random: Random::new([seed[7] ^ 0x77; 32]), content, size: plan.size as u64 };
         let began = network.now;
         let mut run = Self {
             blame_is_blind: plan.is_corrupting(),
@@ -314,7 +311,8 @@ impl Run {
         }
         let also = |v6: bool| v6.then(|| by_v6(address).ip());
         // Its clock began some time ago, or just now.
-        let clock = Clock::started(self.network.now - Duration::from_millis(self.random.below(900)));
+        let clock =
+            Clock::started(self.network.now - Duration::from_millis(self.random.below(900)));
         match who {
             Who::Source(index) => {
                 let source = &plan.sources[index];

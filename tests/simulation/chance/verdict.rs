@@ -92,7 +92,8 @@ impl Run {
             trip = trip.max((way.delay + way.jitter) * 2);
         }
         let mut missing: BTreeMap<u8, u64> = BTreeMap::new();
-        for (fetch, _) in plan.fetches.iter().zip(&self.standings).filter(|(_, s)| **s != Standing::Ended)
+        for (fetch, _) in
+            plan.fetches.iter().zip(&self.standings).filter(|(_, s)| **s != Standing::Ended)
         {
             let disk = &self.network.disks[&machine(fetch.number)];
             let stored = disk.borrow().chunk_bytes().min(fetch.said);

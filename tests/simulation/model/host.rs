@@ -1,8 +1,8 @@
 //! One process: the node that ships, carried out on the model of a disk, with a clock of its own. It may be
 //! killed, or lose its power, between any two outputs.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -132,8 +132,7 @@ impl Host {
         ledger.named.extend(peers.iter().copied());
         let port = address.port();
         let sweep = Duration::from_secs(2);
-        let config =
-            NodeConfig { serves, port, default_port: DEFAULT_PORT, peers, seed, sweep };
+        let config = NodeConfig { serves, port, default_port: DEFAULT_PORT, peers, seed, sweep };
         let mut host = Self {
             node: Node::new(config.clone(), clock.read(now)),
             config,

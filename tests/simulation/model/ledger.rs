@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use sprat::content::BlockLayout;
-use sprat::wire::{
-    Answer, Cookie, Data, DataKind, Grant, Message, Object, ObjectRange, decode,
-};
+use sprat::wire::{Answer, Cookie, Data, DataKind, Grant, Message, Object, ObjectRange, decode};
 
 /// Grants that are remembered: more than a flow remembers.
 const GRANTS_MAX: usize = 16_384;
@@ -87,7 +85,12 @@ impl Ledger {
             }
             _ => {}
         }
-        if to_many || !is_honest || !self.serves || self.named.contains(&to) || to.ip().is_loopback() {
+        if to_many
+            || !is_honest
+            || !self.serves
+            || self.named.contains(&to)
+            || to.ip().is_loopback()
+        {
             return;
         }
         let account = self.accounts.entry(to).or_default();

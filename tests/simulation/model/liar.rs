@@ -6,8 +6,8 @@ use std::time::Duration;
 use sprat::content::ChainId;
 use sprat::node::{Instant, Random};
 use sprat::wire::{
-    Answer, Cookie, DATA_HEADER_LENGTH, Data, DataHeader, DataKind, Holding, InstanceId, Message, Refuse,
-    RefuseReason, decode,
+    Answer, Cookie, DATA_HEADER_LENGTH, Data, DataHeader, DataKind, Holding, InstanceId, Message,
+    Refuse, RefuseReason, decode,
 };
 
 use super::host::Sent;

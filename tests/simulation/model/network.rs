@@ -194,7 +194,10 @@ impl Network {
 
     /// The disk of a process's machine.
     pub(crate) fn disk_of(&mut self, address: SocketAddr) -> SharedDisk {
-        self.disks.entry(machine(address.ip())).or_insert_with(|| Rc::new(RefCell::default())).clone()
+        self.disks
+            .entry(machine(address.ip()))
+            .or_insert_with(|| Rc::new(RefCell::default()))
+            .clone()
     }
 
     pub(crate) fn host(&mut self, address: SocketAddr) -> &mut Host {
@@ -380,7 +383,8 @@ impl Network {
         if to.ip().is_loopback() {
             return self.take_off(self.now + Duration::from_micros(30), Flight { from, to, bytes });
         }
-        let everybody = to.ip() == IpAddr::from([10, 0, 0, 255]) || to.ip() == IpAddr::from(GROUP_V4);
+        let everybody =
+            to.ip() == IpAddr::from([10, 0, 0, 255]) || to.ip() == IpAddr::from(GROUP_V4);
         let by_group_v6 = to.ip() == IpAddr::from(GROUP_V6);
         if !everybody && !by_group_v6 {
             return self.fly(from, to, bytes);

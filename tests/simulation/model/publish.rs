@@ -121,8 +121,8 @@ impl Host {
                     disk.operation("read")?;
                     let file = disk.file_mut(&Path::Share(from));
                     file.and_then(|file| {
-                        let genuine = file.bytes.len() as u64 == request.size
-                            && file.hash().0 == content;
+                        let genuine =
+                            file.bytes.len() as u64 == request.size && file.hash().0 == content;
                         genuine.then(|| file.bytes.clone())
                     })
                 };

@@ -124,8 +124,7 @@ impl Host {
 
     fn search(&mut self, request: &FetchRequest) -> ShareSearch {
         let mut disk = self.disk();
-        let found: Vec<_> =
-            disk.share().map(|(name, number)| (name.clone(), number)).collect();
+        let found: Vec<_> = disk.share().map(|(name, number)| (name.clone(), number)).collect();
         let is_it = |number: &u64, disk: &mut Disk| {
             let file = disk.files.get_mut(number).expect("a name leads to a file");
             file.bytes.len() as u64 == request.size && file.hash().0 == request.content
@@ -155,13 +154,7 @@ impl Host {
         self.answer(Input::StoredChecked { fetch, block, genuine });
     }
 
-    fn append(
-        &mut self,
-        content: ContentId,
-        buffer: BufferId,
-        extent: u64,
-        position: u64,
-    ) -> Step {
+    fn append(&mut self, content: ContentId, buffer: BufferId, extent: u64, position: u64) -> Step {
         let held = self.buffers.get(&buffer).expect("a reserved buffer is stored");
         assert!(held.proven, "bytes are stored that were not proven");
         let path = Path::Chunk(content, extent);
@@ -195,9 +188,8 @@ impl Host {
         self.remembered.remove(&extent);
         let mut disk = self.disk.borrow_mut();
         let number = disk.names.get(&path).copied();
-        let ours = number.is_some_and(|number| {
-            number == known && disk.files[&number].version == version
-        });
+        let ours =
+            number.is_some_and(|number| number == known && disk.files[&number].version == version);
         if let Some(number) = number.filter(|_| ours && length > 0) {
             if disk.truncate(number, length as usize).is_ok() {
                 self.remembered.insert(extent, (number, disk.files[&number].version));

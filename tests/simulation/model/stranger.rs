@@ -154,7 +154,8 @@ impl Stranger {
         let digest = ListingDigest::of(&self.random.next_u64().to_be_bytes());
         let length = 1 + self.random.below(100_000);
         let listing = ListingSummary { digest, length, files: 1 + self.random.below(90) as u32 };
-        Message::Announce(Announce { instance: InstanceId(self.random.bytes16()), listing }).encode()
+        Message::Announce(Announce { instance: InstanceId(self.random.bytes16()), listing })
+            .encode()
     }
 
     fn announcements(&mut self, network: &mut Network, to: SocketAddr) {
@@ -170,8 +171,7 @@ impl Stranger {
         for _ in 0..10 {
             let bytes = self.announcement();
             network.inject(victim, to, bytes);
-            for about in
-                [About::Listing, About::Content { content: self.content, size: self.size }]
+            for about in [About::Listing, About::Content { content: self.content, size: self.size }]
             {
                 network.inject(victim, to, self.ask(about));
             }
@@ -198,9 +198,11 @@ impl Stranger {
 
     /// The cookie that this process has told the stranger, if it has.
     fn cookie_of(network: &Network, from: SocketAddr) -> Option<Cookie> {
-        let told = network.elsewhere.iter().rev().filter(|flight| {
-            flight.from == from && flight.to == SocketAddr::from(STRANGER)
-        });
+        let told = network
+            .elsewhere
+            .iter()
+            .rev()
+            .filter(|flight| flight.from == from && flight.to == SocketAddr::from(STRANGER));
         told.filter_map(|flight| match decode(&flight.bytes) {
             Ok(Message::Tell(tell)) => Some(tell.cookie),
             _ => None,
