@@ -260,7 +260,7 @@ fn a_fault_at_each_step() {
                     NoRoom => {
                         assert_eq!(run.asked, [], "{what}");
                         let waited = run.wait_for("publishing is tried again");
-                        assert_eq!(waited, Duration::from_secs(5));
+                        assert_eq!(waited, Duration::from_secs(3));
                         assert_eq!(run.step(), Some(&look(wanted())), "{what}");
                     }
                     Vanished => {
