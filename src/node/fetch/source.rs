@@ -93,6 +93,7 @@ pub(crate) struct Source {
     pub(crate) todo: VecDeque<Piece<Tag>>,
     pub(crate) bad_blocks: u32,
     /// How often it was set aside since it last gave a good block: others come first.
+    #[serde(default)]
     pub(crate) let_downs: u32,
     /// It receives where it says it is: it has answered what only it was asked, or given bytes.
     pub(crate) proven: bool,
@@ -102,6 +103,7 @@ pub(crate) struct Source {
     question: Option<Question>,
     unanswered: usize,
     /// It has refused the cookie that it gave, and nothing has come since.
+    #[serde(default)]
     cookie_refused: bool,
     ask_at: Option<Instant>,
     cookie: Cookie,

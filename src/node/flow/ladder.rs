@@ -25,6 +25,7 @@ pub(crate) struct Ladder {
     top: usize,
     failures: u32,
     /// How often nothing came in time, since the last packet of full length.
+    #[serde(default)]
     silences: u32,
     next_probe: u64,
     rest_until: Option<Instant>,
