@@ -2,6 +2,7 @@
 //! It is the simulator of `tests/simulation.rs`, and the core that ships, with all its debug assertions.
 
 #![allow(clippy::print_stdout, reason = "it is a program for people")]
+#![allow(clippy::disallowed_methods, reason = "it tells how long it takes; the core sees no clock")]
 
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -211,7 +212,6 @@ fn write_log(arguments: &Arguments, tally: &Tally) -> std::io::Result<()> {
     writeln!(file, "{} seeds from {from} on, {failed} failed", tally.runs)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a sweep uses threads and tells how long it takes")]
 fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(Some(arguments)) => arguments,
