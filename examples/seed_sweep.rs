@@ -151,7 +151,7 @@ fn sweep(arguments: &Arguments) -> Tally {
             if seed >= end {
                 return;
             }
-            let began = Instant::now();
+            let seed_began = Instant::now();
             let outcome = attempt(seed, arguments.twice);
             let mut tally = tally.lock().expect("no thread panics with it");
             tally.runs += 1;
@@ -161,7 +161,7 @@ fn sweep(arguments: &Arguments) -> Tally {
                     tally.datagrams += outcome.datagrams;
                     tally.operations += outcome.operations;
                     if arguments.verbose {
-                        println!("seed {seed}: {:?}, {outcome:?}", began.elapsed());
+                        println!("seed {seed}: {:?}, {outcome:?}", seed_began.elapsed());
                     }
                 }
                 Err(why) => {
