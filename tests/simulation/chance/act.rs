@@ -151,6 +151,11 @@ impl Run {
         }
         let extent = extents[which as usize % extents.len()];
         let path = Path::Chunk(self.content, extent.start);
+        // After a power cut it may stand in share/ as well; there it is nobody's to touch.
+        let number = disk.names[&path];
+        if disk.share().any(|(_, shared)| shared == number) {
+            return;
+        }
         if removes {
             disk.discard(&path);
         } else {

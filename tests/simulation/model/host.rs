@@ -112,6 +112,8 @@ pub(crate) struct Host {
     pub(super) listings: Listings,
     pub(super) told_files: BTreeMap<ShareName, FileSignature>,
     pub(super) told_partials: BTreeMap<ContentId, (Vec<Extent>, u64)>,
+    /// The blocks of the content of which there ever were bytes in `chunks/`.
+    pub(super) blocks_told: BTreeSet<u64>,
     pub(super) seen_generation: u64,
     pub(super) look_at: Option<Instant>,
     pub(super) random: Random,
@@ -163,6 +165,7 @@ impl Host {
             listings: Listings::default(),
             told_files: BTreeMap::new(),
             told_partials: BTreeMap::new(),
+            blocks_told: BTreeSet::new(),
             seen_generation: u64::MAX,
             look_at: None,
             random: Random::new(seed),

@@ -51,6 +51,11 @@ impl Host {
             if extents.is_empty() {
                 continue;
             }
+            let length = BlockLayout::new(size).block_length();
+            for Extent { start, length: extent } in &extents {
+                let end = (start + extent).div_ceil(length);
+                self.blocks_told.extend(start / length..end);
+            }
             let states = disk.names.get(&Path::States(content));
             let version = states.map_or(0, |states| disk.files[states].version);
             found.insert(content, (extents.clone(), version));
@@ -166,7 +171,9 @@ impl Host {
                 if disk.signature(number) != *signature {
                     return None;
                 }
-                (disk.files[&number].bytes.get(range)?.to_vec(), DataKind::Data)
+                let bytes = disk.files[&number].bytes.get(range);
+                let bytes = bytes.expect("nothing beyond the end of a file is served");
+                (bytes.to_vec(), DataKind::Data)
             }
             ServeSource::Partial { content } => {
                 (read_partial(&disk, *content, offset, length)?, DataKind::Data)
@@ -177,8 +184,20 @@ impl Host {
             ServeSource::Listing { digest } => {
                 (self.listings.kept(*digest)?.get(range)?.to_vec(), DataKind::Meta)
             }
-            ServeSource::Bytes(bytes) => (bytes.get(range)?.to_vec(), DataKind::Meta),
+            ServeSource::Bytes(bytes) => {
+                self.check_bitmap(bytes);
+                (bytes.get(range)?.to_vec(), DataKind::Meta)
+            }
         })
+    }
+
+    /// A bitmap of what is held (docs/protocol.md) speaks of no block that was never there.
+    fn check_bitmap(&self, bitmap: &[u8]) {
+        for block in 0..bitmap.len() as u64 * 8 {
+            let is_held = bitmap[block as usize / 8] & (0x80 >> (block % 8)) != 0;
+            let told = self.blocks_told.contains(&block);
+            assert!(told || !is_held, "block {block} is said to be held, and never was");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! - Nothing that stands in `share/`, whoever put it there, is ever written to, overwritten or removed by a
 //!   process, nor is a file that may turn up there again after a power cut.
 //! - What a fetch said is done is there, whole, at any later time, whatever the power does.
+//! - The attrs of a download go only when its file is sure to survive a power cut: until then there is a way back.
 //! - What a person put there is never lost.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ pub(crate) struct DiskShadow {
     shown: BTreeSet<u64>,
     /// The content for which operations are carried out at the moment.
     pub(crate) acting_for: Option<ContentId>,
+    /// A person has removed or replaced files of `share/` while processes were at work.
+    meddled: bool,
 }
 
 /// A process has given a file a name.
@@ -52,9 +55,21 @@ pub(super) fn named(disk: &mut Disk, path: &Path) {
 }
 
 /// A process has taken a name away.
-pub(super) fn removed(disk: &Disk, path: &Path) {
+pub(super) fn removed(disk: &mut Disk, path: &Path) {
     if let Path::Share(name) = path {
         panic!("share/{name} was removed by a process at operation {}", disk.operations);
+    }
+    // Where the size was wrong nobody is acted for.
+    let given_up = matches!(path, Path::Attrs(content) if disk.shadow.acting_for == Some(*content));
+    if given_up && !disk.shadow.meddled {
+        let certain = disk.certain.iter().filter(|(path, _)| matches!(path, Path::Share(_)));
+        let certain: Vec<u64> = certain.map(|(_, number)| *number).collect();
+        let content = disk.shadow.acting_for;
+        let safe = certain.iter().any(|number| {
+            let file = disk.files.get_mut(number);
+            file.is_some_and(|file| !file.dirty && Some(file.hash().0) == content)
+        });
+        assert!(safe, "a download is given up, and a power cut may take the file that came of it");
     }
 }
 
@@ -77,6 +92,7 @@ pub(super) fn placed(disk: &mut Disk, path: &Path) {
 /// A person removes a file.
 pub(super) fn discarded(disk: &mut Disk, path: &Path) {
     if let Path::Share(name) = path {
+        disk.shadow.meddled |= disk.operations > 0 && disk.shadow.owners.contains_key(name);
         disk.shadow.owners.remove(name);
         disk.shadow.promised.remove(name);
     }

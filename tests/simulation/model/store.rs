@@ -218,7 +218,9 @@ impl Host {
                 shadow::promised(&mut self.disk(), name, content);
             }
             FetchEnding::WrongSize { .. } => {
-                let _ = self.disk().clear(content);
+                let mut disk = self.disk();
+                disk.shadow.acting_for = None;
+                let _ = disk.clear(content);
             }
             FetchEnding::TimedOut | FetchEnding::Failed(_) => {}
         }

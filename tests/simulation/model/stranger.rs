@@ -32,7 +32,7 @@ pub(crate) enum Mischief {
     Reflection,
     /// A cookie that one address got, shown from another port and from another address.
     StolenCookie,
-    /// Many small grants under a cookie of one's own.
+    /// Many small grants under a cookie of one's own, and one beyond the end.
     GrantFlood,
     /// What was said before, once more.
     Replay,
@@ -176,7 +176,7 @@ impl Stranger {
                 network.inject(victim, to, self.ask(about));
             }
             let cookie = Cookie(self.random.bytes16());
-            network.inject(victim, to, self.grant(cookie, 65_536));
+            network.inject(victim, to, self.grant(cookie, 0, 65_536));
         }
     }
 
@@ -187,9 +187,9 @@ impl Stranger {
         Message::Ask(Ask { about, to_many: false, nonce, instance, cookie }).encode()
     }
 
-    fn grant(&mut self, cookie: Cookie, length: u32) -> Vec<u8> {
+    fn grant(&mut self, cookie: Cookie, offset: u64, length: u32) -> Vec<u8> {
         let length = length.min(self.size.try_into().unwrap_or(u32::MAX)).max(1);
-        let ranges = Ranges::new(&[ObjectRange { offset: 0, length }], 1_408);
+        let ranges = Ranges::new(&[ObjectRange { offset, length }], 1_408);
         let ranges = ranges.expect("it is short enough");
         let nonce = self.random.next_u64();
         let object = Object::File(self.content);
@@ -220,7 +220,7 @@ impl Stranger {
         let other_address = SocketAddr::from(([10, 0, 0, 204], port));
         for from in [other_port, other_address] {
             for _ in 0..3 {
-                network.inject(from, to, self.grant(cookie, 65_536));
+                network.inject(from, to, self.grant(cookie, 0, 65_536));
             }
         }
     }
@@ -230,8 +230,10 @@ impl Stranger {
         let asked = self.ask(About::Content { content: self.content, size: self.size });
         network.inject(own, to, asked);
         let Some(cookie) = Self::cookie_of(network, to) else { return };
+        let last = self.size.saturating_sub(1);
+        network.inject(own, to, self.grant(cookie, last, 600));
         for _ in 0..150 {
-            network.inject(own, to, self.grant(cookie, 600));
+            network.inject(own, to, self.grant(cookie, 0, 600));
         }
     }
 }
