@@ -90,8 +90,12 @@ impl Run {
                 }
             }
             Event::TakesName(index) => {
-                let text = plan.fetches[*index].name;
-                self.put(plan.fetches[*index].number, text, &bytes(0x99, 777));
+                let (number, text) = (plan.fetches[*index].number, plan.fetches[*index].name);
+                let other = bytes(0x99, 777);
+                match self.network.hosts.get_mut(&fetch(*index)) {
+                    Some(host) => host.rival = Some(Rc::new(other)),
+                    None => self.put(number, text, &other),
+                }
             }
             Event::Changes(_) | Event::Goes(_) | Event::ComesBack(_) | Event::Adds(..) => {
                 self.change_files(event);

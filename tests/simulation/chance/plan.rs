@@ -144,7 +144,8 @@ pub(crate) enum Event {
     Adds(usize, u8),
     /// Strangers do so many times: against whom, in whose name.
     Strangers(Mischief, u64, Who, Who),
-    /// A person puts other content under the name that a fetch wants.
+    /// A person puts other content under the name that a fetch wants; where the fetch runs, in the moment in
+    /// which it would get it.
     TakesName(usize),
 }
 

@@ -104,6 +104,8 @@ pub(crate) struct Host {
     pub(crate) is_restored: bool,
     /// The chunk files as they were when they were last written or looked at: file and version.
     pub(super) remembered: BTreeMap<u64, (u64, u64)>,
+    /// What a person is about to put under the name that the file is to get.
+    pub(crate) rival: Option<Rc<Vec<u8>>>,
     /// A whole file without a name in `share/`.
     pub(super) in_hand: Option<InHand>,
     config: NodeConfig,
@@ -159,6 +161,7 @@ impl Host {
             above_suspicion: BTreeSet::new(),
             is_restored: false,
             remembered: BTreeMap::new(),
+            rival: None,
             in_hand: None,
             buffers: BTreeMap::new(),
             chains: BTreeMap::new(),

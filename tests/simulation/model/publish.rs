@@ -71,6 +71,11 @@ impl Host {
                 None => Err(vanished()),
             }),
             PublishStep::GiveName { name } => {
+                let path = Path::Share(name.clone());
+                let is_free = name == request.name && !self.disk().names.contains_key(&path);
+                if let Some(rival) = self.rival.take_if(|_| is_free) {
+                    self.disk().place(path, rival);
+                }
                 let naming = self.give_name(request, &name);
                 StepOutcome::Named(naming.unwrap_or_else(Naming::Failed))
             }
