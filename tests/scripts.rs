@@ -73,6 +73,33 @@ fn a_summary_says_who_gave_what_when_nothing_came_and_where_the_time_went() {
     assert!(!text.contains('\u{1b}'), "colours are for terminals");
 }
 
+#[test]
+fn what_a_stranger_wrote_does_not_drive_a_terminal() {
+    let evil = "0.1.0\\u001b]0;evil\\u0007\\u009b31m";
+    let text = a_stalled_fetch().replacen("0.1.0", evil, 1).replace("busy", evil);
+    let Some(ran) = run("trace-summary", &["-"], &text) else { return };
+    let said = ran.succeeded();
+    assert!(said.contains("sprat 0.1.0\u{fffd}]0;evil\u{fffd}\u{fffd}31m"), "{said}");
+    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+}
+
+#[test]
+fn what_makes_no_sense_gets_a_sentence() {
+    let text = a_stalled_fetch();
+    for (script, forged) in [
+        ("trace-summary", text.replacen("\"started\":1", "\"started\":1000000000000000000", 1)),
+        ("trace-summary", text.replacen("\"t\":", "\"t\":\"x\",\"t_\":", 20)),
+        ("trace-plot", text.replace("\"t\":", "\"t\":\"x\",\"t_\":")),
+        ("trace-pcap", text.replace("\"t\":", "\"t\":[],\"t_\":")),
+    ] {
+        assert_ne!(forged, text);
+        let more: &[&str] = if script == "trace-summary" { &["-"] } else { &["-o", "-", "-"] };
+        let Some(Ran { code, errors, .. }) = run(script, more, &forged) else { return };
+        let said = errors.starts_with(script) && errors.lines().count() == 1;
+        assert!(code == 1 && said, "{script} ended with {code}: {errors}");
+    }
+}
+
 /// The words of a line, with one blank between them.
 fn words(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")

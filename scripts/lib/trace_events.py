@@ -143,7 +143,7 @@ def replayed(path):
     program = find_program()
     with tempfile.TemporaryFile() as complaints:
         # A program that was changed since is as good a witness, as long as it comes to the same end.
-        command = [program, "replay", "--against", "--print=json", path]
+        command = [program, "replay", "--against", "--print=json", f"./{path}" if path.startswith("-") else path]
         try:
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=complaints, encoding="utf-8", errors="replace"
@@ -202,7 +202,7 @@ def stem(trace):
 
 
 def warn(sentence):
-    print(f"{os.path.basename(sys.argv[0])}: {sentence}", file=sys.stderr)
+    print(f"{os.path.basename(sys.argv[0])}: {printable(sentence)}", file=sys.stderr)
 
 
 def parser(description, **more):
@@ -230,6 +230,15 @@ def run(main):
         # Whoever read this has seen enough, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        warn(f"cannot go on: {error}")
+        code = FAILED
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Everything that is read here may be forged, and is checked no further than it is of use.
+        if "SPRAT_DEBUG" in os.environ:
+            raise
+        warn(f"the trace says what makes no sense ({type(error).__name__}: {error}); SPRAT_DEBUG=1 tells where")
+        code = FAILED
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)

@@ -1,10 +1,13 @@
 //! Lines for people on standard output and standard error. A reader that is gone, or that has stopped
 //! reading, never stops the loop: what it does not take is dropped.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::content::terminal_text::printable;
 
 /// Longer lines are cut into pieces: a pipe that is ready takes at least so many bytes at once.
 const PIECE_LENGTH_MAX: usize = 4096;
@@ -54,7 +57,17 @@ impl<W: Write + AsFd> Write for Lines<W> {
 /// Tells on standard error why a run ends as it does.
 pub fn complain(sentence: &str) {
     // If nobody listens, the exit code still says it.
-    let _ = writeln!(io::stderr(), "sprat: {sentence}");
+    let _ = writeln!(io::stderr(), "sprat: {}", printable_lines(sentence));
+}
+
+/// Lines that may hold a stranger's text, made safe for a terminal.
+pub fn printable_lines(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for (index, line) in text.split('\n').enumerate() {
+        // Writing to a string cannot fail.
+        let _ = write!(safe, "{}{}", if index > 0 { "\n" } else { "" }, printable(line));
+    }
+    safe
 }
 
 /// Whether a stream takes something without making us wait. A broken pipe does: with an error.

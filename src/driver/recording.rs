@@ -2,15 +2,22 @@
 
 use std::any::Any;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::clock;
 use crate::config::TraceConfig;
 use crate::node::{Instant, NodeConfig};
 use crate::trace::{Header, How, Recorder};
+
+/// So long the reader of a pipe may keep the run waiting, once.
+const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// A recording under way.
 pub struct Recording {
@@ -29,6 +36,8 @@ impl Recording {
         let Some(trace) = trace else { return Ok(()) };
         let file = place(trace);
         match std::fs::symlink_metadata(&file) {
+            // What is there does not hinder a ring, which goes beside it when the time comes.
+            Ok(known) if known.is_file() && trace.ring.is_some() => Ok(()),
             Ok(known) if known.is_file() || known.is_dir() => Err(format!(
                 "there is a {} already, and it is not overwritten: give --trace another name",
                 file.display()
@@ -142,13 +151,67 @@ fn place(trace: &TraceConfig) -> PathBuf {
 }
 
 /// A new file that nobody else may read: a trace holds the seed, and with it the cookies of a run. What is no
-/// file (a pipe, a terminal) is taken as it is.
-fn open(file: &Path) -> io::Result<File> {
+/// file (a pipe, a terminal) is taken as it is, but not waited for without end.
+fn open(file: &Path) -> io::Result<Place> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     let is_other = std::fs::metadata(file).is_ok_and(|known| !known.is_file() && !known.is_dir());
-    if !is_other {
+    if is_other {
+        options.custom_flags(OFlags::NONBLOCK.bits() as i32);
+    } else {
         options.create_new(true);
     }
-    options.open(file)
+    match options.open(file) {
+        Err(error) if is_other && error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+            Err(io::Error::other("nobody reads from this pipe"))
+        }
+        opened => opened.map(Place),
+    }
+}
+
+/// Where a trace goes. The reader of a pipe may be slow; one that has stopped must not stop the run.
+struct Place(File);
+
+impl Write for Place {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], Some(&PATIENCE))? == 0 {
+                        return Err(io::Error::other("whoever reads it has stopped"));
+                    }
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let told = open(&pipe).err().map(|error| error.to_string());
+        assert_eq!(told.as_deref(), Some("nobody reads from this pipe"));
+
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+        let reader = options.open(&pipe).unwrap();
+        let mut place = open(&pipe).unwrap();
+        // More than any pipe holds.
+        let told = place.write_all(&vec![0; 1 << 22]).map_err(|error| error.to_string());
+        assert_eq!(told, Err("whoever reads it has stopped".to_owned()));
+        drop(reader);
+        assert!(place.write_all(b"more").is_err());
+    }
 }

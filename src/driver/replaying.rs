@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Stdout, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::clock::Slice;
-use super::lines::complain;
+use super::lines::{complain, printable_lines};
 use super::recording::panic_message;
 use crate::config::{Print, ReplayConfig, Until};
 use crate::trace::{
@@ -40,10 +41,12 @@ impl Stop {
 /// Runs a replay to its exit code.
 pub fn run_replay(config: &ReplayConfig) -> ExitCode {
     let told = Session::open(config).and_then(|mut session| {
-        let result = session.play();
-        // Whoever read what was printed has seen enough, if they are gone.
-        let _ = session.out.flush();
-        result
+        let result = catch_unwind(AssertUnwindSafe(|| session.play()))
+            .unwrap_or_else(|panic| Err(session.panicked_elsewhere(&panic_message(&*panic))));
+        result.and_then(|()| match session.out.flush() {
+            Err(error) => unprinted(&error),
+            Ok(()) => Ok(()),
+        })
     });
     match told {
         Ok(()) => ExitCode::SUCCESS,
@@ -135,7 +138,8 @@ impl<'a> Session<'a> {
                     let result = self.replay.checkpoint(&checkpoint);
                     self.differs(result)?;
                     if let Some(printer) = &self.printer {
-                        let _ = self.out.write_all(printer.checkpoint(&checkpoint).as_bytes());
+                        let text = printer.checkpoint(&checkpoint);
+                        let _ = self.print(&text);
                     }
                 }
                 Some(Record::End(end)) => told = self.end(&end)?,
@@ -165,8 +169,8 @@ impl<'a> Session<'a> {
             Ok(played) => {
                 if let Some(printer) = &mut self.printer {
                     let text = printer.step(&step, &played, self.replay.node());
-                    if self.out.write_all(text.as_bytes()).is_err() {
-                        return Ok(true);
+                    if let Err(error) = self.print(&text) {
+                        return unprinted(&error).map(|()| true);
                     }
                 }
                 self.remember(step, Some(played));
@@ -288,7 +292,7 @@ impl<'a> Session<'a> {
     fn end(&mut self, end: &End) -> Result<String, Stop> {
         if let Some(printer) = &mut self.printer {
             let text = printer.end(end, self.replay.node());
-            let _ = self.out.write_all(text.as_bytes());
+            let _ = self.print(&text);
         }
         if let Some(mut recorder) = self.recorder.take() {
             recorder.finish(end.how.clone());
@@ -305,10 +309,25 @@ impl<'a> Session<'a> {
         Ok(format!("{against}: {inputs} inputs of {span} s, in {took:.2} s"))
     }
 
+    /// Prints; for people without what could drive their terminal.
+    fn print(&mut self, text: &str) -> io::Result<()> {
+        match self.config.print {
+            Some(Print::Json) => self.out.write_all(text.as_bytes()),
+            _ => self.out.write_all(printable_lines(text).as_bytes()),
+        }
+    }
+
+    /// The core panicked while nothing was handed to it: what it was made of cannot be.
+    fn panicked_elsewhere(&self, message: &str) -> Stop {
+        let (name, place) = (self.config.file.display(), self.place());
+        let sentence = format!("{name}: {place}: the core panics when it is looked at: {message}");
+        Stop::new(PANICKED, sentence)
+    }
+
     /// The last word, where there is to be one.
     fn tell(&mut self, text: &str) -> Result<(), Stop> {
         if !self.config.quiet && self.config.print != Some(Print::Json) {
-            let _ = writeln!(self.out, "{text}");
+            let _ = self.print(&format!("{text}\n"));
         }
         Ok(())
     }
@@ -327,6 +346,14 @@ impl<'a> Session<'a> {
     }
 }
 
+/// What could not be printed is no replay, unless whoever read it is gone: they have seen enough.
+fn unprinted(error: &io::Error) -> Result<(), Stop> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Stop::new(UNREADABLE, format!("cannot print: {error}"))),
+    }
+}
+
 /// What writes the trace anew, where that is wanted.
 fn rewriter(config: &ReplayConfig, mut header: Header) -> Result<Option<Recorder>, Stop> {
     let Some(place) = &config.rewrite else { return Ok(None) };
@@ -338,8 +365,9 @@ fn rewriter(config: &ReplayConfig, mut header: Header) -> Result<Option<Recorder
     Ok(Some(if config.expand { recorder.one_line_each() } else { recorder }))
 }
 
+/// As the trace itself: nobody else may read it.
 fn create(place: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(place)
+    OpenOptions::new().write(true).mode(0o600).create_new(true).open(place)
 }
 
 fn indented(text: &str) -> String {

@@ -81,6 +81,7 @@ const IN_FLIGHT_MOST: u64 = 8 * 1024 * 1024;
 
 /// What a node is told at its start and never again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// Whether it offers files, announces itself and keeps the directory.
     pub serves: bool,
@@ -267,6 +268,11 @@ impl Node {
     /// What was dropped, and why.
     pub const fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How many files of its own it knows, offered or not.
+    pub fn file_count(&self) -> usize {
+        self.shelf.file_count()
     }
 
     /// Panics where something is not as it must always be. For tests and debug builds; it looks at everything.

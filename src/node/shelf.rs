@@ -258,6 +258,10 @@ impl Shelf {
         self.hash_next(ctx);
     }
 
+    pub(crate) fn file_count(&self) -> usize {
+        self.files.len()
+    }
+
     pub(crate) fn check_invariants(&self) {
         for (name, file) in &self.files {
             let settling = matches!(file.state, FileState::Settling { until }

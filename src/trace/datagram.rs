@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use super::run::{self, OneRange, Small};
 use crate::node::Node;
-use crate::wire::{DATA_HEADER_LENGTH, DataKind, DecodeError, MAGIC, Message, decode};
+use crate::wire::{DATA_HEADER_LENGTH, DataKind, DecodeError, MAGIC, Message, decode, type_code};
 
-/// Of what is no message, but begins like one, so many bytes tell why: a GRANT of 16 ranges has as many.
+/// Of what is no message, but begins like one and is no packet, so many bytes tell why: a GRANT of 16 ranges has as many.
 const TELLING_BYTES: usize = 256;
 
 /// What of a datagram is kept.
@@ -46,13 +46,21 @@ pub(crate) fn keep<'a>(
         Ok(Message::Data(_)) if private && !node.reads_payload(from, bytes) => {
             cut("meta", bytes, DATA_HEADER_LENGTH)
         }
-        Err(error) if private => {
-            let telling = if *error == DecodeError::NotOurs { MAGIC.len() } else { TELLING_BYTES };
-            cut("undecodable", bytes, telling)
-        }
+        Err(error) if private => cut("undecodable", bytes, telling(*error, bytes)),
         // What stands behind its layout nobody reads.
         Ok(other) if private => cut(name(&message), bytes, other.encode().len()),
         _ => all(name(&message)),
+    }
+}
+
+/// How many bytes of what is no message tell why it is none.
+fn telling(error: DecodeError, bytes: &[u8]) -> usize {
+    match (error, bytes.get(MAGIC.len() + 1)) {
+        (DecodeError::NotOurs, _) => MAGIC.len(),
+        // What follows may be laid out in any way, and be names.
+        (DecodeError::Version | DecodeError::Type, _) => MAGIC.len() + 2,
+        (_, Some(&(type_code::DATA | type_code::META))) => DATA_HEADER_LENGTH,
+        _ => TELLING_BYTES,
     }
 }
 

@@ -18,6 +18,7 @@ pub const LINE_LENGTH_MAX: usize = 64 << 20;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Header {
     /// [`FORMAT`] of the writer. It comes first, so that the file can be told by its first bytes.
     pub sprat_trace: u32,
@@ -43,6 +44,7 @@ pub struct Header {
 
 /// On what a run ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Platform {
     /// The processor, as Rust names it.
     pub arch: String,
@@ -120,6 +122,22 @@ pub(crate) struct Line {
     pub(crate) checkpoint: Option<Checkpoint>,
     /// The last line.
     pub(crate) end: Option<End>,
+}
+
+impl Line {
+    /// How many kinds of line it is; one, if it makes sense.
+    pub(crate) fn kinds(&self) -> usize {
+        let kinds = [
+            self.input.is_some(),
+            self.from.is_some(),
+            self.wake.is_some(),
+            self.run.is_some(),
+            self.snapshot.is_some(),
+            self.checkpoint.is_some(),
+            self.end.is_some(),
+        ];
+        kinds.into_iter().filter(|is_there| *is_there).count()
+    }
 }
 
 /// Bytes as hexadecimal digits.

@@ -14,6 +14,7 @@ use super::line::{Checkpoint, End, Header};
 use super::reader::{Event, Step};
 use super::replay::Played;
 use crate::content::hex;
+use crate::content::terminal_text::printable;
 use crate::node::output::ServeSource;
 use crate::node::{Deadline, Instant, Node, Output};
 use crate::wire::{Message, decode};
@@ -43,7 +44,8 @@ impl Printer {
             return line(0, header.begins, "header", value(header));
         }
         let Header { command, program, platform, .. } = header;
-        let (arch, os) = (&platform.arch, &platform.os);
+        let (command, program) = (printable(command), printable(program));
+        let (arch, os) = (printable(&platform.arch), printable(&platform.os));
         let private = if header.private { ", names of files are replaced" } else { "" };
         format!("sprat {command}, version {program}, on {os} {arch}{private}\n")
     }
@@ -227,7 +229,7 @@ fn message_fields(bytes: &[u8], left_out: u32, fields: &mut Map<String, Value>) 
 
 fn event_text(event: &Event) -> String {
     match event {
-        Event::Wake { reason } => format!("woken: {reason}"),
+        Event::Wake { reason } => format!("woken: {}", printable(reason)),
         Event::Input(input) => text_of(value(input)),
         Event::Datagram { from, bytes, left_out } => {
             format!("from {}: {}", address(*from), message_text(&whole(bytes, *left_out)))

@@ -7,12 +7,17 @@ use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::net::SocketAddr;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::line::{Checkpoint, Due, End, FORMAT, Header, LINE_LENGTH_MAX, Line, Sum};
 use super::run;
 use crate::node::{Input, Instant};
 use crate::wire::DATAGRAM_LENGTH_MAX;
+
+/// No datagram of a trace is longer: it is more than any socket hands over, and what the core makes of one
+/// is its affair.
+pub(crate) const LENGTH_MAX: usize = DATAGRAM_LENGTH_MAX + (1 << 16);
 
 /// Why a trace cannot be read on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +139,12 @@ pub(crate) struct Expected {
     pub(crate) due: Option<Due>,
 }
 
+/// What of a header is the same in every version, whatever else is there.
+#[derive(Deserialize)]
+struct Version {
+    sprat_trace: u64,
+}
+
 /// Reads a trace, a record at a time.
 #[derive(Debug)]
 pub struct Reader<R> {
@@ -153,16 +164,15 @@ impl<R: BufRead> Reader<R> {
     pub fn new(from: R) -> Result<(Header, Self), ReadError> {
         let mut reader = Self { from, line: 0, text: Vec::new(), steps: Vec::new(), ended: false };
         reader.next_line()?;
-        let no_trace = |_| ReadError { line: 1, what: Wrong::NoTrace };
-        let value: serde_json::Value = serde_json::from_slice(&reader.text).map_err(no_trace)?;
-        match value.get("sprat_trace").and_then(serde_json::Value::as_u64) {
-            None => return Err(ReadError { line: 1, what: Wrong::NoTrace }),
-            Some(version) if version > u64::from(FORMAT) => {
-                return Err(ReadError { line: 1, what: Wrong::TooNew(version) });
-            }
-            Some(_) => {}
+        // An array would do for serde.
+        let version = serde_json::from_slice(&reader.text).ok().filter(|_| reader.is_object());
+        let Some(Version { sprat_trace }) = version else {
+            return Err(ReadError { line: 1, what: Wrong::NoTrace });
+        };
+        if sprat_trace > u64::from(FORMAT) {
+            return Err(ReadError { line: 1, what: Wrong::TooNew(sprat_trace) });
         }
-        let header = serde_json::from_value(value).map_err(|error| reader.damaged(error))?;
+        let header = serde_json::from_slice(&reader.text).map_err(|error| reader.damaged(error))?;
         Ok((header, reader))
     }
 
@@ -181,7 +191,8 @@ impl<R: BufRead> Reader<R> {
             return Err(self.error(Wrong::GoesOn));
         }
         let line: Line = serde_json::from_slice(&self.text).map_err(|error| self.damaged(error))?;
-        let record = self.record(line).ok_or_else(|| self.damaged("it makes no sense"))?;
+        let record = if self.is_object() { self.record(line) } else { None };
+        let record = record.ok_or_else(|| self.damaged("it makes no sense"))?;
         self.ended = matches!(record, Record::End(_));
         Ok(Some(record))
     }
@@ -210,6 +221,10 @@ impl<R: BufRead> Reader<R> {
         Ok(true)
     }
 
+    fn is_object(&self) -> bool {
+        self.text.first() == Some(&b'{')
+    }
+
     fn error(&self, what: Wrong) -> ReadError {
         ReadError { line: self.line, what }
     }
@@ -220,6 +235,9 @@ impl<R: BufRead> Reader<R> {
 
     /// Exactly one kind of line, or none.
     fn record(&mut self, mut line: Line) -> Option<Record> {
+        if line.kinds() != 1 || (line.snapshot.is_some() && self.line != 2) {
+            return None;
+        }
         if let Some(end) = line.end {
             return Some(Record::End(end));
         }
@@ -240,9 +258,7 @@ impl<R: BufRead> Reader<R> {
             (None, Some(reason), None) => Event::Wake { reason },
             (None, None, Some(from)) => {
                 let (bytes, left_out) = (line.bytes.take()?.0, line.left_out.unwrap_or(0));
-                // More than any socket hands over; what the core makes of it is its affair.
-                let length = bytes.len().checked_add(left_out as usize)?;
-                if length > DATAGRAM_LENGTH_MAX + (1 << 16) {
+                if bytes.len().checked_add(left_out as usize)? > LENGTH_MAX {
                     return None;
                 }
                 Event::Datagram { from, bytes, left_out }

@@ -105,14 +105,14 @@ pub const LISTING_LENGTH_MAX: u64 = 16 * 1024 * 1024;
 pub const LISTING_FILES_MAX: u32 = 131_072;
 
 /// The codes of the types, in a datagram's fourth byte.
-mod type_code {
+pub(crate) mod type_code {
     pub(super) const ANNOUNCE: u8 = 1;
     pub(super) const FAREWELL: u8 = 2;
     pub(super) const ASK: u8 = 3;
     pub(super) const TELL: u8 = 4;
     pub(super) const GRANT: u8 = 5;
-    pub(super) const DATA: u8 = 6;
-    pub(super) const META: u8 = 7;
+    pub(crate) const DATA: u8 = 6;
+    pub(crate) const META: u8 = 7;
     pub(super) const REFUSE: u8 = 8;
 }
 

@@ -112,6 +112,8 @@ fn what_is_no_trace_is_called_so() {
     let newer = String::from_utf8(kept("peer.trace")).unwrap();
     let newer = newer.replacen("\"sprat_trace\":1,", "\"sprat_trace\":2,", 1);
     let damaged = String::from_utf8(kept("peer.trace")).unwrap().replacen("\"in\":", "\"inn\":", 1);
+    let more = String::from_utf8(kept("peer.trace")).unwrap();
+    let more = more.replacen("\"sprat_trace\":1,", "\"sprat_trace\":1,\"more\":0,", 1);
     let zeros = vec![0; 1 << 20];
     let long = [&kept("peer.trace")[..], &vec![b'x'; (64 << 20) + 10]].concat();
     for (bytes, sentence) in [
@@ -121,6 +123,7 @@ fn what_is_no_trace_is_called_so() {
         (b"[1]\n", "it is no trace"),
         (&zeros, "it is no trace"),
         (b"{\"sprat_trace\":1}\n", "line 1 is damaged: missing field"),
+        (more.as_bytes(), "line 1 is damaged: unknown field `more`"),
         (newer.as_bytes(), "version 2 of the format"),
         (damaged.as_bytes(), "line 2 is damaged: unknown field `inn`"),
         (&long, "is longer than any line"),
@@ -160,6 +163,75 @@ fn of_a_line_without_end_no_more_is_read_than_a_line_may_have() {
 }
 
 #[test]
+fn what_a_trace_says_does_not_drive_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let whole = String::from_utf8(kept("peer.trace")).unwrap();
+    let header = whole.lines().next().unwrap();
+    let evil = "\\u001b]0;evil\\u0007\\u009b31m\\u202e";
+    let stepped = |fields: &str| format!("{header}\n{{\"n\":1,\"t\":99999,{fields}}}\n");
+    for text in [
+        whole.replacen("\"peer\"", &format!("\"{evil}\""), 1),
+        stepped(&format!("\"wake\":\"{evil}\",\"out\":[],\"due\":null")),
+        stepped(&format!("\"in\":\"writable\",\"out\":[],\"due\":[5,\"{evil}\"]")),
+        stepped(&format!("\"in\":\"writable\",\"out\":[\"{evil} 0000\"],\"due\":null")),
+        stepped(&format!("\"{evil}\":0")),
+        stepped(&format!("\"in\":\"{evil}\"")),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let told = replay(&file, &["--print"]);
+        let said = told.stdout + &told.stderr;
+        assert!(said.contains("\\u{1b}]0;evil\\u{7}\\u{9b}31m\\u{202e}"), "{text}: {said}");
+        let drives = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!said.contains(drives), "{text}: {said:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_success() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = std::process::Command::new(crate::support::host::SPRAT);
+    let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/peer.trace");
+    let output = command.args(["replay", "--print"]).arg(trace).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot print"), "{output:?}");
+}
+
+#[test]
+fn times_and_states_out_of_place_are_told() {
+    let whole = String::from_utf8(kept("fetch-ring.trace")).unwrap();
+    let lines: Vec<_> = whole.lines().collect();
+    let again = [&lines[..3], &lines[1..2], &lines[3..]].concat().join("\n") + "\n";
+    assert_eq!(
+        play(again.as_bytes()),
+        Verdict::Unreadable("line 4 is damaged: it makes no sense".to_owned())
+    );
+    let whole = String::from_utf8(kept("peer.trace")).unwrap();
+    for mark in ["{\"checkpoint\":", "{\"end\":"] {
+        let line = whole.rfind(mark).unwrap();
+        let at = line + whole[line..].find("\"t\":").unwrap() + "\"t\":".len();
+        let later = format!("{}1{}", &whole[..at], &whole[at..]);
+        assert_eq!(play(later.as_bytes()), Verdict::Different("the time is another".to_owned()));
+    }
+}
+
+#[test]
+fn a_forged_state_is_told_wherever_it_hurts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let whole = String::from_utf8(kept("fetch-ring.trace")).unwrap();
+    let at = whole.find("\"rung\":").unwrap() + "\"rung\":".len();
+    let length = whole[at..].find(|c: char| !c.is_ascii_digit()).unwrap();
+    let forged = format!("{}65535{}", &whole[..at], &whole[at + length..]);
+    fs::write(&file, forged).unwrap();
+    for options in [&[][..], &["--print=json"], &["--against", "--print=json"]] {
+        let told = replay(&file, options);
+        assert!(matches!(told.code, Some(2 | 3)), "{options:?}: {:?} {}", told.code, told.stderr);
+        assert!(told.stderr.contains("sprat: "), "{}", told.stderr);
+    }
+}
+
+#[test]
 fn lines_that_make_no_sense() {
     let header = String::from_utf8(kept("peer.trace")).unwrap().lines().next().unwrap().to_owned();
     for line in [
@@ -181,7 +253,12 @@ fn lines_that_make_no_sense() {
         "{\"n\":1,\"t\":5,\"from\":\"10.0.0.1:1\",\"bytes\":\"\",\"left_out\":4294967295,\"out\":[]}",
         "{\"n\":1,\"t\":5,\"from\":\"10.0.0.1:1\",\"bytes\":\"\",\"wake\":\"x\"}",
         "{\"n\":1,\"t\":5,\"wake\":\"x\",\"out\":[\"keep\"]}",
+        // More than memory has, where it was believed.
+        "{\"n\":1,\"t\":5,\"run\":\"a:4294967295=0000\",\"flows\":[[\"10.0.0.1:1\",\"0\",0,1]]}",
+        "{\"n\":18446744073709551615,\"t\":5,\"run\":\"J1=0000 J2=0000\"}",
         "{\"snapshot\":{\"n\":1,\"t\":1,\"sum\":\"00\",\"state\":{}}}",
+        "{\"n\":1,\"t\":5,\"wake\":\"x\",\"run\":\"J1=0000\"}",
+        "[1,5]",
     ] {
         let verdict = play(format!("{header}\n{line}\n").as_bytes());
         let told =
@@ -215,6 +292,35 @@ fn header() -> Header {
         sweep: Duration::from_secs(2),
     };
     Header::new("test", 0, Instant::ORIGIN, config)
+}
+
+/// Protocols to come, and packets that break a rule, may hold names like any other.
+#[test]
+fn what_is_no_message_is_not_kept_in_a_private_trace() {
+    let paper = Paper::default();
+    let mut header = header();
+    header.private = true;
+    let mut recorder = Recorder::new(&header, Box::new(paper.clone()));
+    let mut node = Node::new(header.config, Instant::ORIGIN);
+    let from = "10.0.0.1:5".parse().unwrap();
+    // Nothing of ours, another version, an unknown type, packets beyond every object's end.
+    let begins = [&b""[..], b"Sp", b"Sp\x02\x07", b"Sp\x01\x63", b"Sp\x01\x06", b"Sp\x01\x07"];
+    for (index, begin) in begins.into_iter().enumerate() {
+        let padding: &[u8] =
+            if begin == b"Sp\x01\x06" || begin == b"Sp\x01\x07" { &[255; 16] } else { b"" };
+        let bytes = [begin, padding, &b"Tagebuch".repeat(20)].concat();
+        let at = Instant::from_micros(10 + index as u64);
+        recorder.before(&node, at, &Input::Datagram { from, bytes: &bytes });
+        node.handle_input(at, Input::Datagram { from, bytes: &bytes });
+        assert_eq!(node.poll_output(), None);
+        recorder.after(&node);
+    }
+    recorder.finish(How::Exit(0));
+    let bytes = paper.0.take();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    assert_eq!(text.matches("undecodable").count(), begins.len(), "{text}");
+    assert!(!text.contains("546167"), "{text}");
+    assert_eq!(play(&bytes), Verdict::Equal);
 }
 
 /// A core that is handed a datagram and a command to stop, in which something goes wrong.

@@ -162,6 +162,11 @@ fn nothing_is_overwritten() {
         let stderr = host.fetch_with(&["--trace", &text], &content, "x", &[]).fails(1, SHORT);
         assert!(stderr.contains("there already"), "{stderr}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "dear to me");
+        // A flight recorder of a run before this one hinders nobody.
+        let ring = ["--timeout", "0.1", "--trace", &text, "--trace-ring", "256K"];
+        host.fetch_with(&ring, &content, "x", &[]).fails(75, SHORT);
+        is_equal(&host.root.join("there.1"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "dear to me");
         let named = host.root.join("%p.trace");
         let options = ["--timeout", "0.1", "--trace", named.to_str().unwrap()];
         let mut fetch = host.fetch_with(&options, &content, "x", &[]);

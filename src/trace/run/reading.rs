@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::line::{FlowEntry, GrantEntry, Line};
-use super::super::reader::{Event, Expected, Step};
+use super::super::reader::{Event, Expected, LENGTH_MAX, Step};
 use super::super::tally::kind_of;
 use super::{OneRange, Receiver, TOKENS_MAX};
 use crate::content::hex;
@@ -61,7 +61,7 @@ pub(crate) fn read(line: &Line, number: u64) -> Option<Vec<Step>> {
             return None;
         }
         steps.push(Step { n, at: Instant::from_micros(at), line: number, event, expected });
-        n += 1;
+        n = n.checked_add(1)?;
     }
     steps.last_mut()?.expected.as_mut()?.due.clone_from(&line.due);
     Some(steps)
@@ -141,7 +141,8 @@ impl<'a> Tables<'a> {
         let mut bytes = vec![0; DATA_HEADER_LENGTH];
         header.write(bytes.first_chunk_mut()?);
         let event = Event::Datagram { from: entry.0, bytes, left_out: length };
-        (rest.is_empty() && length > 0).then_some(event)
+        let fits = (1..=LENGTH_MAX - DATA_HEADER_LENGTH).contains(&(length as usize));
+        (rest.is_empty() && fits).then_some(event)
     }
 
     fn grant(&mut self, letter: char, rest: &str) -> Option<Event> {
