@@ -67,7 +67,7 @@ impl Download {
         if self.received.total() < self.summary.length {
             return self.pump(ctx, address, flow);
         }
-        flow.abandon();
+        flow.abandon(ctx.now);
         self.is_read = true;
         ctx.emit(Output::ReadListing { listing: self.id, digest: self.summary.digest });
     }

@@ -413,7 +413,7 @@ impl Remote {
         if let Some(download) = self.download.take() {
             ctx.emit(Output::DropListing { listing: download.id });
         }
-        self.flow.abandon();
+        self.flow.abandon(ctx.now);
     }
 
     fn pump(&mut self, ctx: &mut Context<'_>) {

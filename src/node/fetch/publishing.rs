@@ -248,7 +248,7 @@ impl Fetch {
     /// All blocks are stored.
     pub(super) fn publish(&mut self, ctx: &mut Context<'_>) {
         for source in self.sources.values_mut() {
-            source.flow.abandon();
+            source.flow.abandon(ctx.now);
             source.todo.clear();
         }
         self.begin_publishing(ctx, Publishing::of_chunks(&self.request));

@@ -64,7 +64,7 @@ impl Fetch {
     /// anything is never dropped, whenever it has become the last. Whether those who hold parts have all that
     /// is missing is only looked at where `thorough`.
     pub(super) fn relent(&mut self, now: Instant, thorough: bool) {
-        let useful = |source: &&Source| source.is_usable(now) && !source.flow.is_stalled();
+        let useful = |source: &&Source| self.gives(source, now);
         let mut held = RangeSet::new();
         for source in self.sources.values().filter(useful) {
             match source.held_blocks() {
@@ -345,7 +345,7 @@ impl Fetch {
     /// Takes from a source all that it was to be asked for; others may have it.
     pub(super) fn let_go(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
         let Some(source) = self.sources.get_mut(&address) else { return };
-        source.flow.abandon();
+        source.flow.abandon(ctx.now);
         source.todo.clear();
         self.claims.unask(address);
         if self.size_trial.runs_with(address) {

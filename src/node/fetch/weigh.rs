@@ -195,13 +195,15 @@ impl Fetch {
         if running.is_some() && asked.is_none() {
             return;
         }
-        let champion = self.sources.values().find(|source| {
+        let champions = self.sources.values().filter(|source| {
             source.claim() == Some(claim)
                 && asked != Some(source.address)
                 && source.is_usable(ctx.now)
                 && !source.flow.is_stalled()
                 && source.holds(block)
         });
+        // Not always the first, or a few that make the true claim and give nothing stand in its way.
+        let champion = champions.min_by_key(|source| (source.let_downs, source.address));
         let Some(champion) = champion.map(|source| source.address) else { return };
         if let (Some(asked), Some((_, pace))) = (asked, running) {
             let length = self.assembly.layout().block_length();

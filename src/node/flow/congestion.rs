@@ -85,6 +85,9 @@ pub(crate) struct Congestion {
     ceiling: Option<u64>,
     /// When the next grant may go.
     next_at: Instant,
+    /// When it last started again from little: what was granted before says nothing about the way as it is now.
+    #[serde(default)]
+    began_at: Instant,
 }
 
 impl Congestion {
@@ -103,6 +106,7 @@ impl Congestion {
             startup_window: INITIAL_WINDOW,
             ceiling: None,
             next_at: Instant::ORIGIN,
+            began_at: Instant::ORIGIN,
         }
     }
 
@@ -173,7 +177,8 @@ impl Congestion {
         let interval = now.since(snapshot.delivered_at).max(trip.minimum());
         let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1);
         let rate = (self.delivered - snapshot.delivered).saturating_mul(1_000_000) / micros;
-        if !snapshot.limited || rate > self.rate() {
+        let is_old = snapshot.delivered_at < self.began_at;
+        if !is_old && (!snapshot.limited || rate > self.rate()) {
             self.note_rate(rate);
         }
         if snapshot.delivered >= self.round_ends_at {
@@ -188,13 +193,15 @@ impl Congestion {
     }
 
     /// Nothing at all comes any more: start again from little.
-    pub(crate) fn collapsed(&mut self) {
+    pub(crate) fn collapsed(&mut self, now: Instant) {
         let next_at = self.next_at;
         let delivered = self.delivered;
         *self = Self::new();
         self.next_at = next_at;
         self.delivered = delivered;
         self.round_ends_at = delivered;
+        self.began_at = now;
+        self.delivered_at = now;
     }
 
     fn path_holds(&self, trip: &RoundTrip) -> u64 {

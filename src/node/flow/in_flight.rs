@@ -2,9 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Piece;
 use super::congestion::Snapshot;
 use crate::node::time::Instant;
+
+/// A piece of an object that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Piece<T> {
+    pub(crate) tag: T,
+    /// Where in the object.
+    pub(crate) offset: u64,
+    /// Bytes.
+    pub(crate) length: u64,
+}
 
 /// A grant.
 #[derive(Clone, Debug, Serialize, Deserialize)]

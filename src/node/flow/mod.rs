@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use congestion::Congestion;
 use in_flight::InFlight;
+pub(crate) use in_flight::Piece;
 use ladder::Ladder;
 use log::debug;
 use round_trip::RoundTrip;
@@ -42,16 +43,6 @@ const LATE: Duration = Duration::from_secs(20);
 /// Longest wait between probes of a silent source.
 const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 
-/// A piece of an object that was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Piece<T> {
-    pub(crate) tag: T,
-    /// Where in the object.
-    pub(crate) offset: u64,
-    /// Bytes.
-    pub(crate) length: u64,
-}
-
 /// Why an arrived packet is none of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stray {
@@ -77,6 +68,9 @@ pub(crate) struct Flow<T> {
     reached: u64,
     in_flight: u64,
     quiet_since: Instant,
+    /// When the clock had last jumped, or we had been stopped: nothing sent before tells of the way.
+    #[serde(default)]
+    woke_at: Instant,
     probes_unanswered: u32,
     reorders: bool,
     trip: RoundTrip,
@@ -85,6 +79,9 @@ pub(crate) struct Flow<T> {
     delivered: u64,
     lost: u64,
 }
+
+/// By how much a loop that turns may wake too late.
+const WAKES_LATE: Duration = Duration::from_millis(100);
 
 impl<T: Copy> Flow<T> {
     pub(crate) fn new(source: SocketAddr, random: &mut Random) -> Self {
@@ -98,6 +95,7 @@ impl<T: Copy> Flow<T> {
             reached: 0,
             in_flight: 0,
             quiet_since: Instant::ORIGIN,
+            woke_at: Instant::ORIGIN,
             probes_unanswered: 0,
             reorders: false,
             trip: RoundTrip::new(),
@@ -122,9 +120,11 @@ impl<T: Copy> Flow<T> {
         self.cookie.is_some()
     }
 
-    /// A round trip was measured by other means.
+    /// A round trip was measured by a question. One that takes long is repeated, and then measures nothing.
     pub(crate) fn sample_round_trip(&mut self, now: Instant, sample: Duration) {
-        self.trip.sample(now, sample);
+        if sample < PROBE_TIMEOUT_MAX {
+            self.trip.sample(now, sample);
+        }
     }
 
     pub(crate) fn round_trip(&self) -> Duration {
@@ -268,6 +268,7 @@ impl<T: Copy> Flow<T> {
         length: u64,
     ) -> Result<Piece<T>, Stray> {
         let (index, packet) = self.place(nonce, offset, length)?;
+        self.note_waking(now);
         let grant = &mut self.grants[index];
         let bit = 1 << packet;
         let first = grant.received == 0;
@@ -279,7 +280,7 @@ impl<T: Copy> Flow<T> {
             self.reorders = true;
             self.lost = self.lost.saturating_sub(length);
         }
-        if first && packet == 0 {
+        if first && packet == 0 && grant.sent_at >= self.woke_at {
             self.trip.sample(now, now.since(grant.sent_at));
         }
         if grant.probes && packet == 0 {
@@ -298,6 +299,7 @@ impl<T: Copy> Flow<T> {
     /// Takes what has to be taken for lost by now: packets that later ones have overtaken, and, when
     /// nothing has come for too long, whatever is longest on its way.
     pub(crate) fn take_lost(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
+        self.note_waking(now);
         self.take_overtaken(now, lost);
         if self.in_flight > 0 && now >= self.probe_at() {
             self.take_silent(now, lost);
@@ -323,7 +325,11 @@ impl<T: Copy> Flow<T> {
     }
 
     /// Gives up all that is on its way, as when the source is dropped.
-    pub(crate) fn abandon(&mut self) -> Vec<Piece<T>> {
+    pub(crate) fn abandon(&mut self, now: Instant) -> Vec<Piece<T>> {
+        // Nobody waits for it to be silent for long: it has been, all the same.
+        if self.in_flight > 0 && now >= self.quiet_since + self.trip.smoothed() * 2 {
+            self.ladder.silent(now, false);
+        }
         let mut pieces = Vec::new();
         for grant in &mut self.grants {
             let outstanding = grant.outstanding();
@@ -448,18 +454,20 @@ impl<T: Copy> Flow<T> {
                 break;
             }
         }
-        debug!(
-            "{}: silent, {} times; {} in flight, {} B/s, round trip {:?}",
-            self.source,
-            self.probes_unanswered,
-            self.in_flight,
-            self.rate(),
-            self.round_trip()
-        );
+        let (times, rate, trip) = (self.probes_unanswered, self.rate(), self.round_trip());
+        let left = self.in_flight;
+        debug!("{}: silent, {times} times; {left} in flight, {rate} B/s, {trip:?}", self.source);
         if self.probes_unanswered >= 2 {
-            self.congestion.collapsed();
+            self.congestion.collapsed(now);
         }
         self.ladder.silent(now, self.probes_unanswered >= 2);
+    }
+
+    /// After a clock has jumped, or we were stopped, what was sent before says nothing about the way.
+    fn note_waking(&mut self, now: Instant) {
+        if self.in_flight > 0 && now > self.probe_at() + WAKES_LATE {
+            self.woke_at = now;
+        }
     }
 
     fn probe_at(&self) -> Instant {

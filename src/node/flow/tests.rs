@@ -78,7 +78,7 @@ fn the_books_balance_whatever_happens() {
                         }
                     }
                 }
-                _ if random.below(3) == 0 => lost.extend(flow.abandon()),
+                _ if random.below(3) == 0 => lost.extend(flow.abandon(now)),
                 _ => {
                     let any = random.below(sent.len().max(1) as u64) as usize;
                     if let Some(&(nonce, ..)) = sent.get(any) {

@@ -292,7 +292,7 @@ impl Run {
     }
 
     /// What could not be removed is left with its attrs; a front end starts a fetch again for these.
-    fn start_again_for_remains(&mut self, index: usize, address: SocketAddr) {
+    pub(super) fn start_again_for_remains(&mut self, index: usize, address: SocketAddr) {
         let disk = self.network.disk_of(address);
         let mut others = self.network.hosts.values();
         let shared = others.any(|host| host.request.is_some() && Rc::ptr_eq(&host.disk, &disk));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sprat::wire::DEFAULT_PORT;
 
-use super::plan::{Kind, Who};
+use super::plan::{Event, Kind, Who};
 use super::run::{Run, Standing, machine};
 use crate::model::contents::name;
 use crate::model::disk::Path;
@@ -18,8 +18,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// What more it may take where a caller was wrong about the size: whoever claims another one is given five seconds
 /// for the proof, and after one that failed the next begins five seconds later.
 const GRACE_WRONG_SIZE: Duration = Duration::from_secs(15);
-/// And where liars stay: each of them may cost a chain, a proof, or a block that does not come, before it rests.
-const GRACE_EACH_LIAR: Duration = Duration::from_secs(2);
+/// And for each peer that lies or has gone: it may cost a chain, a proof, or a block that does not come.
+const GRACE_EACH_USELESS: Duration = Duration::from_secs(2);
 /// What is on its way in the first round trip.
 const INITIAL_WINDOW: u64 = 14_080;
 /// What finding each other may take: a host is gone when it was not heard for 9.5 s, and each sweep is 2 s.
@@ -33,7 +33,7 @@ impl Run {
         let plan = self.plan.clone();
         self.is_calm = true;
         self.network.cuts.clear();
-        self.network.link = self.network.link.calm();
+        self.network.link = plan.link.calm();
         self.network.links.values_mut().for_each(|link| *link = link.calm());
         let now = self.network.now;
         for thaws in self.network.frozen.values_mut() {
@@ -64,6 +64,10 @@ impl Run {
             self.put(keeper.number, "file", &data);
         }
         for index in 0..plan.fetches.len() {
+            if self.standings[index] == Standing::Ended {
+                // A power cut may have undone the last of it.
+                self.start_again_for_remains(index, plan.address(Who::Fetch(index)));
+            }
             self.start(Who::Fetch(index));
         }
         let liars_leave = self.random.below(2) == 0;
@@ -82,14 +86,24 @@ impl Run {
 
     /// What is missing over the slowest way, for all fetches of a machine one after the other, and the longest
     /// round trip: once for the question, once for the chain, and as often as a transfer needs that begins with ten
-    /// datagrams and doubles what is on its way.
+    /// datagrams and doubles what is on its way; and what is queued already.
     fn ideal(&self) -> Duration {
         let plan = &self.plan;
+        let weather = plan.events.iter().filter_map(|(_, event)| match event {
+            Event::Weather(link) => Some(link),
+            _ => None,
+        });
         let ways = self.network.links.values().chain([&self.network.link]);
-        let (mut rate, mut trip) = (u64::MAX, Duration::ZERO);
-        for way in ways {
+        let (mut rate, mut trip, mut drained) = (u64::MAX, Duration::ZERO, Duration::ZERO);
+        for way in ways.clone() {
             rate = rate.min(if way.rate == 0 { u64::MAX } else { way.rate });
+        }
+        // Timers go by the round trips that were measured before.
+        for way in ways.chain(weather) {
             trip = trip.max((way.delay + way.jitter) * 2);
+            // What was queued when the faults ended goes first.
+            let queued = way.queue * 1_000_000 / way.rate.max(1);
+            drained = drained.max(Duration::from_micros(queued));
         }
         let mut missing: BTreeMap<u8, u64> = BTreeMap::new();
         for (fetch, _) in
@@ -106,15 +120,15 @@ impl Run {
         let most = missing.values().max().copied().unwrap_or(0) * 108 / 100;
         // Ten datagrams first (RFC 6928), twice as many in each round trip.
         let rounds = 1 + (most / INITIAL_WINDOW + 1).ilog2();
-        Duration::from_micros(most.saturating_mul(1_000_000) / rate) + trip * (rounds + 2)
+        Duration::from_micros(most.saturating_mul(1_000_000) / rate) + trip * (rounds + 2) + drained
     }
 
     /// Lets everything complete.
     pub(super) fn complete(&mut self) {
         let wrong = self.plan.fetches.iter().any(|fetch| fetch.said != self.plan.size as u64);
         let grace = if wrong { GRACE + GRACE_WRONG_SIZE } else { GRACE };
-        let liars = self.liars();
-        let limit = grace + GRACE_EACH_LIAR * liars + self.ideal() * (3 + liars);
+        let useless = self.useless();
+        let limit = grace + GRACE_EACH_USELESS * useless + self.ideal() * (3 + useless);
         let (start, seed) = (self.network.now, self.plan.seed);
         let settle = sprat::node::SETTLE;
         while !self.all_ended() {
@@ -135,12 +149,12 @@ impl Run {
         self.everybody_knows();
     }
 
-    /// How many processes lie by now.
-    fn liars(&self) -> u32 {
+    /// How many of the peers lie, or have gone: who is there no more is found out by its silence.
+    fn useless(&self) -> u32 {
         let sources = self.plan.sources.iter().enumerate();
         let lies = sources.filter(|(index, source)| {
             let runs = self.network.hosts.contains_key(&self.plan.address(Who::Source(*index)));
-            runs && !matches!(source.kind, Kind::Honest | Kind::Other | Kind::Part(_))
+            !runs || !matches!(source.kind, Kind::Honest | Kind::Other | Kind::Part(_))
         });
         lies.count() as u32
     }

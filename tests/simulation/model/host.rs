@@ -106,6 +106,9 @@ pub(crate) struct Host {
     pub(super) remembered: BTreeMap<u64, (u64, u64)>,
     /// What a person is about to put under the name that the file is to get.
     pub(crate) rival: Option<Rc<Vec<u8>>>,
+    /// Whether the last sync of file and folders succeeded: one that a disk refuses, for a file that stood
+    /// there already, is told as a warning.
+    pub(super) is_kept: bool,
     /// A whole file without a name in `share/`.
     pub(super) in_hand: Option<InHand>,
     config: NodeConfig,
@@ -162,6 +165,7 @@ impl Host {
             is_restored: false,
             remembered: BTreeMap::new(),
             rival: None,
+            is_kept: true,
             in_hand: None,
             buffers: BTreeMap::new(),
             chains: BTreeMap::new(),

@@ -33,6 +33,7 @@ struct Account {
     cookies: BTreeSet<[u8; 16]>,
     asked: BTreeSet<u64>,
     claimed_size: u64,
+    claimed_states: u64,
 }
 
 /// The books of one process.
@@ -63,6 +64,9 @@ impl Ledger {
                 account.proven |= account.asked.contains(&tell.nonce);
                 if let Answer::Content { size, .. } = tell.answer {
                     account.claimed_size = account.claimed_size.max(size);
+                    // Longer contents have longer blocks: not the longest has most of them.
+                    let states = BlockLayout::new(size).state_count();
+                    account.claimed_states = account.claimed_states.max(states);
                 }
                 return;
             }
@@ -106,15 +110,14 @@ impl Ledger {
     }
 
     fn grants(&mut self, to: SocketAddr, grant: &Grant) {
-        let claimed = self.accounts.get(&to).map_or(0, |account| account.claimed_size);
+        let account = self.accounts.get(&to);
+        let claimed = account.map_or(0, |account| account.claimed_size);
+        let claimed_states = account.map_or(0, |account| account.claimed_states);
         let size = self.size.max(claimed);
         let end = grant.ranges.iter().map(|range| range.offset + u64::from(range.length)).max();
         let most = match grant.object {
             Object::File(_) => size,
-            Object::Chain(_) => {
-                let states = |size| BlockLayout::new(size).state_count() * 20;
-                states(self.size).max(states(claimed))
-            }
+            Object::Chain(_) => BlockLayout::new(self.size).state_count().max(claimed_states) * 20,
             Object::Have(_) | Object::Listing(_) => u64::MAX,
         };
         assert!(end <= Some(most), "{to} is asked for {} up to {end:?} of {most}", grant.object);

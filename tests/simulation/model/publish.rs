@@ -80,7 +80,9 @@ impl Host {
                 StepOutcome::Named(naming.unwrap_or_else(Naming::Failed))
             }
             PublishStep::SyncShared { name } => {
-                StepOutcome::Kept(sync_shared(&mut self.disk(), &name))
+                let kept = sync_shared(&mut self.disk(), &name);
+                self.is_kept = kept.is_ok();
+                StepOutcome::Kept(kept)
             }
             PublishStep::ClearStore => {
                 self.in_hand = None;

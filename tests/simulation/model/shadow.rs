@@ -30,6 +30,8 @@ pub(crate) struct DiskShadow {
     owners: BTreeMap<ShareName, (u64, Owner)>,
     /// All names that files ever had here.
     pub(crate) ever: BTreeSet<String>,
+    /// Names that a person has taken from what a fetch had given them to.
+    replaced: BTreeSet<ShareName>,
     /// What was said to be done.
     promised: BTreeMap<ShareName, ContentId>,
     /// Files that have, or may have after a power cut, a name in `share/`.
@@ -49,6 +51,7 @@ pub(super) fn named(disk: &mut Disk, path: &Path) {
     assert!(!file.dirty, "share/{name} appears before its bytes are synced");
     let (content, _) = file.hash();
     assert_eq!(content, wanted, "share/{name} appears with other bytes than were asked for");
+    disk.shadow.replaced.remove(name);
     disk.shadow.owners.insert(name.clone(), (number, Owner::Fetch(wanted)));
     disk.shadow.ever.insert(name.as_str().to_owned());
     disk.shadow.shown.insert(number);
@@ -93,13 +96,19 @@ pub(super) fn placed(disk: &mut Disk, path: &Path) {
 pub(super) fn discarded(disk: &mut Disk, path: &Path) {
     if let Path::Share(name) = path {
         disk.shadow.meddled |= disk.operations > 0 && disk.shadow.owners.contains_key(name);
-        disk.shadow.owners.remove(name);
+        if let Some((_, Owner::Fetch(_))) = disk.shadow.owners.remove(name) {
+            disk.shadow.replaced.insert(name.clone());
+        }
         disk.shadow.promised.remove(name);
     }
 }
 
 /// A fetch says that it is done.
 pub(crate) fn promised(disk: &mut Disk, name: &ShareName, content: ContentId) {
+    if disk.shadow.replaced.contains(name) {
+        // Between its last step and its last word.
+        return;
+    }
     let path = Path::Share(name.clone());
     let number = *disk.names.get(&path).expect("what is done is in share/");
     for folder in folders_of(name).into_iter().filter(|folder| !folder.is_empty()) {

@@ -214,6 +214,7 @@ impl Host {
         assert!(self.buffers.is_empty(), "{} buffers are left at the end", self.buffers.len());
         let content = request.content;
         match &ending {
+            FetchEnding::Done(_) if !self.is_kept => {}
             FetchEnding::Done(name) => {
                 shadow::promised(&mut self.disk(), name, content);
             }
