@@ -110,3 +110,83 @@ fn a_source_that_turns_up_is_found_within_five_seconds() {
         assert!(took < SECOND * 5, "{comes_at}: {took:?}");
     }
 }
+
+/// Seeds 13249, 26718 and others: the clock jumped over a suspend while packets were on their way. What came then
+/// was taken for a round trip of weeks, and the next loss was noticed after five seconds.
+#[test]
+fn a_clock_that_jumps_says_nothing_about_the_way() {
+    let data = bytes(5, 1_500_000);
+    let link = Link { lost: 50, rate: 1_000_000, ..Link::CLEAN };
+    for jumps_at in (50..1_000).step_by(50) {
+        let mut network = network_with(jumps_at, link, &[1], &data);
+        network.host(fetcher(100)).fetch(request(&data, "got", &[peer(1)]));
+        network.run_for(Duration::from_millis(jumps_at));
+        network.host(fetcher(100)).clock.jump(SECOND * 86_400 * 50);
+        let took = fetch_to_end(&mut network, SECOND * 30);
+        expect_done(&mut network, &data);
+        assert!(took < SECOND * 5, "{jumps_at}: {took:?}");
+    }
+}
+
+/// Seed 6439: a bitmap of one byte came in answer to a grant by 8,896 and counted as a proof that so much gets through.
+/// All that was longer was lost from then on, and the bitmaps that came every second hid the silence.
+#[test]
+fn a_bitmap_is_no_proof_that_long_packets_get_through() {
+    let data = bytes(6, 196_603);
+    for longest in [1_252, 1_472] {
+        let delay = Duration::from_millis(150);
+        let link = Link { delay, rate: 1_000_000, longest, ..Link::CLEAN };
+        let mut network = network_with(6, link, &[2], &data);
+        let extent = Extent { start: 65_536, length: 131_067 };
+        network.add(peer(1)).put_partial(&data, vec![extent]);
+        network.run_for(SECOND);
+        network.host(fetcher(100)).fetch(request(&data, "got", &[peer(1), peer(2)]));
+        let took = fetch_to_end(&mut network, SECOND * 60);
+        expect_done(&mut network, &data);
+        assert!(took < SECOND * 12, "{longest}: {took:?}");
+    }
+}
+
+/// Seed 8756: a forger's chain is gone by, and only a block of the true one refutes it. Of those who make the true claim
+/// always the first was asked for it, and the first four gave nothing.
+#[test]
+fn who_makes_the_true_claim_and_gives_nothing_stands_in_nobodys_way() {
+    let data = bytes(7, 603_240);
+    let (forged, chain) = forge(&data, 3, 5);
+    let link = Link { delay: Duration::from_millis(150), rate: 1_000_000, ..Link::CLEAN };
+    let mut network = network_with(7, link, &[50], &data);
+    let idle =
+        [Manner::Refuses(RefuseReason::Busy), Manner::WrongKind, Manner::Silent, Manner::CutsShort];
+    for (number, manner) in (1..).zip(idle) {
+        let host = network.add(peer(number));
+        host.put("file", &data, None);
+        host.liar.manner = manner;
+    }
+    network.add(peer(5)).put("file", &forged, Some((hash(&data).0, chain)));
+    network.run_for(SECOND * 3);
+    let sources: Vec<_> = (1..=5).chain([50]).map(peer).collect();
+    network.host(fetcher(100)).fetch(request(&data, "got", &sources));
+    let took = fetch_to_end(&mut network, SECOND * 90);
+    expect_done(&mut network, &data);
+    assert!(took < SECOND * 30, "{took:?}");
+}
+
+/// Seed 1954: the way became narrower while several sources went. Before any of them had been silent for long enough to be
+/// asked for less, others were given what it had been asked for, which had gone.
+#[test]
+fn a_way_that_has_become_narrower_is_found_out_beside_sources_that_are_gone() {
+    let data = bytes(8, 3_000_000);
+    let link = Link { rate: 1_000_000, longest: 1_472, ..Link::CLEAN };
+    let mut network = network_with(8, link, &[1, 2, 3, 4], &data);
+    let sources: Vec<_> = (1..=4).map(peer).collect();
+    network.host(fetcher(100)).fetch(request(&data, "got", &sources));
+    network.run_for(SECOND);
+    for number in [1, 2, 4] {
+        network.cut_off.push(peer(number));
+    }
+    network.link.longest = 1_252;
+    network.link.delay = Duration::from_millis(30);
+    let took = fetch_to_end(&mut network, SECOND * 60);
+    expect_done(&mut network, &data);
+    assert!(took < SECOND * 15, "{took:?}");
+}
