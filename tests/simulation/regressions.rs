@@ -107,7 +107,7 @@ fn a_source_that_turns_up_is_found_within_five_seconds() {
         network.add(peer(1)).put("file", &data, None);
         let took = fetch_to_end(&mut network, SECOND * 10);
         expect_done(&mut network, &data);
-        assert!(took < SECOND * 5, "{comes_at}: {took:?}");
+        assert!(took < SECOND * 4 + SECOND / 2, "{comes_at}: {took:?}");
     }
 }
 

@@ -103,7 +103,7 @@ impl Fetch {
         }
         source.proven = true;
         source.cookie_accepted();
-        self.bytes_moved_at = ctx.now;
+        self.bytes_moved_at = Some(ctx.now);
         match piece.tag {
             Tag::Block(buffer) => {
                 if self.assembly.keep(ctx, buffer, from, piece.offset, length) {

@@ -106,7 +106,8 @@ pub(crate) struct Fetch {
     size_trial: SizeTrial,
     /// No room on the disk: nothing is stored before then.
     no_room_until: Option<Instant>,
-    bytes_moved_at: Instant,
+    /// When bytes last came, if any did.
+    bytes_moved_at: Option<Instant>,
     /// When it is looked whether somebody holds the others up.
     look_at: Instant,
     /// Until then, a chain that contradicts the one gone by is waited for.
@@ -125,7 +126,7 @@ impl Fetch {
             seek: Seek::new(),
             size_trial: SizeTrial::default(),
             no_room_until: None,
-            bytes_moved_at: ctx.now,
+            bytes_moved_at: None,
             look_at: ctx.now,
             contested_until: None,
             request,
@@ -325,7 +326,8 @@ impl Fetch {
                     self.look_at = ctx.now + LOOK_EVERY;
                 }
                 if self.seek.is_due(ctx.now) {
-                    let busy = ctx.now.since(self.bytes_moved_at) < Duration::from_secs(2);
+                    let lately = |at| ctx.now.since(at) < Duration::from_secs(2);
+                    let busy = self.bytes_moved_at.is_some_and(lately);
                     self.seek.call(ctx, self.about(), busy);
                 }
                 self.ask_due(ctx);

@@ -467,6 +467,7 @@ impl<T: Copy> Flow<T> {
     fn note_waking(&mut self, now: Instant) {
         if self.in_flight > 0 && now > self.probe_at() + WAKES_LATE {
             self.woke_at = now;
+            self.congestion.collapsed(now);
         }
     }
 
