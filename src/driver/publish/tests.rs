@@ -100,7 +100,7 @@ impl Fixture {
             // Another test has started a process, which has copies of all that is open here until it
             // becomes another program; of the lock that a dropped store held, too.
             let attrs = self.root.path().join("chunks").join(names::attrs(content));
-            let attrs = fs::File::open(attrs).unwrap();
+            let attrs = File::open(attrs).unwrap();
             rustix::fs::flock(&attrs, rustix::fs::FlockOperation::LockExclusive).unwrap();
             drop(attrs);
             assert!(matches!(store.open(), StoreOpening::Ours { .. }));
