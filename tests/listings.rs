@@ -23,6 +23,8 @@ const LENGTH: u64 = 5_000;
 
 struct Peer {
     node: Node,
+    /// The other host.
+    other: SocketAddr,
     now: Instant,
     inode: u64,
 }
@@ -47,16 +49,25 @@ fn genuine(text: &str) -> ListingReading {
 impl Peer {
     /// A peer that is told of another host.
     fn new() -> Self {
+        Self::with(other(), vec![other()])
+    }
+
+    /// A peer beside another host, of which nobody tells it.
+    fn beside() -> Self {
+        Self::with(SocketAddr::from(([10, 0, 0, 9], DEFAULT_PORT)), Vec::new())
+    }
+
+    fn with(other: SocketAddr, peers: Vec<SocketAddr>) -> Self {
         let config = NodeConfig {
             serves: true,
             port: DEFAULT_PORT,
             default_port: DEFAULT_PORT,
-            peers: vec![other()],
+            peers,
             seed: [1; 32],
             sweep: Duration::from_secs(2),
         };
         let now = Instant::from_micros(1_000_000);
-        let mut peer = Self { node: Node::new(config, now), now, inode: 0 };
+        let mut peer = Self { node: Node::new(config, now), other, now, inode: 0 };
         let own = InterfaceAddress {
             index: 2,
             address: "10.0.0.1".parse().unwrap(),
@@ -75,7 +86,7 @@ impl Peer {
     }
 
     fn datagram(&mut self, message: &Message<'_>) -> Vec<Output> {
-        self.input(Input::Datagram { from: other(), bytes: &message.encode() })
+        self.input(Input::Datagram { from: self.other, bytes: &message.encode() })
     }
 
     /// Lets time pass, deadline by deadline.
@@ -110,15 +121,15 @@ impl Peer {
 
     /// The other host answers the question that is out.
     fn told(&mut self, outputs: &[Output], number: u8) -> Vec<Output> {
-        let nonce = messages(outputs).find_map(|bytes| match sprat::wire::decode(bytes) {
-            Ok(Message::Ask(ask)) => Some(ask.nonce),
-            _ => None,
-        });
+        self.told_listing(outputs, summary(number))
+    }
+
+    fn told_listing(&mut self, outputs: &[Output], listing: ListingSummary) -> Vec<Output> {
         self.datagram(&Message::Tell(Tell {
-            nonce: nonce.expect("a question is out"),
+            nonce: question(outputs).expect("a question is out"),
             cookie: Cookie([2; 16]),
             instance: InstanceId([3; 16]),
-            answer: Answer::Listing(summary(number)),
+            answer: Answer::Listing(listing),
         }))
     }
 
@@ -128,8 +139,8 @@ impl Peer {
     }
 
     fn packet(&mut self, bytes: &[u8]) -> Vec<Output> {
-        assert!(!self.node.reads_payload(other(), bytes));
-        self.input(Input::Datagram { from: other(), bytes })
+        assert!(!self.node.reads_payload(self.other, bytes));
+        self.input(Input::Datagram { from: self.other, bytes })
     }
 
     /// All of the listing that is asked for in these outputs: the outputs that follow.
@@ -177,6 +188,13 @@ fn messages(outputs: &[Output]) -> impl Iterator<Item = &[u8]> {
 fn grants(outputs: &[Output]) -> impl Iterator<Item = Grant> {
     messages(outputs).filter_map(|bytes| match sprat::wire::decode(bytes) {
         Ok(Message::Grant(grant)) => Some(grant),
+        _ => None,
+    })
+}
+
+fn question(outputs: &[Output]) -> Option<u64> {
+    messages(outputs).find_map(|bytes| match sprat::wire::decode(bytes) {
+        Ok(Message::Ask(ask)) => Some(ask.nonce),
         _ => None,
     })
 }
@@ -243,6 +261,26 @@ fn one_listing_is_made_at_a_time_of_all_that_has_changed() {
     assert_eq!(announced(&peer.made(first, 3)), None, "that one was answered");
     assert_eq!(announced(&peer.made(second, 2)), None, "it is the same one as before");
     assert_eq!(making(&peer.wait(Duration::from_secs(60))), None, "nothing has changed");
+}
+
+/// Seed 139798 of the last draw: an answer whose length was damaged on its way was believed for ever, since every
+/// announcement had the same digest.
+#[test]
+fn a_length_that_was_damaged_on_its_way_is_asked_for_again() {
+    let mut peer = Peer::beside();
+    let announce = Announce { instance: InstanceId([3; 16]), listing: summary(1) };
+    peer.datagram(&Message::Announce(announce));
+    let asked = peer.wait(Duration::from_secs(1));
+    let damaged = ListingSummary { length: LENGTH - 16, ..summary(1) };
+    let granted = peer.told_listing(&asked, damaged);
+    let gathered = peer.gather(granted, 7);
+    let listing = read(&gathered).unwrap();
+    peer.input(Input::ListingRead { listing, outcome: ListingReading::Bad });
+    peer.wait(Duration::from_secs(4));
+    let asked = peer.datagram(&Message::Announce(announce));
+    peer.told(&asked, 1);
+    let asked = peer.datagram(&Message::Announce(announce));
+    assert_eq!(question(&asked), None, "it is known by now");
 }
 
 #[test]

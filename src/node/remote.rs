@@ -152,8 +152,7 @@ impl Remote {
             self.heard_at = now;
         }
         self.credit = (self.credit + 1).min(CREDIT_MAX);
-        let known = self.instance == Some(instance)
-            && self.wanted.is_some_and(|wanted| wanted.digest == listing.digest);
+        let known = self.instance == Some(instance) && self.wanted == Some(listing);
         if !known {
             self.ask_by(ask_at);
         }
@@ -197,8 +196,7 @@ impl Remote {
         self.cookie = cookie;
         self.flow.set_cookie(cookie);
         self.wanted = Some(listing);
-        if self.download.as_ref().is_some_and(|download| download.summary.digest != listing.digest)
-        {
+        if self.download.as_ref().is_some_and(|download| download.summary != listing) {
             self.stop_download(ctx);
         }
     }
