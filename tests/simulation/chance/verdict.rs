@@ -18,6 +18,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// What more it may take where a caller was wrong about the size: whoever claims another one is given five seconds
 /// for the proof, and after one that failed the next begins five seconds later.
 const GRACE_WRONG_SIZE: Duration = Duration::from_secs(15);
+/// What more where a way has become four times as long or more: for ten seconds the shortest round trip that was
+/// measured stands (BBR), and with it what may be under way.
+const GRACE_LONGER_WAY: Duration = Duration::from_secs(10);
 /// And for each peer that lies or has gone: it may cost a chain, a proof, or a block that does not come.
 const GRACE_EACH_USELESS: Duration = Duration::from_secs(2);
 /// What is on its way in the first round trip.
@@ -123,10 +126,21 @@ impl Run {
         Duration::from_micros(most.saturating_mul(1_000_000) / rate) + trip * (rounds + 2) + drained
     }
 
+    /// Whether some way is far longer now than ways were for a while.
+    fn has_grown_longer(&self) -> bool {
+        let trips = self.network.links.values().chain([&self.network.link]).map(|way| way.delay);
+        let longest = trips.max().unwrap_or_default();
+        self.plan.events.iter().any(|(_, event)| match event {
+            Event::Weather(link) => link.delay * 4 < longest,
+            _ => false,
+        })
+    }
+
     /// Lets everything complete.
     pub(super) fn complete(&mut self) {
         let wrong = self.plan.fetches.iter().any(|fetch| fetch.said != self.plan.size as u64);
         let grace = if wrong { GRACE + GRACE_WRONG_SIZE } else { GRACE };
+        let grace = if self.has_grown_longer() { grace + GRACE_LONGER_WAY } else { grace };
         let useless = self.useless();
         let limit = grace + GRACE_EACH_USELESS * useless + self.ideal() * (3 + useless);
         let (start, seed) = (self.network.now, self.plan.seed);
