@@ -135,7 +135,9 @@ fn a_source_that_never_delivers_costs_time_only() {
 fn beside_a_liar(lab: &Lab, lie: Lie) {
     let content = Content::random(302, 4 << 20);
     lab.put(0, "file.bin", &content);
-    lab.limit(0, 60);
+    // The file settles first, so both say that they have nothing, and are asked again after three seconds; the
+    // honest one is called for before that, and must not be done by then.
+    lab.limit(0, 6);
     let _peer = lab.host(0).peer();
     let liar = Liar::start(lie, "10.77.0.1");
     let mut fetch = lab.fetch(1, &content, "file.bin", &["10.77.0.254", "10.77.0.1"]);
