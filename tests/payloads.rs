@@ -162,7 +162,7 @@ fn a_fetch_reads_chains_and_bitmaps_and_nothing_else() {
                 let outcome = StoreOpening::Ours { extents: Vec::new(), chain: None };
                 Input::StoreOpened { fetch, outcome }
             }),
-            Output::SearchShare { fetch } => {
+            Output::SearchShare { fetch, .. } => {
                 twins.input(|| Input::ShareSearched { fetch, outcome: ShareSearch::Absent })
             }
             Output::Verify { fetch, buffer, .. } => {

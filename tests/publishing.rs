@@ -192,6 +192,10 @@ fn give(name: ShareName) -> PublishStep {
     PublishStep::GiveName { name }
 }
 
+fn kept(name: ShareName, file_too: bool) -> PublishStep {
+    PublishStep::SyncShared { name, file_too }
+}
+
 /// The steps where nothing goes wrong.
 fn steps(start: &Start) -> Vec<PublishStep> {
     let from = match start {
@@ -199,7 +203,7 @@ fn steps(start: &Start) -> Vec<PublishStep> {
         Start::Empty => GatherFrom::Nothing,
         Start::Elsewhere => GatherFrom::Shared(name("other")),
         Start::InPlace => {
-            return vec![PublishStep::SyncShared { name: wanted() }, PublishStep::ClearStore];
+            return vec![kept(wanted(), true), PublishStep::ClearStore];
         }
     };
     vec![
@@ -207,7 +211,8 @@ fn steps(start: &Start) -> Vec<PublishStep> {
         gather(from),
         PublishStep::SyncWhole,
         give(wanted()),
-        PublishStep::SyncShared { name: wanted() },
+        // What was moved right after it was synced need not be synced again.
+        kept(wanted(), *start != Start::Chunks),
         PublishStep::ClearStore,
     ]
 }
@@ -300,12 +305,12 @@ fn a_name_that_is_taken_in_the_last_moment() {
 fn the_same_content_under_the_name_is_kept() {
     let mut run = Run::new(&Start::Chunks);
     run.answer(StepOutcome::Looked(NameLook::Same));
-    assert_eq!(run.step(), Some(&PublishStep::SyncShared { name: wanted() }));
+    assert_eq!(run.step(), Some(&kept(wanted(), true)));
     let mut run = Run::new(&Start::Elsewhere);
     run.answer(StepOutcome::Looked(NameLook::Other));
     let beside = wanted().beside(content(SIZE), 1);
     run.answer(StepOutcome::Looked(NameLook::Same));
-    assert_eq!(run.step(), Some(&PublishStep::SyncShared { name: beside }));
+    assert_eq!(run.step(), Some(&kept(beside, true)));
 }
 
 #[test]

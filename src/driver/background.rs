@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::clock::{self, Slice};
 use super::executor::{Executor, Task};
 use super::hash_cache::HashCache;
+use crate::node::input::ShareSearch;
 use crate::node::{Input, Instant};
 
 /// How long a step of making and reading listings works at most, one piece more or less.
@@ -98,7 +99,8 @@ impl Executor {
         let mut more = false;
         for (fetch, work) in &mut self.fetches {
             let fetch = *fetch;
-            if let Some(search) = &mut work.search {
+            let search = work.search.as_mut().filter(|search| search.is_at_work());
+            if let Some(search) = search {
                 let (peer, own, root) = (&mut self.peer, &mut self.search_cache, &self.root);
                 let mut known = |name: &_, signature: &_| {
                     let cache = match peer {
@@ -110,8 +112,10 @@ impl Executor {
                 match search.step(&self.share, &mut known) {
                     None => more = true,
                     Some(outcome) => {
-                        work.search = None;
-                        self.search_cache = None;
+                        if outcome != ShareSearch::Unfinished {
+                            work.search = None;
+                            self.search_cache = None;
+                        }
                         self.inbox.push_back(Input::ShareSearched { fetch, outcome });
                     }
                 }

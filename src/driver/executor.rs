@@ -193,11 +193,11 @@ impl Executor {
                 let outcome = work.store.open();
                 self.inbox.push_back(Input::StoreOpened { fetch, outcome });
             }
-            Output::SearchShare { fetch } => match self.fetches.get_mut(&fetch) {
-                Some(work) => {
-                    let store = &work.store;
-                    let name = store.name().clone();
-                    work.search = Some(SearchJob::new(store.content(), store.size(), name));
+            Output::SearchShare { fetch, effort } => match self.fetches.get_mut(&fetch) {
+                Some(FetchWork { store, search, .. }) => {
+                    let (content, size) = (store.content(), store.size());
+                    let new = || SearchJob::new(content, size, store.name().clone());
+                    search.get_or_insert_with(new).go_on(effort);
                     self.note_work(Task::WorkForFetches);
                 }
                 None => {
@@ -207,6 +207,7 @@ impl Executor {
             },
             Output::Publish { fetch, step } => match self.fetches.get_mut(&fetch) {
                 Some(work) => {
+                    work.search = None;
                     work.publisher.begin(step);
                     self.note_work(Task::WorkForFetches);
                 }

@@ -55,10 +55,12 @@ enum Task {
     ClearStore,
 }
 
-/// The file of `share/` is synced first, and then a folder at a time.
+/// The file of `share/` comes first, and then a folder at a time.
 #[derive(Debug)]
 struct SyncShared {
     name: ShareName,
+    /// Whether the file is to be synced.
+    file_too: bool,
     /// The folders, innermost first, and how many of them are synced.
     folders: Option<(WritableParent, usize)>,
 }
@@ -72,8 +74,8 @@ impl Publisher {
             PublishStep::GatherWhole { from, name } => Task::Gather(Gather::begin(from, name)),
             PublishStep::SyncWhole => Task::SyncWhole,
             PublishStep::GiveName { name } => Task::GiveName(name),
-            PublishStep::SyncShared { name } => {
-                Task::SyncShared(SyncShared { name, folders: None })
+            PublishStep::SyncShared { name, file_too } => {
+                Task::SyncShared(SyncShared { name, file_too, folders: None })
             }
             PublishStep::ClearStore => Task::ClearStore,
         });
@@ -196,8 +198,9 @@ impl SyncShared {
         let name = &self.name;
         let Some((parent, synced)) = &mut self.folders else {
             let share = fresh(share)?;
-            let file = share.open(name).and_then(|file| file.sync_all());
-            file.map_err(|error| fault(&format!("sync share/{name}"), &error))?;
+            let file = share.open(name);
+            let synced = file.and_then(|file| if self.file_too { file.sync_all() } else { Ok(()) });
+            synced.map_err(|error| fault(&format!("sync share/{name}"), &error))?;
             self.folders = Some((parent(&share, name)?, 0));
             return Ok(true);
         };

@@ -334,6 +334,8 @@ pub enum ShareSearch {
     Elsewhere(ShareName),
     /// Nothing is.
     Absent,
+    /// Nothing is as far as was looked: that was all that it might cost.
+    Unfinished,
 }
 
 /// How a step of publishing went; one kind of answer for each

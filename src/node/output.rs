@@ -118,10 +118,14 @@ pub enum Output {
         name: ShareName,
     },
     /// Look in `share/` for this content: under the wanted name first, then under any (files of this
-    /// size, hashed in slices or known from the cache). Answer: `ShareSearched`.
+    /// size, hashed in slices or known from the cache). Asked for again, it goes on from where it
+    /// stopped. Answer: `ShareSearched`.
     SearchShare {
         /// The fetch.
         fetch: FetchId,
+        /// What looking under other names may cost now, in bytes hashed (what else counts as how many
+        /// is the driver's to say); without limit, where there is none.
+        effort: Option<u64>,
     },
     /// Check a block that an earlier run left on disk. Answer: `StoredChecked`.
     CheckStored {
@@ -291,6 +295,9 @@ pub enum PublishStep {
     SyncShared {
         /// The name.
         name: ShareName,
+        /// Whether the file is: not where it was moved there right after it was synced. It must be
+        /// there all the same.
+        file_too: bool,
     },
     /// Remove what is in `chunks/` of this content: chunk files and chain, and the attrs last. What
     /// cannot be removed is told and left. Answer: `Cleared`.

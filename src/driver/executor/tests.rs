@@ -65,7 +65,7 @@ fn a_fetch_from_the_attrs_to_the_file() {
     assert_eq!(open(&mut executor, chain.content()), ours);
     assert!(folder.path().join(format!("chunks/{}:attrs", chain.content())).is_file());
 
-    executor.execute(Instant::ORIGIN, Output::SearchShare { fetch: FETCH }, None);
+    executor.execute(Instant::ORIGIN, Output::SearchShare { fetch: FETCH, effort: None }, None);
     let searched = work(&mut executor);
     assert!(matches!(searched, Input::ShareSearched { outcome: ShareSearch::Absent, .. }));
 
@@ -107,7 +107,10 @@ fn a_fetch_from_the_attrs_to_the_file() {
         ),
         (PublishStep::SyncWhole, StepOutcome::Synced(Ok(()))),
         (PublishStep::GiveName { name: name.clone() }, StepOutcome::Named(Naming::Named)),
-        (PublishStep::SyncShared { name: name.clone() }, StepOutcome::Kept(Ok(()))),
+        (
+            PublishStep::SyncShared { name: name.clone(), file_too: false },
+            StepOutcome::Kept(Ok(())),
+        ),
         (PublishStep::ClearStore, StepOutcome::Cleared),
     ] {
         executor.execute(Instant::ORIGIN, Output::Publish { fetch: FETCH, step }, None);

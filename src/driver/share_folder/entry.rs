@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RenameFlags, fsync, linkat, openat, statat, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
@@ -32,6 +34,14 @@ pub fn open_folder(folder: impl AsFd, name: impl Arg) -> io::Result<OwnedFd> {
 pub fn metadata(folder: impl AsFd, name: impl Arg) -> io::Result<Metadata> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     File::from(openat(folder, name, flags, Mode::empty())?).metadata()
+}
+
+/// The size of the regular file that stands under a name; none, where something else does. One system
+/// call.
+pub fn file_size(folder: impl AsFd, name: impl Arg) -> io::Result<Option<u64>> {
+    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Ok(u64::try_from(stat.st_size).ok().filter(|_| is_file))
 }
 
 /// Whether the name still stands for this open file.

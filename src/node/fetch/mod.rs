@@ -12,6 +12,7 @@ mod contact;
 pub(crate) mod publishing;
 mod room;
 mod schedule;
+mod search;
 mod seek;
 mod size_trial;
 pub(crate) mod source;
@@ -29,18 +30,18 @@ use super::context::Context;
 use super::deadline::{Deadline, Earliest};
 use super::directory::host_text;
 use super::ids::BufferId;
-use super::input::{DiskFault, DiskFaultKind, FetchRequest, ShareSearch, StoreOpening};
+use super::input::{DiskFault, DiskFaultKind, FetchRequest, StoreOpening};
 use super::output::{FetchEnding, Output};
 use super::time::Instant;
 use crate::content::ContentId;
 use crate::content::block_layout::BLOCK_LENGTH_MAX;
 use crate::content::state_chain::Chain;
-use crate::content::terminal_text::printable;
 use crate::wire::{About, InstanceId};
 use assembly::Assembly;
 use block::{Purpose, Stage};
 use claims::Claims;
 use publishing::Publishing;
+use search::Unsearched;
 use seek::Seek;
 use size_trial::SizeTrial;
 use source::Source;
@@ -99,6 +100,9 @@ pub(crate) struct Fetch {
     started_at: Instant,
     phase: Phase,
     searched: bool,
+    /// What is left to be looked through in `share/`.
+    #[serde(default)]
+    unsearched: Unsearched,
     sources: BTreeMap<SocketAddr, Source>,
     claims: Claims,
     assembly: Assembly,
@@ -120,6 +124,7 @@ impl Fetch {
             started_at: ctx.now,
             phase: Phase::Opening { retry_at: None },
             searched: false,
+            unsearched: Unsearched::Nothing,
             sources: BTreeMap::new(),
             claims: Claims::new(request.content, request.size),
             assembly: Assembly::new(request.fetch, request.size),
@@ -204,33 +209,14 @@ impl Fetch {
                 if self.searched {
                     self.go_on_fetching(ctx);
                 } else {
-                    self.searched = true;
-                    self.phase = Phase::Searching;
-                    ctx.emit(Output::SearchShare { fetch: self.request.fetch });
+                    self.begin_search(ctx);
                 }
             }
         }
     }
 
-    pub(crate) fn share_searched(&mut self, ctx: &mut Context<'_>, outcome: ShareSearch) {
-        if self.phase != Phase::Searching {
-            return;
-        }
-        match outcome {
-            ShareSearch::InPlace => {
-                info!("share/{} is this file already", printable(self.request.name.as_str()));
-                self.begin_publishing(ctx, Publishing::in_place(&self.request));
-            }
-            ShareSearch::Elsewhere(from) => {
-                info!("copying from share/{}", printable(from.as_str()));
-                self.begin_publishing(ctx, Publishing::of_copy(&self.request, from));
-            }
-            ShareSearch::Absent => self.go_on_fetching(ctx),
-        }
-    }
-
     pub(crate) fn stored_checked(&mut self, ctx: &mut Context<'_>, block: u64, genuine: bool) {
-        if self.phase != Phase::Fetching {
+        if !matches!(self.phase, Phase::Fetching | Phase::Publishing(_)) {
             return;
         }
         self.assembly.checked(ctx, block, genuine);
@@ -249,6 +235,8 @@ impl Fetch {
         self.assembly.stored(ctx, buffer, outcome.is_ok());
         match outcome {
             Ok(()) => {}
+            // What is in `share/` is copied instead.
+            Err(_) if matches!(self.phase, Phase::Publishing(_)) => {}
             Err(fault) => return self.disk_fault(ctx, fault),
         }
         self.advance(ctx);
@@ -289,6 +277,7 @@ impl Fetch {
             Phase::Fetching => {
                 earliest.at(self.no_room_until, "there may be room on the disk");
                 earliest.at(self.seek.at(), "sources are called for");
+                earliest.at(self.search_on_at(), "share/ is looked through to its end");
                 let several = self.sources.len() > 1;
                 earliest.at(several.then_some(self.look_at), "it is looked who is slow");
                 let contested = self.contested_until.filter(|&until| until > now);
@@ -330,6 +319,7 @@ impl Fetch {
                     let busy = self.bytes_moved_at.is_some_and(lately);
                     self.seek.call(ctx, self.about(), busy);
                 }
+                self.search_on(ctx);
                 self.ask_due(ctx);
                 self.relent(ctx.now, true);
                 self.advance(ctx);

@@ -10,7 +10,7 @@
 //! | syncing | sync it | naming |
 //! | naming | give it the name, if that is still free | keeping; taken meanwhile: looking; on another file system: copying |
 //! | copying | copy it to the file system of the name | syncing |
-//! | keeping | sync the file and the folders above it | clearing |
+//! | keeping | sync the file, if it is not the one that was just synced, and the folders above it | clearing |
 //! | clearing | remove chunks and chain, the attrs last | done |
 //!
 //! So a name is given only to what was synced, and nothing is removed from `chunks/` before the
@@ -215,7 +215,7 @@ impl Publishing {
 
     /// Enters a state, and asks what it waits for.
     fn go(&mut self, state: State) -> Next {
-        self.state = state;
+        let before = std::mem::replace(&mut self.state, state);
         let name = self.name.clone();
         Next::Ask(match state {
             State::Looking(_) => PublishStep::LookAtName { name },
@@ -226,7 +226,12 @@ impl Publishing {
             State::Copying => PublishStep::GatherWhole { from: GatherFrom::Gathered, name },
             State::Syncing(_) => PublishStep::SyncWhole,
             State::Naming(_) => PublishStep::GiveName { name },
-            State::Keeping => PublishStep::SyncShared { name },
+            State::Keeping => {
+                // A chunk file was synced before it was moved; a link to a file without a name is a
+                // change of the file.
+                let file_too = !matches!(before, State::Naming(Whole::Chunk));
+                PublishStep::SyncShared { name, file_too }
+            }
             State::Clearing => PublishStep::ClearStore,
         })
     }

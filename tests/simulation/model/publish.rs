@@ -79,8 +79,8 @@ impl Host {
                 let naming = self.give_name(request, &name);
                 StepOutcome::Named(naming.unwrap_or_else(Naming::Failed))
             }
-            PublishStep::SyncShared { name } => {
-                let kept = sync_shared(&mut self.disk(), &name);
+            PublishStep::SyncShared { name, file_too } => {
+                let kept = sync_shared(&mut self.disk(), &name, file_too);
                 self.is_kept = kept.is_ok();
                 StepOutcome::Kept(kept)
             }
@@ -258,9 +258,12 @@ fn look(disk: &mut Disk, name: &ShareName, request: &FetchRequest) -> Step<NameL
     })
 }
 
-fn sync_shared(disk: &mut Disk, name: &ShareName) -> Step {
+fn sync_shared(disk: &mut Disk, name: &ShareName, file_too: bool) -> Step {
     let number = disk.names.get(&Path::Share(name.clone())).copied();
-    disk.sync_file(number.ok_or_else(vanished)?)?;
+    let number = number.ok_or_else(vanished)?;
+    if file_too {
+        disk.sync_file(number)?;
+    }
     for folder in folders_of(name) {
         disk.sync_folder(&Folder::Share(folder))?;
     }

@@ -70,8 +70,8 @@ impl Host {
                 }
                 self.answer(Input::StoreOpened { fetch, outcome });
             }
-            Output::SearchShare { fetch } => {
-                let outcome = self.search(&request);
+            Output::SearchShare { fetch, effort } => {
+                let outcome = self.search(&request, effort);
                 self.answer_from(Queue::Slow, Input::ShareSearched { fetch, outcome });
             }
             Output::CheckStored { fetch, block, link } => {
@@ -122,7 +122,8 @@ impl Host {
         Ok(StoreOpening::Ours { extents, chain })
     }
 
-    fn search(&mut self, request: &FetchRequest) -> ShareSearch {
+    /// Of other names, as many files of this size are looked at as may be hashed.
+    fn search(&mut self, request: &FetchRequest, effort: Option<u64>) -> ShareSearch {
         let mut disk = self.disk();
         let found: Vec<_> = disk.share().map(|(name, number)| (name.clone(), number)).collect();
         let is_it = |number: &u64, disk: &mut Disk| {
@@ -133,8 +134,16 @@ impl Host {
         if wanted.is_some_and(|(_, number)| is_it(number, &mut disk)) {
             return ShareSearch::InPlace;
         }
+        let mut left = effort.unwrap_or(u64::MAX);
+        let of_size = |number| disk.files[&number].bytes.len() as u64 == request.size;
         let offered = found.into_iter().filter(|(name, _)| name.is_offered());
+        let offered: Vec<_> = offered.filter(|&(_, number)| of_size(number)).collect();
         for (name, number) in offered {
+            if left == 0 {
+                return ShareSearch::Unfinished;
+            }
+            // Opening one costs as much as hashing some.
+            left = left.saturating_sub(request.size.max(200_000));
             if is_it(&number, &mut disk) {
                 return ShareSearch::Elsewhere(name);
             }
