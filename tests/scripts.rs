@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![allow(clippy::disallowed_methods, reason = "tests live outside")]
 
+#[path = "scripts/bench.rs"]
+mod bench;
 #[path = "scripts/capture.rs"]
 mod capture;
 #[path = "scripts/events.rs"]
