@@ -16,7 +16,7 @@ fn main() {
     println!("this machine uses {:?}", Engine::for_this_machine());
     let content: Vec<u8> = (0..BLOCKS << 20).map(|at| (at ^ (at >> 9)) as u8).collect();
     for length in [64 << 10, 1 << 20] {
-        for together in [1, 2, 4, 8, 16] {
+        for together in [1, 2, 4, 6, 8, 16] {
             let blocks: Vec<&[u8]> = content.chunks_exact(length).take(BLOCKS).collect();
             let [serial, lanes] = [Engine::Serial, Engine::Lanes].map(|engine| {
                 (0..ROUNDS).map(|_| seconds(&blocks, together, engine)).fold(f64::MAX, f64::min)

@@ -2,12 +2,14 @@
 
 use super::check::ends_right;
 use super::compress::{PIECE_LENGTH, absorb_pieces};
-use super::lanes::absorb_lanes;
+use super::lanes::{absorb_eight, absorb_four};
 use super::{ChainState, Link};
 
-/// Whether eight lanes are better than twice four: with vectors of 256 bits they are twice as fast,
-/// on Arm there are registers enough for two vectors of 128 bits, with SSE2 alone there are not.
-const EIGHT_PAY: bool = cfg!(any(target_feature = "avx2", target_arch = "aarch64"));
+/// Whether eight lanes are better than twice four, and for five blocks than four and one: with vectors
+/// of 256 bits they are twice as fast, on Arm there are registers enough for two vectors of 128 bits, with SSE2 alone there are not.
+fn eight_pay() -> bool {
+    cfg!(target_arch = "aarch64") || has_wide_vectors()
+}
 
 /// How the compression function is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +23,24 @@ pub enum Engine {
 
 impl Engine {
     /// The faster one here. Lanes of 128 bits (SSE2, NEON) are over twice as fast as serial code
-    /// without SHA instructions and no faster than these; lanes of 256 bits (AVX2) beat
-    /// them, but the compiler uses them only where the build's target has them.
+    /// without SHA instructions and no faster than these; lanes of 256 bits (AVX2) beat them.
     pub fn for_this_machine() -> Self {
-        let wide = cfg!(target_feature = "avx2");
         // 32-bit Arm is left out: there NEON is in no build unless it is asked for.
         let narrow = cfg!(any(target_feature = "sse2", target_arch = "aarch64"));
-        if wide || (narrow && !has_sha_instructions()) { Self::Lanes } else { Self::Serial }
+        if has_wide_vectors() || (narrow && !has_sha_instructions()) {
+            Self::Lanes
+        } else {
+            Self::Serial
+        }
     }
+}
+
+/// Whether the processor has vectors of 256 bits for integers, as `lanes` is compiled for besides.
+fn has_wide_vectors() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    return false;
 }
 
 /// Whether the `sha1` crate finds what it needs to use the processor's own SHA-1.
@@ -56,6 +68,8 @@ pub fn verify_many(jobs: &[(Link, &[u8])]) -> Vec<bool> {
 #[derive(Clone, Debug)]
 pub struct BatchCheck {
     engine: Engine,
+    /// Whether eight lanes are better than twice four.
+    eight_pay: bool,
     /// For fewer blocks than this, lanes do not pay. Without SHA instructions four lanes take no
     /// longer than two blocks one after the other; with them, as long as four.
     fewest: usize,
@@ -80,7 +94,7 @@ impl BatchCheck {
         let mut order: Vec<usize> = (0..links.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(links[*at].length));
         let fewest = if has_sha_instructions() { 4 } else { 2 };
-        Self { engine, fewest, links, states, order, done: 0 }
+        Self { engine, eight_pay: eight_pay(), fewest, links, states, order, done: 0 }
     }
 
     /// Hashes about `budget` more bytes in all, at least 64 of every block; tells whether there is
@@ -97,17 +111,17 @@ impl BatchCheck {
         let mut rest = &self.order[..];
         while !rest.is_empty() {
             let count = match self.engine {
-                Engine::Lanes if EIGHT_PAY && rest.len() >= 8 => 8,
+                Engine::Lanes if self.eight_pay && rest.len() > 4 => rest.len().min(8),
                 Engine::Lanes if rest.len() >= self.fewest => rest.len().min(4),
                 _ => 1,
             };
             let (group, others) = rest.split_at(count);
             match count {
-                8 => absorb_group::<8>(&mut self.states, group, part),
                 1 => {
                     absorb_pieces(&mut self.states[group[0]], part(group[0]));
                 }
-                _ => absorb_group::<4>(&mut self.states, group, part),
+                2..=4 => absorb_group(&mut self.states, group, part, absorb_four),
+                _ => absorb_group(&mut self.states, group, part, absorb_eight),
             }
             rest = others;
         }
@@ -139,13 +153,14 @@ fn absorb_group<'a, const N: usize>(
     states: &mut [ChainState],
     group: &[usize],
     part: impl Fn(usize) -> &'a [u8],
+    absorb: impl Fn(&mut [ChainState; N], &[&[u8]; N]),
 ) {
     // A lane without a block of its own does the first one's again, for nothing.
     let member = |lane: usize| group.get(lane).copied().unwrap_or(group[0]);
     let parts: [&[u8]; N] = std::array::from_fn(|lane| part(member(lane)));
     let common = parts.iter().map(|part| part.len()).min().unwrap_or(0);
     let mut lanes: [ChainState; N] = std::array::from_fn(|lane| states[member(lane)]);
-    absorb_lanes(&mut lanes, &parts.map(|part| &part[..common]));
+    absorb(&mut lanes, &parts.map(|part| &part[..common]));
     for (lane, at) in group.iter().enumerate() {
         states[*at] = lanes[lane];
         absorb_pieces(&mut states[*at], &parts[lane][common..]);

@@ -6,7 +6,15 @@
 //! are no intrinsics here: the body of [`compress_piece`]'s loop is one straight line of 80 rounds
 //! over scalars, which the compiler's loop vectoriser turns into vectors of as many lanes as the
 //! target has. That it stays a straight line matters: written as loops over the rounds, or with the
-//! lanes as the inner loop of each round, it is four times slower.
+//! lanes as the inner loop of each round, it is four times slower. So it does if a closure on the way
+//! (in `array::map`, say) is left a call of its own: such a call is compiled for the target alone.
+//!
+//! On x86 the functions are compiled twice, for vectors of 128 bits and with AVX2 for 256, and chosen
+//! when the program runs.
+
+#![expect(clippy::needless_range_loop, reason = "iterators are vectorised on some builds only")]
+
+use multiversion::multiversion;
 
 use super::ChainState;
 use super::compress::PIECE_LENGTH;
@@ -27,28 +35,56 @@ const fn majority(x: u32, y: u32, z: u32) -> u32 {
     (x & y) | (z & (x | y))
 }
 
+/// Takes the bytes of eight lanes into their states, as [`absorb_lanes`] does.
+#[multiversion(targets("x86_64+avx2", "x86+avx2"), dispatcher = "direct")]
+pub(super) fn absorb_eight(states: &mut [ChainState; 8], runs: &[&[u8]; 8]) {
+    absorb_lanes(states, runs);
+}
+
+/// Takes the bytes of four lanes into their states, as [`absorb_lanes`] does.
+#[multiversion(targets("x86_64+avx2", "x86+avx2"), dispatcher = "direct")]
+pub(super) fn absorb_four(states: &mut [ChainState; 4], runs: &[&[u8]; 4]) {
+    absorb_lanes(states, runs);
+}
+
 /// Takes the bytes of each lane into its state. All runs are equally long, in whole pieces; what
 /// exceeds the shortest or a whole number of pieces is not taken.
-pub(super) fn absorb_lanes<const N: usize>(states: &mut [ChainState; N], runs: &[&[u8]; N]) {
-    let mut turned: [[u32; N]; 5] = std::array::from_fn(|word| states.map(|state| state.0[word]));
-    let pieces = runs.iter().map(|run| run.len() / PIECE_LENGTH).min().unwrap_or(0);
-    for piece in 0..pieces {
-        let start = piece * PIECE_LENGTH;
-        let words = turn(&runs.map(|run| &run[start..start + PIECE_LENGTH]));
-        compress_piece(&mut turned, &words);
+#[inline(always)]
+fn absorb_lanes<const N: usize>(states: &mut [ChainState; N], runs: &[&[u8]; N]) {
+    let mut turned = [[0; N]; 5];
+    let mut pieces = usize::MAX;
+    for lane in 0..N {
+        for word in 0..5 {
+            turned[word][lane] = states[lane].0[word];
+        }
+        pieces = pieces.min(runs[lane].len() / PIECE_LENGTH);
     }
-    for (lane, state) in states.iter_mut().enumerate() {
-        *state = ChainState(turned.map(|word| word[lane]));
+    for piece in 0..pieces {
+        compress_piece(&mut turned, &turn(runs, piece * PIECE_LENGTH));
+    }
+    for lane in 0..N {
+        for word in 0..5 {
+            states[lane].0[word] = turned[word][lane];
+        }
     }
 }
 
-/// The words of each lane's piece, so that the same word of all lanes lies together.
+/// The words of each lane's piece that begins at `start`, so that the same word of all lanes lies
+/// together; their bytes in the order of the run, whatever the machine's is.
 #[inline(always)]
-fn turn<const N: usize>(pieces: &[&[u8]; N]) -> [[u32; N]; 16] {
+fn turn<const N: usize>(runs: &[&[u8]; N], start: usize) -> [[u32; N]; 16] {
+    let mut pieces = [&[0; PIECE_LENGTH]; N];
+    for lane in 0..N {
+        if let Some(piece) = runs[lane][start..].first_chunk() {
+            pieces[lane] = piece;
+        }
+    }
     let mut words = [[0; N]; 16];
-    for (lane, piece) in pieces.iter().enumerate() {
-        for (word, four) in words.iter_mut().zip(piece.chunks_exact(4)) {
-            word[lane] = u32::from_be_bytes([four[0], four[1], four[2], four[3]]);
+    for at in 0..16 {
+        for lane in 0..N {
+            let (piece, first) = (pieces[lane], 4 * at);
+            let four = [piece[first], piece[first + 1], piece[first + 2], piece[first + 3]];
+            words[at][lane] = u32::from_ne_bytes(four);
         }
     }
     words
@@ -59,7 +95,10 @@ fn turn<const N: usize>(pieces: &[&[u8]; N]) -> [[u32; N]; 16] {
 fn compress_piece<const N: usize>(states: &mut [[u32; N]; 5], words: &[[u32; N]; 16]) {
     let [state_a, state_b, state_c, state_d, state_e] = states;
     for lane in 0..N {
-        let mut w: [u32; 16] = std::array::from_fn(|at| words[at][lane]);
+        let mut w = [0; 16];
+        for at in 0..16 {
+            w[at] = u32::from_be(words[at][lane]);
+        }
         let (mut a, mut b, mut c, mut d, mut e) =
             (state_a[lane], state_b[lane], state_c[lane], state_d[lane], state_e[lane]);
         macro_rules! rounds {
@@ -97,7 +136,7 @@ mod tests {
     use super::super::compress::absorb_pieces;
     use super::*;
 
-    fn agrees<const N: usize>() {
+    fn agrees<const N: usize>(absorb: impl Fn(&mut [ChainState; N], &[&[u8]; N])) {
         for pieces in 0..5 {
             let content: Vec<u8> = (0..N * 4 * 64).map(|at| (at * at / 7 + 5) as u8).collect();
             let runs: [&[u8]; N] =
@@ -110,16 +149,19 @@ mod tests {
                 assert!(absorb_pieces(state, run).is_empty());
             }
             let mut states = starts;
-            absorb_lanes(&mut states, &runs);
+            absorb(&mut states, &runs);
             assert_eq!(states, expected, "{N} lanes, {pieces} pieces");
         }
     }
 
     #[test]
     fn each_lane_does_what_the_crate_does() {
-        agrees::<1>();
-        agrees::<4>();
-        agrees::<8>();
-        agrees::<13>();
+        agrees::<1>(absorb_lanes);
+        agrees::<4>(absorb_lanes);
+        agrees::<8>(absorb_lanes);
+        agrees::<13>(absorb_lanes);
+        // As this processor has it.
+        agrees(absorb_four);
+        agrees(absorb_eight);
     }
 }
