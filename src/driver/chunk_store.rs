@@ -3,12 +3,14 @@
 //! chunk files that never overlap) and decides nothing: what to store, to trust or to throw away is
 //! the core's to say.
 //!
-//! Chunk files are opened by name at each use and compared with what is remembered of them, so that
-//! their number is not bounded by that of open files, and a folder emptied under a running fetch is
-//! noticed at once (`DiskFaultKind::Vanished`; open the store again to learn what is left).
+//! At each use a chunk file's name is looked at, and what stands there compared with what is remembered,
+//! so that a folder emptied under a running fetch is noticed at once (`DiskFaultKind::Vanished`; open the
+//! store again to learn what is left). A few of those that were written to last are held open; the
+//! others are opened by name, so that their number is not bounded by that of open files.
 
 mod attrs;
 pub(in crate::driver) mod fault;
+mod held;
 pub mod names;
 pub mod partial_chain;
 mod scan;
@@ -25,6 +27,7 @@ use rustix::io::Errno;
 
 use self::attrs::LockedAttrs;
 use self::fault::{fault, own_fault};
+use self::held::{HeldFile, HeldFiles};
 use crate::content::state_chain::{Link, LinkCheck};
 use crate::content::{BlockLayout, ContentId, ShareName};
 use crate::driver::share_folder::{self, ShareFolder, entry};
@@ -50,6 +53,7 @@ struct Open {
     folder: ShareFolder,
     attrs: LockedAttrs,
     chunks: BTreeMap<u64, Chunk>,
+    held: HeldFiles,
 }
 
 /// What is remembered of one chunk file.
@@ -123,7 +127,7 @@ impl ChunkStore {
             return Ok(None);
         };
         let chunks = scan::chunks(&folder, self.content, self.size)?;
-        Ok(Some(Open { folder, attrs, chunks }))
+        Ok(Some(Open { folder, attrs, chunks, held: HeldFiles::default() }))
     }
 
     /// For `Output::CheckStored`: reads one block (a mebibyte at most) and computes. False as well
@@ -182,6 +186,7 @@ impl ChunkStore {
         }
         // Rather no file than one with bytes that are not proven.
         open.chunks.remove(&extent);
+        open.held.forget(extent);
         if let Err(error) = entry::remove(open.folder.handle(), &names::chunk(content, extent)) {
             warn!("cannot remove {}: {error}", names::chunk(content, extent));
         }
@@ -194,7 +199,7 @@ impl ChunkStore {
         let content = self.content;
         let size = self.size;
         let folder = self.root.join("chunks");
-        let Some(open) = self.open.as_mut().filter(|open| open.is_ours(content)) else {
+        let Some(open) = self.open.as_mut().filter(|open| open.is_ours()) else {
             let message = format!("{} was emptied while it was used", folder.display());
             return Err(own_fault(DiskFaultKind::Vanished, message));
         };
@@ -202,23 +207,27 @@ impl ChunkStore {
             let message = format!("{position} is not where the chunk at {extent} goes on");
             return Err(own_fault(DiskFaultKind::Final, message));
         }
-        let path = folder.join(names::chunk(content, extent));
-        let failed = |error| fault(&format!("write {}", path.display()), &error);
-        let file = if position == extent {
+        let failed = |error| {
+            let path = folder.join(names::chunk(content, extent));
+            fault(&format!("write {}", path.display()), &error)
+        };
+        let held = if position == extent {
             open.make_chunk(content, extent).map_err(failed)?
         } else {
-            open.chunk_file(content, extent, OFlags::RDWR).map_err(failed)?
+            open.chunk_to_write(content, extent).map_err(failed)?
         };
-        let written = file
+        let written = held
+            .file
             .write_all_at(bytes, position - extent)
-            .and_then(|()| share_folder::signature(&file));
+            .and_then(|()| share_folder::signature(&held.file));
         match written {
             Ok(state) => {
                 open.chunks.insert(extent, Chunk::remember(state));
+                open.held.put(held);
                 Ok(())
             }
             Err(error) => {
-                open.take_back(content, extent, position, &file);
+                open.take_back(content, extent, position, &held.file);
                 Err(failed(error))
             }
         }
@@ -252,7 +261,7 @@ impl ChunkStore {
     /// The folder `chunks/`, while the store is ours and nobody emptied it.
     pub(in crate::driver) fn folder(&self) -> io::Result<&ShareFolder> {
         match &self.open {
-            Some(open) if open.is_ours(self.content) => Ok(&open.folder),
+            Some(open) if open.is_ours() => Ok(&open.folder),
             _ => Err(Errno::NOENT.into()),
         }
     }
@@ -279,9 +288,10 @@ impl ChunkStore {
     /// are gone they are made again.
     pub(in crate::driver) fn look_again(&mut self) -> StoreOpening {
         let (content, size) = (self.content, self.size);
-        if let Some(open) = self.open.as_mut().filter(|open| open.is_ours(content)) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.is_ours()) {
             if let Ok(chunks) = scan::chunks(&open.folder, content, size) {
                 open.chunks = chunks;
+                open.held.clear();
                 return StoreOpening::Ours { extents: open.extents(), chain: None };
             }
         }
@@ -292,13 +302,14 @@ impl ChunkStore {
     pub(in crate::driver) fn forget_chunk(&mut self, start: u64) {
         if let Some(open) = self.open.as_mut() {
             open.chunks.remove(&start);
+            open.held.forget(start);
         }
     }
 
     /// Removes all there is of this content: chunk files, chain, and the attrs last. Nothing, if
     /// the store is not ours.
     pub(in crate::driver) fn remove_all(&mut self) {
-        let Some(open) = self.open.take().filter(|open| open.is_ours(self.content)) else {
+        let Some(open) = self.open.take().filter(|open| open.is_ours()) else {
             return;
         };
         partial_chain::remove(&self.root, self.content);
@@ -322,8 +333,8 @@ impl Open {
     }
 
     /// Whether the folder and the attrs in it are still those that we have.
-    fn is_ours(&self, content: ContentId) -> bool {
-        !self.folder.is_replaced() && self.attrs.stand_in(&self.folder, content)
+    fn is_ours(&self) -> bool {
+        !self.folder.is_replaced() && self.attrs.stand_in(&self.folder)
     }
 
     /// Whether bytes may be appended there: at the extent's end, short of the next one and the
@@ -353,19 +364,34 @@ impl Open {
         }
     }
 
+    /// A chunk file to append to: the one that is held, or else opened by its name.
+    fn chunk_to_write(&mut self, content: ContentId, start: u64) -> io::Result<HeldFile> {
+        let chunk = *self.chunks.get(&start).ok_or(Errno::NOENT)?;
+        match self.held.take(&self.folder, start, |state| chunk.is(state)) {
+            Some(held) => Ok(held),
+            None => {
+                let file = self.chunk_file(content, start, OFlags::RDWR)?;
+                Ok(HeldFile::new(file, start, names::chunk(content, start), &chunk.state))
+            }
+        }
+    }
+
     /// Makes a chunk file. What stands under its name was put there by somebody else, and goes.
-    fn make_chunk(&self, content: ContentId, start: u64) -> io::Result<File> {
+    fn make_chunk(&mut self, content: ContentId, start: u64) -> io::Result<HeldFile> {
+        self.held.forget(start);
         let name = names::chunk(content, start);
         let at = self.folder.handle();
         let create = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        match entry::open_file(at, name.as_str(), create) {
+        let file = match entry::open_file(at, name.as_str(), create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 warn!("chunks/{name} is none of ours; it is removed");
                 entry::remove(at, &name)?;
-                entry::open_file(at, name.as_str(), create)
+                entry::open_file(at, name.as_str(), create)?
             }
-            other => other,
-        }
+            other => other?,
+        };
+        let state = share_folder::signature(&file)?;
+        Ok(HeldFile::new(file, start, name, &state))
     }
 
     /// Undoes a write that failed half way.

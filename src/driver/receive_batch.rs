@@ -108,6 +108,11 @@ impl ReceiveBatch {
         }
     }
 
+    /// Whether the last filling left no buffer empty.
+    pub(super) fn is_full(&self) -> bool {
+        self.filled == BUFFER_COUNT
+    }
+
     /// Whether all that was received was taken.
     pub fn is_empty(&self) -> bool {
         self.buffer >= self.filled

@@ -162,7 +162,7 @@ impl Serving {
     }
 }
 
-/// Reads and sends a range, as many packets at a time as one call takes.
+/// Reads a range at once, and sends it as many packets at a time as one call takes.
 fn send_all(
     buffer: &mut Vec<u8>,
     order: &ServeOrder,
@@ -173,18 +173,17 @@ fn send_all(
     let packet = DATA_HEADER_LENGTH + payload;
     let packets_max = (PAYLOAD_LENGTH_MAX / packet).clamp(1, SEGMENTS_MAX);
     let length = order.length as usize;
+    let total = length + length.div_ceil(payload) * DATA_HEADER_LENGTH;
+    if buffer.len() < total {
+        buffer.resize(total, 0);
+    }
+    let run = &mut buffer[..total];
+    reader.read(run, packet, order.offset)?;
+    write_headers(run, packet, order);
     let mut done = 0;
-    while done < length {
-        let bytes = (length - done).min(packets_max * payload);
-        let total = bytes + bytes.div_ceil(payload) * DATA_HEADER_LENGTH;
-        if buffer.len() < total {
-            buffer.resize(total, 0);
-        }
-        let run = &mut buffer[..total];
-        reader.read(run, packet, done as u64, order.offset)?;
-        write_headers(run, packet, order, done as u64);
-        match socket.send_segments(order.to, run, packet) {
-            SegmentsSent::All => done += bytes,
+    for part in run.chunks(packets_max * packet) {
+        match socket.send_segments(order.to, part, packet) {
+            SegmentsSent::All => done += packets_max * payload,
             SegmentsSent::Blocked(packets) => {
                 let sent = u32::try_from(done + packets * payload).unwrap_or(order.length);
                 return Ok(ServeOutcome::Blocked { sent });
@@ -196,14 +195,14 @@ fn send_all(
     Ok(ServeOutcome::Sent)
 }
 
-fn write_headers(run: &mut [u8], packet: usize, order: &ServeOrder, done: u64) {
+fn write_headers(run: &mut [u8], packet: usize, order: &ServeOrder) {
     let kind = match order.source {
         ServeSource::File { .. } | ServeSource::Partial { .. } => DataKind::Data,
         ServeSource::Chain { .. } | ServeSource::Listing { .. } | ServeSource::Bytes(_) => {
             DataKind::Meta
         }
     };
-    let mut offset = order.offset + done;
+    let mut offset = order.offset;
     for part in run.chunks_mut(packet) {
         if let Some((header, _)) = part.split_first_chunk_mut::<DATA_HEADER_LENGTH>() {
             DataHeader { kind, nonce: order.nonce, offset }.write(header);
@@ -213,11 +212,11 @@ fn write_headers(run: &mut [u8], packet: usize, order: &ServeOrder, done: u64) {
 }
 
 impl Reader<'_> {
-    /// Fills the gaps behind the headers of `run` with the object's bytes from `offset + done` on.
-    fn read(&self, run: &mut [u8], packet: usize, done: u64, offset: u64) -> io::Result<()> {
+    /// Fills the gaps behind the headers of `run` with the object's bytes from `offset` on.
+    fn read(&self, run: &mut [u8], packet: usize, offset: u64) -> io::Result<()> {
         match self {
             Self::Bytes(bytes) => {
-                let start = usize::try_from(offset + done).unwrap_or(usize::MAX);
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let mut rest = bytes.get(start..).unwrap_or_default();
                 for part in run.chunks_mut(packet) {
                     let gap = &mut part[DATA_HEADER_LENGTH..];
@@ -229,7 +228,7 @@ impl Reader<'_> {
                 Ok(())
             }
             Self::File { file, start, offered } => {
-                read_gaps(file, run, packet, start + done)?;
+                read_gaps(file, run, packet, *start)?;
                 match offered {
                     Some(offered) if signature(file)? != *offered => {
                         Err(io::ErrorKind::NotFound.into())

@@ -125,7 +125,12 @@ impl UdpSocket {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_WANTED);
         let _ = socket.set_send_buffer_size(SEND_BUFFER_WANTED);
         let io = mio::net::UdpSocket::from_std(socket.into());
-        let fast = if plain { None } else { fast_path(&io) };
+        let fast = if plain {
+            log::info!("one datagram a system call, as was asked for");
+            None
+        } else {
+            fast_path(&io)
+        };
         let local = io.local_addr()?;
         Ok(Self {
             io,
@@ -205,8 +210,8 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Receives a batch. False where nothing is there; the poll will tell when there is. A batch
-    /// with nothing in it and true means that an error was taken off the socket: go on.
+    /// Receives a batch. False where nothing is there any more; the poll will tell when there is. A
+    /// batch with nothing in it and true means that an error was taken off the socket: go on.
     pub fn receive(&mut self, batch: &mut ReceiveBatch) -> bool {
         let result = match &self.fast {
             Some(state) => {
@@ -221,7 +226,9 @@ impl UdpSocket {
                 if self.local.ip().is_unspecified() {
                     batch.ways().for_each(|(from, to)| self.addresses.note(from, to));
                 }
-                true
+                // A call that could have taken more has taken all there was, and what comes from now
+                // on is told of. On the plain path the last call may have met an error instead.
+                self.fast.is_none() || batch.is_full()
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => {

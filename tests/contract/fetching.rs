@@ -273,3 +273,34 @@ fn a_front_end_restarts_every_fetch_it_finds() {
         }
     });
 }
+
+/// Where the kernel takes one datagram a system call: on either side, and on both.
+#[test]
+fn one_datagram_a_system_call_carries_a_file_as_well() {
+    in_lab(2, |lab| {
+        let content = Content::random(118, (3 << 20) + 777);
+        lab.put(0, "file.bin", &content);
+        let size = content.size().to_string();
+        let start = |index: usize, plain: bool, arguments: &[&str]| {
+            let host = lab.host(index);
+            let mut command = host.sprat();
+            if plain {
+                command.env("SPRAT_PLAIN_SOCKET", "1");
+            }
+            command.arg("-v").args(arguments);
+            host.start(command)
+        };
+        for (plain_peer, plain_fetch) in [(true, true), (true, false), (false, true)] {
+            let mut peer = start(0, plain_peer, &["peer"]);
+            let arguments = ["fetch", &content.sha1, "got.bin", &size, "10.77.0.1"];
+            let mut fetch = start(1, plain_fetch, &arguments);
+            fetch.succeeds(LONG);
+            lab.host(1).has("got.bin", &content);
+            fs::remove_file(lab.host(1).shared("got.bin")).unwrap();
+            for (run, plain) in [(&peer, plain_peer), (&fetch, plain_fetch)] {
+                assert_eq!(run.stderr().contains("one datagram a system call"), plain);
+            }
+            peer.kill();
+        }
+    });
+}

@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use super::names;
 use crate::content::{ContentId, ShareName};
-use crate::driver::share_folder::ShareFolder;
-use crate::driver::share_folder::entry;
+use crate::driver::share_folder::{ShareFolder, entry, signature};
+use crate::node::input::FileSignature;
 
 /// How often others may get in between before we come back later.
 const ATTEMPTS_MAX: u32 = 16;
@@ -23,7 +23,11 @@ const ATTEMPTS_MAX: u32 = 16;
 /// The attrs of this content, locked by us. The lock goes with this value, or with the process.
 #[derive(Debug)]
 pub(super) struct LockedAttrs {
-    file: File,
+    /// Held for its lock, and so that no other file gets its inode number.
+    _file: File,
+    name: String,
+    device: u64,
+    inode: u64,
 }
 
 /// What the attrs hold, to the letter.
@@ -63,7 +67,7 @@ impl LockedAttrs {
                 continue;
             }
             if holds(&file, text) {
-                return Ok(Some(Self { file }));
+                return Self::holding(file, own).map(Some);
             }
             // An earlier run's, for another name, or torn. Ours replace them while theirs are
             // locked.
@@ -102,13 +106,18 @@ impl LockedAttrs {
             let _ = entry::remove(at, &new);
             return Err(error);
         }
-        Ok(Self { file })
+        Self::holding(file, own)
+    }
+
+    fn holding(file: File, name: String) -> io::Result<Self> {
+        let FileSignature { device, inode, .. } = signature(&file)?;
+        Ok(Self { _file: file, name, device, inode })
     }
 
     /// Whether the name in the folder still stands for what we have locked.
-    pub(super) fn stand_in(&self, folder: &ShareFolder, content: ContentId) -> bool {
-        let own = names::attrs(content);
-        entry::is_same_file(folder.handle(), own.as_str(), &self.file).unwrap_or(false)
+    pub(super) fn stand_in(&self, folder: &ShareFolder) -> bool {
+        entry::look(folder.handle(), self.name.as_str())
+            .is_ok_and(|there| (there.state.device, there.state.inode) == (self.device, self.inode))
     }
 }
 
@@ -200,7 +209,7 @@ mod tests {
         drop(first);
         let second = LockedAttrs::take(&folder, ID, "two").unwrap().unwrap();
         assert_eq!(read(&folder), "two");
-        assert!(second.stand_in(&folder, ID));
+        assert!(second.stand_in(&folder));
         assert!(
             LockedAttrs::take(&folder, ID, "two").unwrap().is_none(),
             "rewritten, still locked"
@@ -223,10 +232,10 @@ mod tests {
         for make in kinds {
             make();
             let taken = LockedAttrs::take(&folder, ID, "one").unwrap().unwrap();
-            assert!(taken.stand_in(&folder, ID));
+            assert!(taken.stand_in(&folder));
             assert_eq!(read(&folder), "one");
             fs::remove_file(&own).unwrap();
-            assert!(!taken.stand_in(&folder, ID));
+            assert!(!taken.stand_in(&folder));
         }
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     }
@@ -237,6 +246,6 @@ mod tests {
         let first = LockedAttrs::take(&folder, ID, "one").unwrap().unwrap();
         fs::remove_file(folder.path().join(names::attrs(ID))).unwrap();
         let second = LockedAttrs::take(&folder, ID, "one").unwrap().unwrap();
-        assert!(second.stand_in(&folder, ID) && !first.stand_in(&folder, ID));
+        assert!(second.stand_in(&folder) && !first.stand_in(&folder));
     }
 }

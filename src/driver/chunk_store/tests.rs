@@ -206,6 +206,50 @@ fn a_chunk_file_that_somebody_else_put_there_is_not_written_to() {
 }
 
 #[test]
+fn a_chunk_file_that_is_not_as_it_was_left_is_not_written_to() {
+    let it = Fixture::new();
+    let elsewhere = it.root.path().join("elsewhere");
+    let changes: [&dyn Fn(); 4] = [
+        // Another file of the same length, under its name.
+        &|| {
+            fs::write(&elsewhere, vec![7; BLOCK]).unwrap();
+            fs::rename(&elsewhere, it.chunk(0)).unwrap();
+        },
+        &|| fs::hard_link(it.chunk(0), &elsewhere).unwrap(),
+        &|| fs::write(it.chunk(0), vec![7; BLOCK + 1]).unwrap(),
+        &|| fs::rename(it.chunk(0), &elsewhere).unwrap(),
+    ];
+    for (which, change) in changes.iter().enumerate() {
+        let mut store = it.opened();
+        store.truncate_extent(0, 0);
+        it.put(&mut store, 0, 0..BLOCK / 2);
+        it.put(&mut store, 0, BLOCK / 2..BLOCK);
+        change();
+        let outcome = store.store(0, BLOCK as u64, &it.bytes[BLOCK..2 * BLOCK]);
+        assert_eq!(kind(outcome), DiskFaultKind::Vanished, "{which}");
+        let longest = [&elsewhere, &it.chunk(0)].map(|path| fs::metadata(path).map(|it| it.len()));
+        assert!(longest.iter().flatten().all(|&length| length <= BLOCK as u64 + 1), "{which}");
+        let _ = fs::remove_file(&elsewhere);
+        let _ = fs::remove_file(it.chunk(0));
+    }
+}
+
+#[test]
+fn more_chunk_files_than_are_held_open_grow_side_by_side() {
+    let it = Fixture::new();
+    let mut store = it.opened();
+    for round in 0..3 {
+        for extent in (0..10).map(|at| at * 1_000) {
+            let from = extent + round * 100;
+            it.put(&mut store, extent, from..from + 100);
+        }
+    }
+    for extent in (0..10).map(|at| at * 1_000) {
+        assert_eq!(fs::read(it.chunk(extent as u64)).unwrap(), it.bytes[extent..extent + 300]);
+    }
+}
+
+#[test]
 fn what_stays_and_what_goes_at_the_end() {
     let it = Fixture::new();
     let done = FetchEnding::Done(ShareName::parse("fox.txt").unwrap());

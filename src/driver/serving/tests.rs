@@ -73,7 +73,8 @@ impl Bench {
     fn received(&mut self, kind: DataKind) -> BTreeMap<u64, Vec<u8>> {
         let mut all = BTreeMap::new();
         let mut batch = ReceiveBatch::new();
-        while self.receiver.receive(&mut batch) {
+        loop {
+            let more = self.receiver.receive(&mut batch);
             while let Some((_, datagram)) = batch.take() {
                 let Ok(Message::Data(data)) = wire::decode(datagram) else {
                     panic!("no data: {datagram:?}")
@@ -81,8 +82,10 @@ impl Bench {
                 assert_eq!((data.header.kind, data.header.nonce), (kind, NONCE));
                 all.insert(data.header.offset, data.payload.to_vec());
             }
+            if !more {
+                return all;
+            }
         }
-        all
     }
 }
 

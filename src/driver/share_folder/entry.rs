@@ -4,13 +4,15 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RenameFlags, fsync, linkat, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::path::Arg;
+
+use super::{signature, signature_from};
+use crate::node::input::FileSignature;
 
 /// Opens a regular file; `mode` is how, say `OFlags::RDWR`. Anything else is an error, and does not
 /// block. A file that is made gets the usual rights, less the umask.
@@ -30,6 +32,25 @@ pub fn open_folder(folder: impl AsFd, name: impl Arg) -> io::Result<OwnedFd> {
     Ok(openat(folder, name, flags, Mode::empty())?)
 }
 
+/// What a look at a name says of what stands there, be it a link.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Which file it is, and in which state.
+    pub state: FileSignature,
+    /// Whether it is a regular file.
+    pub is_file: bool,
+    /// How many names it has.
+    pub links: u64,
+}
+
+/// Looks at what stands under a name, in one system call.
+#[allow(clippy::useless_conversion, reason = "the widths differ between architectures")]
+pub fn look(folder: impl AsFd, name: impl Arg) -> io::Result<Look> {
+    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Ok(Look { state: signature_from(&stat), is_file, links: stat.st_nlink.into() })
+}
+
 /// What stands under a name, be it a link.
 pub fn metadata(folder: impl AsFd, name: impl Arg) -> io::Result<Metadata> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -46,11 +67,11 @@ pub fn file_size(folder: impl AsFd, name: impl Arg) -> io::Result<Option<u64>> {
 
 /// Whether the name still stands for this open file.
 pub fn is_same_file(folder: impl AsFd, name: impl Arg, file: &File) -> io::Result<bool> {
-    let (there, held) = match metadata(folder, name) {
+    let (there, held) = match look(folder, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        there => (there?, file.metadata()?),
+        there => (there?.state, signature(file)?),
     };
-    Ok((there.dev(), there.ino()) == (held.dev(), held.ino()))
+    Ok((there.device, there.inode) == (held.device, held.inode))
 }
 
 /// Removes a file, link, pipe or empty folder. What is not there is removed already.

@@ -1,5 +1,6 @@
 //! Both paths, on loopback.
 
+use super::super::receive_batch::BUFFER_COUNT;
 use super::*;
 use std::time::Duration;
 
@@ -17,9 +18,13 @@ fn receive(socket: &mut UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
     while all.len() < count {
         poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
         assert!(!events.is_empty(), "{} of {count} came", all.len());
-        while socket.receive(&mut batch) {
+        loop {
+            let more = socket.receive(&mut batch);
             while let Some((from, bytes)) = batch.take() {
                 all.push((from, bytes.to_vec()));
+            }
+            if !more {
+                break;
             }
         }
     }
@@ -42,6 +47,33 @@ fn segments_arrive_as_datagrams_on_every_pair_of_paths() {
         assert_eq!(came.concat_bytes(), bytes, "plain out {plain_out}, in {plain_in}");
         assert_eq!(sender.counters().sent, 11);
         assert_eq!(receiver.counters().received, 11);
+    }
+}
+
+#[test]
+fn more_than_one_call_takes_is_taken_before_the_poll_is_asked_again() {
+    for plain in [false, true] {
+        let mut receiver = UdpSocket::bind(LOOPBACK, plain).unwrap();
+        let to = receiver.local_address();
+        // Each from another sender, so that no two share a buffer.
+        let count = 2 * BUFFER_COUNT + 1;
+        for _ in 0..count {
+            UdpSocket::bind(LOOPBACK, plain).unwrap().send(to, None, b"one".to_vec());
+        }
+        let mut batch = ReceiveBatch::new();
+        let mut calls = Vec::new();
+        loop {
+            let more = receiver.receive(&mut batch);
+            let came = std::iter::from_fn(|| batch.take().map(|_| ())).count();
+            calls.push(came);
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(calls.iter().sum::<usize>(), count, "plain {plain}: {calls:?}");
+        if !plain {
+            assert_eq!(calls, [BUFFER_COUNT, BUFFER_COUNT, 1], "no call for nothing");
+        }
     }
 }
 

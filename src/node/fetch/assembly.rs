@@ -211,11 +211,13 @@ impl Assembly {
         if urgent.is_some() {
             return urgent.filter(|_| self.in_memory < WINDOW + reserve);
         }
+        let within = self.in_memory + self.layout.block_length() <= WINDOW;
+        if !within && self.in_memory >= WINDOW + reserve {
+            return None;
+        }
         let first = self.first_missing(held)?;
-        let frontier = self.first_missing(None);
-        let within = self.in_memory + self.layout.block_length() <= WINDOW
-            || frontier == Some(first) && self.in_memory < WINDOW + reserve;
-        within.then_some(first)
+        let is_frontier = || held.is_none() || self.first_missing(None) == Some(first);
+        (within || is_frontier()).then_some(first)
     }
 
     fn first_missing(&self, held: Option<&RangeSet>) -> Option<u64> {
@@ -226,7 +228,10 @@ impl Assembly {
             let gap = self.stored.first_gap(from..count)?;
             let gap = self.unchecked.first_gap(gap)?;
             let mut block = gap.start;
-            while self.by_block.contains_key(&block) {
+            for (&in_memory, _) in self.by_block.range(gap.start..) {
+                if in_memory != block {
+                    break;
+                }
                 block += 1;
             }
             if block >= gap.end {

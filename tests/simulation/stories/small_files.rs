@@ -24,7 +24,8 @@ fn put_others(network: &mut Network, like: &[u8], count: u8) {
 
 #[test]
 fn one_block_takes_two_round_trips() {
-    for (size, delay) in [(1, 1), (4_096, 1), (4_096, 20), (4_096, 50), (11_000, 50), (4_096, 400)] {
+    for (size, delay) in [(1, 1), (4_096, 1), (4_096, 20), (4_096, 50), (11_000, 50), (4_096, 400)]
+    {
         let data = bytes(1, size);
         let delay = Duration::from_millis(delay);
         let mut network = network_with(1, Link { delay, ..Link::CLEAN }, &[1], &data);
