@@ -23,7 +23,7 @@ use crate::config::{
     Config, DEFAULT_PORT, FetchConfig, PeerHost, ReplayConfig, SOURCES_MAX, Verbosity,
 };
 use crate::content::{ContentId, ShareName};
-use crate::node::FETCH_SIZE_MAX;
+use crate::node::{FETCH_SIZE_MAX, Restraint};
 use crate::wire::address::HostError;
 
 /// What is to be done.
@@ -46,12 +46,13 @@ pub enum Command {
 pub struct Refusal(pub String);
 
 /// Options that are followed by a value, each with the variable that stands in for it.
-const VALUE_OPTIONS: [(&str, &str); 7] = [
+const VALUE_OPTIONS: [(&str, &str); 8] = [
     ("--root", "SPRAT_ROOT"),
     ("--bind", "SPRAT_BIND"),
     ("--port", "SPRAT_PORT"),
     ("--peer", "SPRAT_PEER"),
     ("--timeout", "SPRAT_TIMEOUT"),
+    ("--limit", "SPRAT_LIMIT"),
     ("--trace", "SPRAT_TRACE"),
     ("--trace-ring", "SPRAT_TRACE_RING"),
 ];
@@ -305,6 +306,8 @@ impl Options<'_> {
         // A peer's own port says nothing about where others listen.
         let others = if verb == Some(Verb::Fetch) { port } else { DEFAULT_PORT };
         let peers = self.peers(others)?;
+        let (limit, _) = self.value("--limit", values::parse_rate)?;
+        let restraint = Restraint { limit };
         let trace = self.trace()?;
         self.refuse_unknown()?;
         let timeout = match timeout {
@@ -312,7 +315,7 @@ impl Options<'_> {
             other => Timeout::Inherited(other),
         };
         let root = root.unwrap_or_else(|| PathBuf::from("."));
-        Ok((Config { root, bind, port, peers, verbosity, trace }, timeout))
+        Ok((Config { root, bind, port, peers, restraint, verbosity, trace }, timeout))
     }
 
     /// All that there is was read.

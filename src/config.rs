@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::content::{ContentId, ShareName};
+use crate::node::Restraint;
 
 /// The port where peers listen unless told otherwise.
 pub const DEFAULT_PORT: u16 = crate::wire::DEFAULT_PORT;
@@ -25,6 +26,8 @@ pub struct Config {
     pub port: u16,
     /// Hosts to speak to beside those that are found.
     pub peers: Vec<PeerHost>,
+    /// How it holds back for the sake of others.
+    pub restraint: Restraint,
     /// How much to say on standard error.
     pub verbosity: Verbosity,
     /// Where the run is recorded, if it is.

@@ -65,6 +65,7 @@ impl Peer {
             peers,
             seed: [1; 32],
             sweep: Duration::from_secs(2),
+            restraint: Default::default(),
         };
         let now = Instant::from_micros(1_000_000);
         let mut peer = Self { node: Node::new(config, now), other, now, inode: 0 };

@@ -45,6 +45,7 @@ impl Twins {
                 peers: Vec::new(),
                 seed: [1; 32],
                 sweep: Duration::from_secs(2),
+                restraint: Default::default(),
             };
             Node::new(config, Instant::ORIGIN)
         };

@@ -71,6 +71,7 @@ impl Run {
             peers: Vec::new(),
             seed: [1; 32],
             sweep: Duration::from_secs(2),
+            restraint: Default::default(),
         };
         let now = Instant::from_micros(1_000_000);
         let mut run = Self { node: Node::new(config, now), now, asked: Vec::new() };

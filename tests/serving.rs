@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sprat::content::{ChainId, ContentId, ShareName};
 use sprat::node::input::{FileSignature, HashOutcome, ServeOutcome};
-use sprat::node::{DropReason, Input, Instant, JobId, Node, NodeConfig, Output};
+use sprat::node::{DropReason, Input, Instant, JobId, Node, NodeConfig, Output, Restraint};
 use sprat::wire::{
     About, Ask, Cookie, DEFAULT_PORT, Grant, InstanceId, Message, Object, ObjectRange, Ranges,
     RefuseReason,
@@ -28,6 +28,10 @@ fn client(number: u8) -> SocketAddr {
 impl Server {
     /// A node that offers one file.
     fn new() -> Self {
+        Self::restrained(Restraint::default())
+    }
+
+    fn restrained(restraint: Restraint) -> Self {
         let config = NodeConfig {
             serves: true,
             port: DEFAULT_PORT,
@@ -35,6 +39,7 @@ impl Server {
             peers: Vec::new(),
             seed: [1; 32],
             sweep: Duration::from_secs(2),
+            restraint,
         };
         let now = Instant::from_micros(1_000_000);
         let mut server = Self { node: Node::new(config, now), now };
@@ -109,6 +114,71 @@ fn receivers_take_turns() {
         job = next;
     }
     assert_eq!(turns, [(client(1), 64_000), (client(2), 0), (client(1), 128_000)]);
+}
+
+#[test]
+fn turns_are_counted_in_bytes() {
+    let mut server = Server::new();
+    let cookies = [1, 2].map(|number| server.cookie(client(number)));
+    let (mut job, ..) = order(&server.grant(client(1), cookies[0], 0, 64_000)).unwrap();
+    for grant in 1..=10 {
+        server.grant(client(1), cookies[0], grant * 64_000, 64_000);
+    }
+    for grant in 0..80 {
+        server.grant(client(2), cookies[1], grant * 8_000, 8_000);
+    }
+    let mut bytes = [0, 0];
+    while let Some((next, to, _, length)) = order(&server.served(job, ServeOutcome::Sent)) {
+        bytes[usize::from(to == client(2))] += i64::from(length);
+        assert!((bytes[0] - bytes[1]).abs() <= 2 * 65_536, "{bytes:?}");
+        job = next;
+    }
+    assert_eq!(bytes, [640_000, 640_000]);
+}
+
+#[test]
+fn what_is_left_of_a_refused_grant_is_not_served() {
+    let mut server = Server::new();
+    let cookie = server.cookie(client(1));
+    let range = |offset| ObjectRange { offset, length: 1_000 };
+    let ranges = Ranges::new(&[range(0), range(5_000)], 1_408).unwrap();
+    let grant = Grant { nonce: 7, cookie, object: Object::File(CONTENT), ranges };
+    for outcome in [ServeOutcome::TooLong, ServeOutcome::Failed] {
+        let outputs = server.datagram(client(1), Message::Grant(grant));
+        let (job, _, _, length) = order(&outputs).unwrap();
+        assert_eq!(length, 1_000);
+        let outputs = server.served(job, outcome);
+        assert!(refusal(&outputs).is_some() && outputs.len() == 1, "{outputs:?}");
+    }
+}
+
+#[test]
+fn a_limit_cuts_ranges_and_says_when_to_go_on() {
+    let mut server = Server::restrained(Restraint { limit: Some(1_000_000) });
+    let cookie = server.cookie(client(1));
+    let mut outputs = server.grant(client(1), cookie, 0, 64_000);
+    let (start, mut at, mut went) = (server.now, 0, Vec::new());
+    while at < 64_000 {
+        // After a pause, ten milliseconds' worth are caught up with, and a piece is five.
+        while let Some((job, _, offset, length)) = order(&outputs) {
+            assert_eq!((offset, length), (at, 4_224.min(64_000 - at as u32)));
+            at += u64::from(length);
+            went.push(server.now.since(start));
+            outputs = server.served(job, ServeOutcome::Sent);
+        }
+        // It announces itself as well.
+        let due = server.node.poll_timeout().unwrap();
+        server.now = due.at;
+        server.node.handle_timeout(due.at);
+        outputs = std::iter::from_fn(|| server.node.poll_output())
+            .filter(|output| matches!(output, Output::Serve { .. }))
+            .collect();
+        assert!(at == 64_000 || outputs.is_empty() || due.reason == "the limit lets more be sent");
+    }
+    assert_eq!(went.iter().filter(|at| at.is_zero()).count(), 3, "{went:?}");
+    let last = went.last().unwrap();
+    // 45 packets and a short one, three of them at the end, with headers at a megabyte a second.
+    assert!((50..56).contains(&last.as_millis()), "{last:?}");
 }
 
 #[test]

@@ -19,6 +19,8 @@ Options (each may stand in the environment instead, as SPRAT_ROOT, SPRAT_PORT an
   --port N             peer: its own UDP port; fetch: the one where peers listen (27183)
   --peer HOST[:PORT]   speak to this host as well, where broadcast does not reach; repeatable
   --timeout SECONDS    fetch: give up after this long, with exit 75 (never)
+  --limit RATE         peer: send no more than RATE bytes a second; fetch: receive no more; such as
+                       500K or 10M, where K, M and G are 1024 times as much each (no limit)
   --trace FILE         record everything that happens in a new file, for replay (docs/trace.md)
   --trace-private      leave the names of files out of it
   --trace-payload      keep the bytes of files in it
@@ -42,6 +44,9 @@ sprat peer [OPTIONS]
       the same for another folder, on another port
   sprat peer --peer 198.51.100.9 --peer office.example
       also speak to hosts that broadcast does not reach
+
+  sprat peer --limit 10M
+      send 10 MiB a second at most, to all who fetch together
 
 Put files into share/, folders included; others see them within seconds. Not offered: links,
 names that begin with a dot, and what is still being written (*.part, *.crdownload, *.tmp,

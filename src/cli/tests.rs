@@ -242,6 +242,25 @@ fn variables_stand_in_for_options_that_are_not_given() {
 }
 
 #[test]
+fn how_a_run_holds_back() {
+    let limit = |line: &str, variables: &[(&str, &str)]| config(line, variables).restraint.limit;
+    assert_eq!(limit("peer", &[]), None);
+    for (rate, bytes) in
+        [("16384", 16_384), ("16k", 16_384), ("500K", 512_000), ("10M", 10 << 20), ("1g", 1 << 30)]
+    {
+        assert_eq!(limit(&format!("peer --limit {rate}"), &[]), Some(bytes));
+        assert_eq!(limit(&format!("fetch SHA1 n 1 --limit={rate}"), &[]), Some(bytes));
+        assert_eq!(limit("peer", &[("SPRAT_LIMIT", rate)]), Some(bytes));
+    }
+    assert_eq!(limit("peer --limit 1M", &[("SPRAT_LIMIT", "2M")]), Some(1 << 20));
+    for rate in ["0", "16383", "15K", "1.5M", "fast", "10MB", "99999999999999G"] {
+        let sentence =
+            format!("--limit wants bytes a second from 16K on, such as 500K or 10M, not {rate:?}");
+        assert_eq!(run(&format!("peer --limit {rate}")), Err(sentence));
+    }
+}
+
+#[test]
 fn how_a_run_is_recorded() {
     let trace = |line: &str, variables: &[(&str, &str)]| config(line, variables).trace;
     assert_eq!(trace("peer", &[]), None);

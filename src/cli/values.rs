@@ -42,16 +42,29 @@ const RING_MIN: u64 = 256 * 1024;
 
 /// Reads the size of a ring: bytes, or K, M or G of them.
 pub(crate) fn parse_ring(text: &OsStr) -> Result<u64, String> {
-    let wanted = || "a size from 256K on, such as 16M".to_owned();
-    let text = text.to_str().ok_or_else(wanted)?;
+    let bytes = text.to_str().and_then(bytes_in_units).filter(|bytes| *bytes >= RING_MIN);
+    bytes.ok_or_else(|| "a size from 256K on, such as 16M".to_owned())
+}
+
+/// The lowest limit, in bytes a second: with less, a packet takes so long that it is asked
+/// for again.
+const RATE_MIN: u64 = 16 * 1024;
+
+/// Reads a rate in bytes a second, or K, M or G of them.
+pub(crate) fn parse_rate(text: &OsStr) -> Result<u64, String> {
+    let bytes = text.to_str().and_then(bytes_in_units).filter(|bytes| *bytes >= RATE_MIN);
+    bytes.ok_or_else(|| "bytes a second from 16K on, such as 500K or 10M".to_owned())
+}
+
+/// A number, of KiB, MiB or GiB where the letter says so.
+fn bytes_in_units(text: &str) -> Option<u64> {
     let (number, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
         Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
         _ => (text, 1),
     };
-    let bytes = digits(number).and_then(|number| number.checked_mul(unit));
-    bytes.filter(|bytes| *bytes >= RING_MIN).ok_or_else(wanted)
+    digits(number)?.checked_mul(unit)
 }
 
 /// Reads a place in a trace: the number of an input, or a time in seconds, `1.5` or `2s`.

@@ -303,6 +303,7 @@ fn node_config(config: &Config, serves: bool, socket: &UdpSocket) -> Result<Node
         peers: resolve(&config.peers),
         seed,
         sweep: SWEEP,
+        restraint: config.restraint,
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::NodeConfig;
+use super::budget::Pace;
 use super::counters::Counters;
 use super::input::InterfaceAddress;
 use super::output::Output;
@@ -24,6 +25,8 @@ pub(crate) struct Context<'a> {
     pub(crate) interfaces: &'a Interfaces,
     /// Bytes that all flows of a fetch together may have in flight, from the socket's buffer.
     pub(crate) in_flight_max: u64,
+    /// The pace of all that is asked for by fetches, where that is limited.
+    pub(crate) asking: &'a mut Option<Pace>,
     pub(crate) outputs: &'a mut VecDeque<Output>,
     pub(crate) random: &'a mut Random,
     pub(crate) counters: &'a mut Counters,

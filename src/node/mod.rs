@@ -61,6 +61,7 @@ pub use time::Instant;
 pub use view::HostView;
 
 use crate::wire::{self, InstanceId, Message};
+use budget::Pace;
 use context::{Context, Interfaces};
 use cookie::CookieJar;
 use discovery::Discovery;
@@ -96,6 +97,25 @@ pub struct NodeConfig {
     pub seed: [u8; 32],
     /// How often the directory is handed out, changed or not.
     pub sweep: Duration,
+    /// How it holds back for the sake of others.
+    #[serde(default, skip_serializing_if = "Restraint::is_none")]
+    pub restraint: Restraint,
+}
+
+/// How a node holds back for the sake of others: if at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restraint {
+    /// Bytes a second, as the network counts them, that it sends where it serves, and asks for where it
+    /// fetches: data packets with all their headers.
+    #[serde(default)]
+    pub limit: Option<u64>,
+}
+
+impl Restraint {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One host: what it offers, whom it knows, what it fetches.
@@ -117,6 +137,9 @@ pub struct Node {
     discovery: Option<Discovery>,
     fetches: BTreeMap<FetchId, Fetch>,
     in_flight_max: u64,
+    /// What all fetches together may ask for.
+    #[serde(default)]
+    asking: Option<Pace>,
     stopped: bool,
 }
 
@@ -124,7 +147,8 @@ impl Node {
     /// A node at the moment `now`.
     pub fn new(config: NodeConfig, now: Instant) -> Self {
         let mut random = Random::new(config.seed);
-        let server = Server::new(CookieJar::new(&mut random));
+        let pace = config.restraint.limit.map(Pace::new);
+        let server = Server::new(CookieJar::new(&mut random), pace.clone());
         let discovery = config.serves.then(|| Discovery::new(now, &config.peers, &mut random));
         Self {
             now,
@@ -138,6 +162,7 @@ impl Node {
             discovery,
             fetches: BTreeMap::new(),
             in_flight_max: IN_FLIGHT_UNKNOWN,
+            asking: pace,
             stopped: false,
             config,
         }
@@ -213,6 +238,7 @@ impl Node {
         }
         self.with(|node, ctx| {
             node.shelf.handle_timeout(ctx);
+            node.server.handle_timeout(ctx);
             let listing = node.shelf.listing();
             if let Some(discovery) = &mut node.discovery {
                 discovery.handle_timeout(ctx, listing);
@@ -242,11 +268,12 @@ impl Node {
             return None;
         }
         earliest.consider(self.shelf.deadline());
+        earliest.consider(self.server.deadline());
         if let Some(discovery) = &self.discovery {
             earliest.consider(discovery.deadline(self.now, &self.interfaces));
         }
         for fetch in self.fetches.values() {
-            earliest.consider(fetch.deadline(self.now));
+            earliest.consider(fetch.deadline(self.now, self.asking.as_ref()));
         }
         earliest.get()
     }
@@ -348,6 +375,7 @@ impl Node {
             config: &self.config,
             interfaces: &self.interfaces,
             in_flight_max: self.in_flight_max,
+            asking: &mut self.asking,
             outputs: &mut self.outputs,
             random: &mut self.random,
             counters: &mut self.counters,

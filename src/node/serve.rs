@@ -3,26 +3,33 @@
 //! Each grant is *asked* (queued), then *reading and sending* (one [`Output::Serve`] at a time), then
 //! gone: nothing is kept of a receiver but what it has asked for and not yet got. A grant is served
 //! once; a receiver that wants a packet again asks again.
+//!
+//! Receivers take turns by bytes, not by grants (deficit round robin, Shreedhar and Varghese 1995): who
+//! asks for little at a time, because its way is slow or lossy, is not pushed aside by who asks for much.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::Budget;
+use super::budget::{Budget, Pace};
 use super::context::Context;
 use super::cookie::CookieJar;
 use super::counters::DropReason;
+use super::deadline::Deadline;
 use super::ids::JobId;
 use super::input::ServeOutcome;
 use super::output::{Output, ServeSource};
-use crate::wire::{Cookie, Grant, Message, ObjectRange, Refuse, RefuseReason};
+use crate::wire::{Cookie, GRANT_BYTES_MAX, Grant, Message, ObjectRange, Refuse, RefuseReason};
 
 /// Receivers that may have grants waiting; those of further ones are dropped.
 pub(crate) const CLIENTS_MAX: usize = 1_024;
 /// Grants that one receiver may have waiting; further ones are dropped. 64 of 64 KiB are more than a
 /// receiver with a socket buffer of 4 MiB can want.
 pub(crate) const GRANTS_WAITING_MAX: usize = 128;
+/// What a receiver may be sent before it is another one's turn, in bytes of payload: as much as one grant
+/// asks for at most, so that each turn is worth a system call.
+pub(crate) const TURN_BYTES: u64 = GRANT_BYTES_MAX as u64;
 /// Answers a second to addresses that have not proven themselves. None is longer than the question.
 const UNPROVEN_REPLIES_PER_SECOND: u64 = 10_000;
 
@@ -40,12 +47,24 @@ struct Job {
     payload_length: u16,
 }
 
+/// What waits of one receiver.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Client {
+    jobs: VecDeque<Job>,
+    /// What it may be sent before its turn is over, in bytes of payload.
+    allowance: u64,
+}
+
 /// What is being served to whom.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Server {
     jar: CookieJar,
-    waiting: BTreeMap<SocketAddr, VecDeque<Job>>,
+    waiting: BTreeMap<SocketAddr, Client>,
+    /// Who waits, in the order of their turns; the first one's is on.
     turns: VecDeque<SocketAddr>,
+    /// How fast it may go, where that is limited.
+    #[serde(default)]
+    pace: Option<Pace>,
     current: Option<(JobId, SocketAddr, ObjectRange, Job)>,
     blocked: bool,
     /// The socket was said to take datagrams again after the current job was handed out: should that
@@ -65,11 +84,12 @@ pub(crate) enum Verdict {
 }
 
 impl Server {
-    pub(crate) const fn new(jar: CookieJar) -> Self {
+    pub(crate) const fn new(jar: CookieJar, pace: Option<Pace>) -> Self {
         Self {
             jar,
             waiting: BTreeMap::new(),
             turns: VecDeque::new(),
+            pace,
             current: None,
             blocked: false,
             room_told: false,
@@ -126,15 +146,16 @@ impl Server {
             ctx.counters.drop(DropReason::TooManyGrants);
             return;
         }
-        let jobs = self.waiting.entry(from).or_default();
-        if jobs.len() >= GRANTS_WAITING_MAX {
+        let client = self.waiting.entry(from).or_default();
+        if client.jobs.len() >= GRANTS_WAITING_MAX {
             ctx.counters.drop(DropReason::TooManyGrants);
             return;
         }
-        if jobs.is_empty() {
+        if client.jobs.is_empty() {
+            client.allowance = TURN_BYTES;
             self.turns.push_back(from);
         }
-        jobs.push_back(Job {
+        client.jobs.push_back(Job {
             nonce: grant.nonce,
             source,
             ranges: grant.ranges.iter().copied().collect(),
@@ -152,9 +173,10 @@ impl Server {
     ) -> Verdict {
         let current = self.current.take_if(|(current, ..)| *current == job);
         let Some((_, to, range, mut served)) = current else { return Verdict::Fine };
+        let nonce = served.nonce;
         let mut verdict = Verdict::Fine;
-        match outcome {
-            ServeOutcome::Sent => self.put_back(to, served),
+        let refusal = match outcome {
+            ServeOutcome::Sent => None,
             ServeOutcome::Blocked { sent } => {
                 self.blocked = !self.room_told;
                 let sent = sent.min(range.length);
@@ -163,22 +185,20 @@ impl Server {
                         offset: range.offset + u64::from(sent),
                         length: range.length - sent,
                     });
+                    self.put_back(to, served);
                 }
-                self.put_back(to, served);
+                None
             }
             ServeOutcome::Changed => {
-                refuse(ctx, to, served.nonce, RefuseReason::Changed);
                 verdict = Verdict::Changed(served.source);
-                self.put_back_client(to);
+                Some(RefuseReason::Changed)
             }
-            ServeOutcome::TooLong => {
-                refuse(ctx, to, served.nonce, RefuseReason::TooLong);
-                self.put_back_client(to);
-            }
-            ServeOutcome::Failed => {
-                refuse(ctx, to, served.nonce, RefuseReason::UnknownObject);
-                self.put_back_client(to);
-            }
+            ServeOutcome::TooLong => Some(RefuseReason::TooLong),
+            ServeOutcome::Failed => Some(RefuseReason::UnknownObject),
+        };
+        if let Some(reason) = refusal {
+            self.take_back(to, nonce);
+            refuse(ctx, to, nonce, reason);
         }
         self.serve_next(ctx);
         verdict
@@ -191,34 +211,77 @@ impl Server {
         self.serve_next(ctx);
     }
 
+    /// When the limit lets more be sent.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let waits = !self.turns.is_empty() && self.current.is_none() && !self.blocked;
+        let pace = self.pace.as_ref().filter(|_| waits)?;
+        Some(Deadline::new(pace.next_at(), "the limit lets more be sent"))
+    }
+
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        self.serve_next(ctx);
+    }
+
     pub(crate) fn check_invariants(&self) {
         assert!(self.waiting.len() <= CLIENTS_MAX);
         assert_eq!(self.turns.len(), self.waiting.len(), "each waiting receiver has one turn");
-        for (client, jobs) in &self.waiting {
-            assert!(!jobs.is_empty() && jobs.len() <= GRANTS_WAITING_MAX + 1, "{client}");
-            assert!(self.turns.contains(client));
+        for (address, client) in &self.waiting {
+            let jobs = &client.jobs;
+            assert!(!jobs.is_empty() && jobs.len() <= GRANTS_WAITING_MAX + 1, "{address}");
+            assert!(jobs.iter().all(|job| !job.ranges.is_empty()), "{address}");
+            assert!(client.allowance <= 2 * TURN_BYTES, "{address}");
+            assert!(self.turns.contains(address));
         }
-        let idle = self.current.is_none() && !self.blocked;
+        let idle = self.current.is_none() && !self.blocked && self.pace.is_none();
         assert!(!idle || self.turns.is_empty(), "something waits and nothing is being served");
     }
 
-    /// A job with more ranges goes to the front of its receiver's queue; the receiver to the back of
-    /// the line.
-    fn put_back(&mut self, to: SocketAddr, job: Job) {
-        if job.ranges.is_empty() {
-            return self.put_back_client(to);
-        }
-        let jobs = self.waiting.entry(to).or_default();
-        jobs.push_front(job);
-        if jobs.len() == 1 || !self.turns.contains(&to) {
+    /// What could not be sent is the first that its receiver gets.
+    fn put_back(&mut self, to: SocketAddr, unsent: Job) {
+        let client = self.waiting.entry(to).or_default();
+        if client.jobs.is_empty() {
+            client.allowance = TURN_BYTES;
             self.turns.push_back(to);
+        }
+        match client.jobs.front_mut().filter(|rest| rest.nonce == unsent.nonce) {
+            Some(rest) => {
+                unsent.ranges.iter().rev().for_each(|range| rest.ranges.push_front(*range))
+            }
+            None => client.jobs.push_front(unsent),
         }
     }
 
-    fn put_back_client(&mut self, to: SocketAddr) {
-        let waits = self.waiting.get(&to).is_some_and(|jobs| !jobs.is_empty());
-        if waits && !self.turns.contains(&to) {
-            self.turns.push_back(to);
+    /// What is left of a grant that is refused is not served.
+    fn take_back(&mut self, to: SocketAddr, nonce: u64) {
+        let Some(client) = self.waiting.get_mut(&to) else { return };
+        if client.jobs.front().is_some_and(|rest| rest.nonce == nonce) {
+            client.jobs.pop_front();
+        }
+        if client.jobs.is_empty() {
+            self.waiting.remove(&to);
+            self.turns.retain(|waiting| *waiting != to);
+        }
+    }
+
+    /// Whose turn it is, and how many bytes of the first range that waits there may go now.
+    fn next_turn(&mut self, ctx: &Context<'_>) -> Option<(SocketAddr, u32)> {
+        loop {
+            let to = *self.turns.front()?;
+            let client = self.waiting.get_mut(&to).expect("who has a turn waits");
+            let job = client.jobs.front().expect("who waits has a job");
+            let mut length = job.ranges.front().expect("a job has a range left").length;
+            if let Some(pace) = &self.pace {
+                match pace.piece(ctx.now, to, u64::from(job.payload_length)) {
+                    0 => return None,
+                    piece => length = length.min(u32::try_from(piece).unwrap_or(length)),
+                }
+            }
+            if client.allowance >= u64::from(length) {
+                client.allowance -= u64::from(length);
+                return Some((to, length));
+            }
+            client.allowance += TURN_BYTES;
+            self.turns.rotate_left(1);
         }
     }
 
@@ -226,28 +289,40 @@ impl Server {
         if self.blocked || self.current.is_some() {
             return;
         }
-        let Some(to) = self.turns.pop_front() else { return };
-        let jobs = self.waiting.get_mut(&to).expect("who has a turn waits");
-        let mut job = jobs.pop_front().expect("who waits has a job");
-        if jobs.is_empty() {
-            self.waiting.remove(&to);
-        } else {
-            self.turns.push_back(to);
+        let Some((to, length)) = self.next_turn(ctx) else { return };
+        let client = self.waiting.get_mut(&to).expect("who has a turn waits");
+        let job = client.jobs.front_mut().expect("who waits has a job");
+        let whole = job.ranges.pop_front().expect("a job has a range left");
+        let range = ObjectRange { length, ..whole };
+        if length < whole.length {
+            let offset = whole.offset + u64::from(length);
+            job.ranges.push_front(ObjectRange { offset, length: whole.length - length });
         }
-        let range = job.ranges.pop_front().expect("a job has a range left");
+        let (source, ranges) = (job.source.clone(), VecDeque::new());
+        let (nonce, payload_length) = (job.nonce, job.payload_length);
+        if job.ranges.is_empty() {
+            client.jobs.pop_front();
+            if client.jobs.is_empty() {
+                self.waiting.remove(&to);
+                self.turns.pop_front();
+            }
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.take(ctx.now, to, u64::from(length), u64::from(payload_length));
+        }
         let id = JobId(self.next_job);
         self.next_job += 1;
         self.room_told = false;
         ctx.emit(Output::Serve {
             job: id,
             to,
-            nonce: job.nonce,
-            source: job.source.clone(),
+            nonce,
+            source: source.clone(),
             offset: range.offset,
-            length: range.length,
-            payload_length: job.payload_length,
+            length,
+            payload_length,
         });
-        self.current = Some((id, to, range, job));
+        self.current = Some((id, to, range, Job { nonce, source, ranges, payload_length }));
     }
 }
 

@@ -16,6 +16,7 @@ mod ending;
 mod example;
 mod fetching;
 mod large;
+mod limits;
 mod mapping;
 mod offering;
 mod rules;

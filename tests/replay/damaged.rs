@@ -290,6 +290,7 @@ fn header() -> Header {
         peers: Vec::new(),
         seed: [7; 32],
         sweep: Duration::from_secs(2),
+        restraint: Default::default(),
     };
     Header::new("test", 0, Instant::ORIGIN, config)
 }

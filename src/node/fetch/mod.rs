@@ -26,6 +26,7 @@ use std::time::Duration;
 use log::{info, warn};
 use serde::{Deserialize, Serialize};
 
+use super::budget::Pace;
 use super::context::Context;
 use super::deadline::{Deadline, Earliest};
 use super::directory::host_text;
@@ -261,7 +262,7 @@ impl Fetch {
 
     // Time.
 
-    pub(crate) fn deadline(&self, now: Instant) -> Option<Deadline> {
+    pub(crate) fn deadline(&self, now: Instant, asking: Option<&Pace>) -> Option<Deadline> {
         let mut earliest = Earliest::default();
         if self.has_ended() {
             return None;
@@ -278,6 +279,8 @@ impl Fetch {
                 earliest.at(self.no_room_until, "there may be room on the disk");
                 earliest.at(self.seek.at(), "sources are called for");
                 earliest.at(self.search_on_at(), "share/ is looked through to its end");
+                let limited = asking.map(Pace::next_at).filter(|&at| at > now);
+                earliest.at(limited, "the limit lets more be asked for");
                 let several = self.sources.len() > 1;
                 earliest.at(several.then_some(self.look_at), "it is looked who is slow");
                 let contested = self.contested_until.filter(|&until| until > now);

@@ -106,9 +106,18 @@ impl Fetch {
         loop {
             let spare = self.spare(ctx, address);
             let Some(source) = self.sources.get_mut(&address) else { return };
-            let room = source.flow.room(ctx.now, spare);
+            let mut room = source.flow.room(ctx.now, spare);
             if room == 0 || source.is_sidelined(ctx.now) {
                 return;
+            }
+            if let Some(pace) = ctx.asking {
+                let piece = pace.piece(ctx.now, address, source.flow.payload_length());
+                if piece == 0 {
+                    // What comes tells of the limit then, and nothing of the way.
+                    source.flow.mark_limited();
+                    return;
+                }
+                room = room.min(piece);
             }
             if !self.grant_todo(ctx, address, room) && !self.assign(ctx, address) {
                 if let Some(source) = self.sources.get_mut(&address) {
@@ -169,6 +178,9 @@ impl Fetch {
             let Some((object, offset, length)) = wanted else { continue };
             let piece = Piece { tag: piece.tag, offset, length };
             let (bytes, granted) = source.flow.grant(ctx.now, object, piece, room);
+            if let Some(pace) = ctx.asking {
+                pace.take(ctx.now, address, granted, source.flow.payload_length());
+            }
             if granted < length {
                 let (offset, length) = (offset + granted, length - granted);
                 source.todo.push_front(Piece { tag: piece.tag, offset, length });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sprat::content::ContentId;
 use sprat::node::input::FetchRequest;
 use sprat::node::output::FetchEnding;
-use sprat::node::{FetchId, Instant, Random};
+use sprat::node::{FetchId, Instant, Random, Restraint};
 
 use super::draw;
 use super::plan::{Already, Fetching, FileSystems, Kind, Plan, Source, Who};
@@ -323,6 +323,7 @@ impl Run {
                     seed: [0; 32],
                     peers: Vec::new(),
                     clock,
+                    restraint: Restraint::default(),
                 });
                 self.prepare(source, address);
             }
@@ -339,6 +340,7 @@ impl Run {
                     seed: [0; 32],
                     peers: Vec::new(),
                     clock,
+                    restraint: Restraint::default(),
                 };
                 self.start_fetch(fetch, start);
             }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sprat::content::{ContentId, ShareName};
 use sprat::node::input::{Command, Extent, FetchRequest, FileSignature, InterfaceAddress};
 use sprat::node::output::FetchEnding;
-use sprat::node::{BufferId, Input, Instant, Node, NodeConfig, Output, Random};
+use sprat::node::{BufferId, Input, Instant, Node, NodeConfig, Output, Random, Restraint};
 use sprat::wire::DEFAULT_PORT;
 
 use super::clock::Clock;
@@ -73,6 +73,7 @@ pub(crate) struct Start {
     pub(crate) seed: [u8; 32],
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) clock: Clock,
+    pub(crate) restraint: Restraint,
 }
 
 pub(crate) struct Host {
@@ -133,13 +134,13 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(start: Start, now: Instant, disk: SharedDisk, process: Process) -> Self {
-        let Start { address, also, serves, seed, peers, mut clock } = start;
+        let Start { address, also, serves, seed, peers, mut clock, restraint } = start;
         let mut ledger = Ledger::default();
         ledger.serves = serves;
         ledger.named.extend(peers.iter().copied());
-        let port = address.port();
+        let (port, default_port) = (address.port(), DEFAULT_PORT);
         let sweep = Duration::from_secs(2);
-        let config = NodeConfig { serves, port, default_port: DEFAULT_PORT, peers, seed, sweep };
+        let config = NodeConfig { serves, port, default_port, peers, seed, sweep, restraint };
         let mut host = Self {
             node: Node::new(config.clone(), clock.read(now)),
             config,

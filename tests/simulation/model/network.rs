@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sprat::node::{Instant, Random};
+use sprat::node::{Instant, Random, Restraint};
 use sprat::wire::{DEFAULT_PORT, GROUP_V4, GROUP_V6};
 
 use super::clock::Clock;
@@ -157,6 +157,12 @@ impl Network {
 
     /// Starts a process: a peer on the usual port, a fetch on any other.
     pub(crate) fn add(&mut self, address: SocketAddr) -> &mut Host {
+        self.add_restrained(address, Restraint::default())
+    }
+
+    /// The same, of one that holds back.
+    pub(crate) fn add_restrained(&mut self, at: SocketAddr, restraint: Restraint) -> &mut Host {
+        let address = at;
         let serves = address.port() == DEFAULT_PORT;
         self.start(Start {
             address,
@@ -165,6 +171,7 @@ impl Network {
             seed: [0; 32],
             peers: Vec::new(),
             clock: Clock::of_the_world(),
+            restraint,
         })
     }
 

@@ -3,6 +3,7 @@
 mod discovery;
 mod disks;
 mod liars;
+mod limits;
 mod small_files;
 pub(crate) mod story;
 mod strangers;

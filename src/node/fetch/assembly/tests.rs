@@ -21,6 +21,7 @@ fn step<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> (T, Vec<Output>) {
         peers: Vec::new(),
         seed: [0; 32],
         sweep: Duration::from_secs(2),
+        restraint: Default::default(),
     };
     let mut outputs = VecDeque::new();
     let mut ctx = Context {
@@ -31,6 +32,7 @@ fn step<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> (T, Vec<Output>) {
         random: &mut Random::new([0; 32]),
         counters: &mut Counters::default(),
         in_flight_max: 1 << 20,
+        asking: &mut None,
     };
     let answer = act(&mut ctx);
     (answer, outputs.into())
