@@ -118,6 +118,9 @@ def alternate(bench, case, tools, measure):
                 found["ratio"] = took[ours] / found["seconds"]
             Results.add(case, tool.name, **found)
             bench.tell(tool.name, run, found)
+            if not found.get("done", True):
+                # It would be stopped again.
+                tools.remove(tool)
 
 
 def part_multi(bench):

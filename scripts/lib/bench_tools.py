@@ -12,7 +12,7 @@ import time
 from bench_network import Trouble, wait_until
 
 # The seconds after which what does not come to an end is measured by what has come so far.
-PATIENCE = 60
+PATIENCE = 40
 PORT = 8000
 
 

@@ -20,16 +20,20 @@ fn networks() -> bool {
 
 #[test]
 fn it_lists_its_parts_and_refuses_others() {
-    let bench = |argument: &str| {
-        let mut command = Command::new(script("bench"));
+    let run = |name: &str, argument: &str| {
+        let mut command = Command::new(script(name));
         command.arg(argument);
         finish(command, "")
     };
+    let bench = |argument: &str| run("bench", argument);
     let list = bench("--list").succeeded();
     for part in ["loopback", "lan", "wan", "wifi", "lossy", "multi", "fair", "shoal", "memory"] {
         assert!(list.lines().any(|line| line.split(' ').next() == Some(part)), "{part}: {list}");
     }
     assert!(bench("--help").succeeded().contains("scripts/bench [OPTION...] [PART...]"));
+    let counts = run("bench-counts", "--help").succeeded();
+    assert!(counts.contains("tests/figures/system-calls.txt"), "{counts}");
+    assert!(run("bench-counts", "--nonsense").errors.contains("no such option"));
     for wrong in ["--nonsense", "nonsense", "loop", ""] {
         let ran = bench(wrong);
         assert_eq!((ran.code, ran.output.as_str()), (1, ""), "{wrong}");
