@@ -48,7 +48,7 @@ class Bench:
         self.sprats = [
             Sprat(program, name, traces=given.traces) for program, name in zip(given.sprat, names)
         ]
-        self.versions = {}
+        self.versions, self.commit = {}, commit()
 
     def usable(self, case, tools):
         """Those of the tools that are here and wanted."""
@@ -107,13 +107,15 @@ def arguments():
     return asked.parse_args()
 
 
+def commit():
+    """Of which state of the repository this is."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    command = ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=10"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
 def about(bench):
     """Where and with what it was measured."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    commit = subprocess.run(
-        ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=10"],
-        capture_output=True, text=True, check=False,
-    )
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
     control = "/proc/sys/net/ipv4/tcp_congestion_control"
@@ -121,7 +123,7 @@ def about(bench):
         default = file.read().strip()
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": bench.commit,
         "machine": f"Linux {platform.release()} {platform.machine()}, {(models or ['?'])[0]}",
         "processors": os.cpu_count(),
         "kernel_congestion_control": default,
@@ -147,6 +149,19 @@ def write_below(path, text):
         file.write(above + text)
 
 
+def write(given, bench):
+    """Writes what there is so far: a run that is ended early leaves that."""
+    own, known = own_figures(given.figures), about(bench)
+    with open(given.json, "w", encoding="utf-8") as file:
+        file.write(as_json(bench.results, own, known))
+    if given.markdown:
+        write_below(given.markdown, as_markdown(bench.results, own, known))
+    if given.svg:
+        with open(given.svg, "w", encoding="utf-8") as file:
+            file.write(picture(bench.results, known))
+    return own
+
+
 def main():
     given = arguments()
     bench = Bench(given)
@@ -158,21 +173,13 @@ def main():
         except Trouble as trouble:
             print(f"SKIPPED: {part}: {trouble}", file=sys.stderr)
         bench.forget()
+        write(given, bench)
     print()
     for case in bench.results.cases:
         if case["tools"]:
             print(as_text(case) + "\n")
-    own = own_figures(given.figures)
-    for figure in own:
+    for figure in write(given, bench):
         print(f"{figure['what']:<72} {figure['value']} {figure['unit']:<14} {figure['wanted']}")
-    known = about(bench)
-    with open(given.json, "w", encoding="utf-8") as file:
-        file.write(as_json(bench.results, own, known))
-    if given.markdown:
-        write_below(given.markdown, as_markdown(bench.results, own, known))
-    if given.svg:
-        with open(given.svg, "w", encoding="utf-8") as file:
-            file.write(picture(bench.results, known))
 
 
 if __name__ == "__main__":

@@ -112,7 +112,8 @@ def as_markdown(results, own, about):
     versions = "; ".join(version for version in about["versions"].values())
     out = [
         f"Measured on {about['date']} at commit {about['commit']}: {about['machine']}, "
-        f"{about['processors']} processors; medians of {about['runs']} runs"
+        f"{about['processors']} processors; "
+        + (f"medians of {about['runs']} runs" if about["runs"] > 1 else "one run")
         + (", `--quick`" if about["quick"] else "") + f". {versions}.\n",
     ]
     for case in results.cases:
