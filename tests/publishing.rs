@@ -381,16 +381,6 @@ fn on_another_file_system_a_copy_is_made_and_synced_as_well() {
 }
 
 #[test]
-fn a_sync_that_fails_while_chunk_files_are_joined() {
-    let mut run = Run::new(&Start::Chunks);
-    run.go_to(&gather(GatherFrom::Chunks));
-    run.answer(StepOutcome::Gathered(Gathering::Unsynced(fault(DiskFaultKind::Final))));
-    let cut = Output::TruncateExtent { fetch: FETCH, extent: 0, length: 0 };
-    assert_eq!(run.asked.first(), Some(&cut));
-    assert_eq!(run.ending(), Some(&FetchEnding::Failed("it would not".to_owned())));
-}
-
-#[test]
 fn what_was_lost_is_fetched_again() {
     for start in [Start::Chunks, Start::Elsewhere] {
         let mut run = Run::new(&start);

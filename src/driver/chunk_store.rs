@@ -60,15 +60,43 @@ struct Open {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::driver) struct Chunk {
     state: FileSignature,
+    rest: Option<Rest>,
+}
+
+/// Of a chunk file that was being joined to the first one: what that does not have yet.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    /// Where the file begins, in bytes of the content.
+    file: u64,
+    /// How many bytes of it the first chunk file has.
+    joined: u64,
 }
 
 impl Chunk {
     fn remember(state: FileSignature) -> Self {
-        Self { state }
+        Self { state, rest: None }
+    }
+
+    /// The same after it was written to.
+    fn written(&self, state: FileSignature) -> Self {
+        Self { state, rest: self.rest }
     }
 
     pub(in crate::driver) fn length(&self) -> u64 {
-        self.state.size
+        self.state.size.saturating_sub(self.joined())
+    }
+
+    /// Where in its file it begins.
+    pub(in crate::driver) fn joined(&self) -> u64 {
+        self.rest.map_or(0, |rest| rest.joined)
+    }
+
+    /// The name of its file, for one that begins at `start`.
+    fn file_name(&self, content: ContentId, start: u64) -> String {
+        match self.rest {
+            Some(rest) => names::joining(content, rest.file),
+            None => names::chunk(content, start),
+        }
     }
 
     /// Whether this is the file, as long as it was.
@@ -152,7 +180,7 @@ impl ChunkStore {
         let mut position = range.start;
         while position < range.end {
             let length = (range.end - position).min(READ_LENGTH as u64) as usize;
-            file.read_exact_at(&mut buffer[..length], position - start)?;
+            file.read_exact_at(&mut buffer[..length], position - start + chunk.joined())?;
             check.update(&buffer[..length]);
             position += length as u64;
         }
@@ -173,22 +201,23 @@ impl ChunkStore {
             return;
         }
         let cut = open.chunk_file(content, extent, OFlags::RDWR).and_then(|file| {
-            file.set_len(length)?;
+            file.set_len(chunk.joined() + length)?;
             share_folder::signature(&file)
         });
         match cut {
             Ok(state) if length > 0 => {
-                open.chunks.insert(extent, Chunk::remember(state));
+                open.chunks.insert(extent, chunk.written(state));
                 return;
             }
             Ok(_) => {}
-            Err(error) => warn!("cannot cut {}: {error}", names::chunk(content, extent)),
+            Err(error) => warn!("cannot cut {}: {error}", chunk.file_name(content, extent)),
         }
         // Rather no file than one with bytes that are not proven.
         open.chunks.remove(&extent);
         open.held.forget(extent);
-        if let Err(error) = entry::remove(open.folder.handle(), &names::chunk(content, extent)) {
-            warn!("cannot remove {}: {error}", names::chunk(content, extent));
+        let name = chunk.file_name(content, extent);
+        if let Err(error) = entry::remove(open.folder.handle(), &name) {
+            warn!("cannot remove {name}: {error}");
         }
     }
 
@@ -216,13 +245,16 @@ impl ChunkStore {
         } else {
             open.chunk_to_write(content, extent).map_err(failed)?
         };
+        let before = open.chunks.get(&extent).copied();
+        let joined = before.as_ref().map_or(0, Chunk::joined);
         let written = held
             .file
-            .write_all_at(bytes, position - extent)
+            .write_all_at(bytes, position - extent + joined)
             .and_then(|()| share_folder::signature(&held.file));
         match written {
             Ok(state) => {
-                open.chunks.insert(extent, Chunk::remember(state));
+                let chunk = before.map_or(Chunk::remember(state), |before| before.written(state));
+                open.chunks.insert(extent, chunk);
                 open.held.put(held);
                 Ok(())
             }
@@ -271,6 +303,13 @@ impl ChunkStore {
         self.open.as_ref().map_or_else(Vec::new, Open::extents)
     }
 
+    /// Where the file of the chunk that begins there begins, if that is being joined, and how many bytes of
+    /// it the first chunk file has.
+    pub(in crate::driver) fn rest_at(&self, start: u64) -> Option<(u64, u64)> {
+        let rest = self.open.as_ref()?.chunks.get(&start)?.rest?;
+        Some((rest.file, rest.joined))
+    }
+
     /// Opens a chunk file, if nobody else has written to it since it was last written or opened: an
     /// error of kind `NotFound` otherwise.
     pub(in crate::driver) fn open_chunk(&self, start: u64) -> io::Result<File> {
@@ -284,7 +323,7 @@ impl ChunkStore {
         }
     }
 
-    /// Looks again at what is on disk, undoing a join that was begun. Where the folder or the attrs
+    /// Looks again at what is on disk, a join that was cut short among it. Where the folder or the attrs
     /// are gone they are made again.
     pub(in crate::driver) fn look_again(&mut self) -> StoreOpening {
         let (content, size) = (self.content, self.size);
@@ -354,7 +393,7 @@ impl Open {
     /// Opens a chunk file, if it is the one that is remembered.
     fn chunk_file(&self, content: ContentId, start: u64, mode: OFlags) -> io::Result<File> {
         let chunk = self.chunks.get(&start).ok_or(Errno::NOENT)?;
-        let name = names::chunk(content, start);
+        let name = chunk.file_name(content, start);
         let file = entry::open_file(self.folder.handle(), name.as_str(), mode)?;
         if chunk.is(&share_folder::signature(&file)?) && file.metadata()?.nlink() == 1 {
             Ok(file)
@@ -371,7 +410,7 @@ impl Open {
             Some(held) => Ok(held),
             None => {
                 let file = self.chunk_file(content, start, OFlags::RDWR)?;
-                Ok(HeldFile::new(file, start, names::chunk(content, start), &chunk.state))
+                Ok(HeldFile::new(file, start, chunk.file_name(content, start), &chunk.state))
             }
         }
     }
@@ -396,14 +435,20 @@ impl Open {
 
     /// Undoes a write that failed half way.
     fn take_back(&mut self, content: ContentId, extent: u64, position: u64, file: &File) {
-        let cut = file.set_len(position - extent).and_then(|()| share_folder::signature(file));
-        match cut {
-            Ok(state) if position > extent => {
-                self.chunks.insert(extent, Chunk::remember(state));
+        let before = self.chunks.get(&extent).copied().filter(|_| position > extent);
+        let joined = before.as_ref().map_or(0, Chunk::joined);
+        let cut = file.set_len(position - extent + joined);
+        match (cut.and_then(|()| share_folder::signature(file)), before) {
+            (Ok(state), Some(before)) => {
+                self.chunks.insert(extent, before.written(state));
             }
             _ => {
+                let name = before.map_or_else(
+                    || names::chunk(content, extent),
+                    |before| before.file_name(content, extent),
+                );
                 self.chunks.remove(&extent);
-                let _ = entry::remove(self.folder.handle(), &names::chunk(content, extent));
+                let _ = entry::remove(self.folder.handle(), &name);
             }
         }
     }

@@ -190,13 +190,19 @@ impl PartialWatcher {
         Ok((file, position - extent.start))
     }
 
+    /// Whether the chunk file that holds this position is still this file.
+    pub fn is_in_place(&self, content: ContentId, position: u64, file: &File) -> bool {
+        let extents = self.told.get(&content).map_or(&[][..], |partial| &partial.extents);
+        let after = extents.partition_point(|extent| extent.start <= position);
+        let extent = after.checked_sub(1).and_then(|at| extents.get(at));
+        let (Some(folder), Some(extent)) = (&self.folder, extent) else { return false };
+        let name = names::chunk(content, extent.start);
+        entry::is_same_file(folder.handle(), name.as_str(), file).unwrap_or(false)
+    }
+
     /// The size of a content that was told.
     pub fn size(&self, content: ContentId) -> Option<u64> {
         self.told.get(&content).map(|partial| partial.size)
-    }
-
-    fn may_list_at(&self) -> Instant {
-        self.listed_at.map_or(Instant::ORIGIN, |at| at + LISTING_INTERVAL)
     }
 
     fn check_place(&mut self, now: Instant, inputs: &mut VecDeque<Input<'static>>) {

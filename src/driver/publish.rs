@@ -86,7 +86,7 @@ impl Publisher {
         self.task.is_some()
     }
 
-    /// Does the next piece: at most a mebibyte copied, half of it hashed, or one sync. The answer,
+    /// Does the next piece: at most a mebibyte or two copied, half of it hashed, or one sync. The answer,
     /// once there is one.
     pub fn work(&mut self, store: &mut ChunkStore, share: &ShareFolder) -> Option<StepOutcome> {
         let task = self.task.take()?;
@@ -122,7 +122,7 @@ impl Publisher {
         Some(outcome)
     }
 
-    /// What was begun is given up: a join is undone, so that the sum of the chunks is the progress.
+    /// What was begun is given up: a join is left so that it can be gone on with.
     pub fn give_up(&mut self, store: &mut ChunkStore) {
         let gathering = matches!(self.task.take(), Some(Task::Gather(_)));
         if self.whole.take().is_some() || gathering {

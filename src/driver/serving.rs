@@ -15,7 +15,7 @@ use super::listing_jobs::ListingJobs;
 use super::partial_watcher::PartialWatcher;
 use super::share_folder::{ShareFolder, is_gone, signature};
 use super::udp_socket::{PAYLOAD_LENGTH_MAX, SEGMENTS_MAX, SegmentsSent, UdpSocket};
-use crate::content::ShareName;
+use crate::content::{ContentId, ShareName};
 use crate::node::Instant;
 use crate::node::input::{FileSignature, ServeOutcome};
 use crate::node::output::ServeSource;
@@ -70,8 +70,11 @@ pub struct Serving {
 
 /// An object that is open for reading.
 enum Reader<'a> {
-    /// A file, which must still be in this state after every read, where one was offered.
-    File { file: &'a File, start: u64, offered: Option<FileSignature> },
+    /// A file, which must still be in this state after every read.
+    File { file: &'a File, start: u64, offered: FileSignature },
+    /// A chunk file, which must still have its name after every read: a fetch that joins it to another
+    /// takes that away before it frees its bytes.
+    Part { file: &'a File, start: u64, of: (&'a PartialWatcher, ContentId, u64) },
     /// Bytes in memory.
     Bytes(&'a [u8]),
 }
@@ -138,14 +141,14 @@ impl Serving {
         let reader = match &order.source {
             ServeSource::File { name, signature } => {
                 let file = self.files.open(now, name, signature, shelves.share)?;
-                Reader::File { file, start: order.offset, offered: Some(*signature) }
+                Reader::File { file, start: order.offset, offered: *signature }
             }
             ServeSource::Partial { content } => {
                 let partials = shelves.partials.ok_or(io::ErrorKind::NotFound)?;
                 let range = (order.offset, u64::from(order.length));
                 let (file, start) = partials.open_range(*content, range.0, range.1)?;
                 partial = file;
-                Reader::File { file: &partial, start, offered: None }
+                Reader::Part { file: &partial, start, of: (partials, *content, range.0) }
             }
             ServeSource::Chain { content } => {
                 let known = shelves.cache.and_then(|cache| cache.chain(*content));
@@ -229,11 +232,18 @@ impl Reader<'_> {
             }
             Self::File { file, start, offered } => {
                 read_gaps(file, run, packet, *start)?;
-                match offered {
-                    Some(offered) if signature(file)? != *offered => {
-                        Err(io::ErrorKind::NotFound.into())
-                    }
-                    _ => Ok(()),
+                if signature(file)? == *offered {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::NotFound.into())
+                }
+            }
+            Self::Part { file, start, of: (partials, content, position) } => {
+                read_gaps(file, run, packet, *start)?;
+                if partials.is_in_place(*content, *position, file) {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::NotFound.into())
                 }
             }
         }

@@ -390,8 +390,6 @@ pub enum Gathering {
     Changed,
     /// The name is on another file system, and on one that holds no files without a name.
     OtherFileSystem,
-    /// The first chunk file cannot be synced: nothing that was appended to it can be relied on.
-    Unsynced(DiskFault),
     /// It cannot be.
     Failed(DiskFault),
 }

@@ -1,11 +1,14 @@
-//! What a fetch finds of its own in `chunks/`, put right: a join that was cut short is undone, and
+//! What a fetch finds of its own in `chunks/`, put right: a join that was cut short can be gone on with, and
 //! what can be no chunk file is removed. Only for who has the lock on the attrs.
 //!
-//! Undoing a join: files `SHA1:join:S` still hold all of their bytes, and the first chunk file
-//! holds none beyond the first such `S` that these do not. So it is cut back to there, and only
-//! then do they get their own names again; no byte ever stands in two chunk files.
+//! A file `SHA1:join:S` is being moved to the end of the first chunk file, block by block from its beginning: what
+//! that has of it up to the last whole block may be gone from it, what that has not is there. So the first
+//! chunk file is cut back to a whole block, and the rest of the other is a chunk like any
+//! other, in a file with another name. One of which nothing was moved gets its own name again, and one of which
+//! all was moved goes; no byte ever stands in two chunk files.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
@@ -13,8 +16,8 @@ use log::warn;
 use rustix::fs::{Dir, OFlags};
 
 use super::names::{self, ChunkFolderEntry};
-use super::{Chunk, attrs};
-use crate::content::ContentId;
+use super::{Chunk, Rest, attrs};
+use crate::content::{BlockLayout, ContentId};
 use crate::driver::share_folder::{self, ShareFolder, entry};
 
 /// The chunk files of a content of `size` bytes, by their starts.
@@ -28,13 +31,19 @@ pub(super) fn chunks(
     for name in &found.temporary {
         remove(folder, name, "it is left over");
     }
-    undo_joins(folder, content, size, &found.joining, &mut starts)?;
+    let rest = settle_joins(folder, content, size, found.joining, &mut starts)?;
+    starts.extend(rest.map(|(start, _)| start));
     starts.sort_unstable();
     starts.dedup();
 
     let mut chunks = BTreeMap::new();
     let mut end = 0;
     for start in starts {
+        if let Some((_, chunk)) = rest.filter(|(at, _)| *at == start) {
+            end = start + chunk.length();
+            chunks.insert(start, chunk);
+            continue;
+        }
         let name = names::chunk(content, start);
         match look_at(folder, &name, start, end, size)? {
             Ok(chunk) => {
@@ -89,35 +98,49 @@ fn entries(folder: &ShareFolder, content: ContentId) -> io::Result<Found> {
     Ok(found)
 }
 
-fn undo_joins(
+/// Sees to what is being joined to the first chunk file. The one of which that has a part, and where what
+/// it has not begins.
+fn settle_joins(
     folder: &ShareFolder,
     content: ContentId,
     size: u64,
-    joining: &[u64],
+    mut joining: Vec<u64>,
     starts: &mut Vec<u64>,
-) -> io::Result<()> {
-    let in_bounds = |start: &u64| (1..size).contains(start);
-    let Some(first) = joining.iter().copied().filter(in_bounds).min() else {
-        for start in joining {
-            remove(folder, &names::joining(content, *start), "it is no part of this file");
-        }
-        return Ok(());
-    };
-    let base = names::chunk(content, 0);
-    if let Ok(file) = entry::open_file(folder.handle(), base, OFlags::RDWR) {
-        let metadata = file.metadata()?;
-        if metadata.len() > first && metadata.nlink() == 1 {
-            file.set_len(first)?;
-        }
-    }
+) -> io::Result<Option<(u64, Chunk)>> {
+    let mut rest = None;
+    joining.sort_unstable();
     for start in joining {
-        let (old, new) = (names::joining(content, *start), names::chunk(content, *start));
-        if !in_bounds(start) {
+        let (old, new) = (names::joining(content, start), names::chunk(content, start));
+        if !(1..size).contains(&start) {
             remove(folder, &old, "it is no part of this file");
             continue;
         }
+        let Some((file, length)) = own_file(folder, &old)? else {
+            remove(folder, &old, "it is no file of ours");
+            continue;
+        };
+        let base = own_file(folder, &names::chunk(content, 0))?;
+        let end = base.as_ref().map_or(0, |(_, length)| *length);
+        if end >= start + length {
+            entry::remove(folder.handle(), &old)?;
+            continue;
+        }
+        let whole_blocks = end - end % BlockLayout::new(size).block_length();
+        let kept = whole_blocks.max(start);
+        if let Some((base, _)) = base.filter(|_| end > kept) {
+            base.set_len(kept)?;
+        }
+        if end > start && kept > start {
+            if start + length > size {
+                file.set_len(size - start)?;
+            }
+            let state = share_folder::signature(&file)?;
+            let of = Rest { file: start, joined: kept - start };
+            rest = Some((kept, Chunk { state, rest: Some(of) }));
+            continue;
+        }
         match entry::rename_to_free(folder.handle(), &old, folder.handle(), &new) {
-            Ok(()) => starts.push(*start),
+            Ok(()) => starts.push(start),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 remove(folder, &old, "its place is taken");
             }
@@ -125,7 +148,21 @@ fn undo_joins(
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(rest)
+}
+
+/// A regular file that has no other name, and how long it is.
+fn own_file(folder: &ShareFolder, name: &str) -> io::Result<Option<(File, u64)>> {
+    let file = match entry::open_file(folder.handle(), name, OFlags::RDWR) {
+        Ok(file) => file,
+        Err(error) if attrs::is_no_file(&error) => return Ok(None),
+        Err(error) => match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => return Ok(None),
+            _ => return Err(error),
+        },
+    };
+    let metadata = file.metadata()?;
+    Ok((metadata.nlink() == 1).then_some((file, metadata.len())))
 }
 
 /// The chunk file, cut to the size where it is longer; or why it is none.
@@ -241,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_in_a_join_is_undone() {
+    fn every_cut_in_a_join_is_settled() {
         for base_length in [0, 70, 100, 130, 150, 180, 200] {
             let (_root, folder) = folder();
             if base_length > 0 {
@@ -252,12 +289,34 @@ mod tests {
             put(&folder, &names::chunk(ID, 180), 20);
             put(&folder, &names::joining(ID, 0), 1);
             put(&folder, &names::joining(ID, 200), 1);
+            // They are shorter than a block: of none a part can be gone.
+            let base_end = base_length as u64;
             let mut expected = vec![(100, 50), (150, 30), (180, 20)];
+            expected.retain(|(start, length)| start + length > base_end);
             if base_length > 0 {
-                expected.insert(0, (0, base_length.min(100) as u64));
+                let next = expected.first().map_or(200, |(start, _)| *start);
+                expected.insert(0, (0, base_end.min(next)));
             }
             assert_eq!(extents(&folder, 200), expected, "{base_length}");
             assert_eq!(listing(&folder).len(), expected.len());
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_file_that_was_being_joined_is_a_chunk() {
+        const BLOCK: usize = 65_536;
+        let size = 6 * BLOCK as u64;
+        let (_root, folder) = folder();
+        put(&folder, &names::chunk(ID, 0), 3 * BLOCK + 70);
+        put(&folder, &names::joining(ID, BLOCK as u64), 4 * BLOCK);
+        put(&folder, &names::joining(ID, 5 * BLOCK as u64), BLOCK);
+        let block = BLOCK as u64;
+        let expected = [(0, 3 * block), (3 * block, 2 * block), (5 * block, block)];
+        for _ in 0..2 {
+            assert_eq!(extents(&folder, size), expected);
+            let left = [0, 5].map(|at| names::chunk(ID, at * block));
+            let [first, last] = left;
+            assert_eq!(listing(&folder), [first, last, names::joining(ID, block)]);
         }
     }
 

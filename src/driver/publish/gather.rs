@@ -92,10 +92,6 @@ impl Gather {
                 }
                 Err(JoinError::Lost) => Err(GatherStop::Lost),
                 Err(JoinError::Io(error)) => Err(fault("join the chunk files", &error).into()),
-                Err(JoinError::Sync(error)) => {
-                    let fault = fault("sync the finished file", &error);
-                    Err(GatherStop::Answer(Gathering::Unsynced(fault)))
-                }
             },
             Self::Fill { mut filling, of_ours, hidden } => {
                 let step = filling.step(store.content());

@@ -1,22 +1,26 @@
-//! Making one file out of several chunk files: the later ones are appended to the first.
+//! Making one file out of several chunk files: the later ones are moved to the end of the first, block by
+//! block.
 //!
 //! Each is taken out of the `:chunk:` names before any of its bytes is copied, so that no byte ever
-//! stands in two chunk files, and is removed only after the first file, with its bytes, was synced:
-//! the last ones when the file has its name, with all that is left in `chunks/`. Cut short at any
-//! point, opening the store undoes what was not completed (`chunk_store/scan.rs`). At most
-//! [`UNSYNCED_MAX`] bytes and one extent more than the file's size are on disk at once.
+//! stands in two chunk files. The kernel copies, and where the file system can share blocks between files it
+//! only notes that they are shared. A block that was copied is freed where it came from, so that at most
+//! one block more than the file's size is on disk at once; where the file system cannot free parts of a file, as
+//! much as the longest chunk file but the first. Cut short at any point, opening the store leaves it so that
+//! the join is gone on with (`chunk_store/scan.rs`); what a power cut takes of it is fetched again.
 
 use std::fs::File;
 use std::io;
 
-use rustix::fs::OFlags;
+use log::debug;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
 
 use super::copy::copy_slice;
+use crate::content::BlockLayout;
 use crate::driver::chunk_store::{ChunkStore, names};
 use crate::driver::share_folder::entry;
 
-/// After how many appended bytes the first file is synced and the files they came from removed.
-const UNSYNCED_MAX: u64 = if cfg!(test) { 128 * 1024 } else { 64 * 1024 * 1024 };
+/// How much is moved in one step, in bytes; a block more or less.
+const STEP_LENGTH: u64 = 1024 * 1024;
 
 /// A join being made.
 #[derive(Debug)]
@@ -26,19 +30,18 @@ pub(super) struct Join {
     /// How long it is.
     end: u64,
     moving: Option<Moving>,
-    /// Bytes of the base since it was last synced.
-    unsynced: u64,
-    /// Files whose bytes the base has, by their starts.
-    joined: Vec<u64>,
-    synced: bool,
 }
 
-/// A file whose bytes are being appended.
+/// A file whose bytes are being moved.
 #[derive(Debug)]
 struct Moving {
     file: File,
+    name: String,
     length: u64,
+    /// Where in it goes on what is to be copied.
     copied: u64,
+    /// Up to where it was freed.
+    freed: u64,
 }
 
 /// Why a join cannot be made.
@@ -48,8 +51,6 @@ pub(super) enum JoinError {
     Lost,
     /// The system would not do it.
     Io(io::Error),
-    /// The first file could not be synced: nothing in it is to be relied on.
-    Sync(io::Error),
 }
 
 impl From<io::Error> for JoinError {
@@ -59,74 +60,76 @@ impl From<io::Error> for JoinError {
 }
 
 impl Join {
-    /// Appends all other chunk files to this one, the first, which has `length` bytes.
+    /// Moves all other chunk files to this one, the first, which has `length` bytes.
     pub(super) fn new(base: File, length: u64) -> Self {
-        Self { base, end: length, moving: None, unsynced: 0, joined: Vec::new(), synced: false }
+        Self { base, end: length, moving: None }
     }
 
-    /// Does the next piece. True once all is joined; the last of it is not synced.
+    /// Does the next piece. True once all is joined; nothing of it is synced.
     pub(super) fn step(&mut self, store: &mut ChunkStore) -> Result<bool, JoinError> {
-        if let Some(moving) = &mut self.moving {
-            let left = moving.length - moving.copied;
+        let Some(moving) = &mut self.moving else {
+            let next = store.extents().into_iter().find(|extent| extent.start == self.end);
+            let Some(next) = next else { return Ok(true) };
+            self.moving = Some(take(store, next.start, next.length)?);
+            return Ok(false);
+        };
+        let block = BlockLayout::new(store.size()).block_length();
+        let stop = self.end + STEP_LENGTH;
+        while self.end < stop && moving.copied < moving.length {
+            let boundary = self.end - self.end % block + block;
+            let left = (boundary - self.end).min(moving.length - moving.copied);
             let copied = copy_slice((&moving.file, moving.copied), (&self.base, self.end), left)?;
             if copied == 0 {
                 return Err(JoinError::Lost);
             }
             moving.copied += copied;
             self.end += copied;
-            self.unsynced += copied;
-            self.synced = false;
-            if moving.copied == moving.length {
-                self.moving = None;
+            // Only what is whole in the first file: the rest of a join that is cut short begins there.
+            if self.end == boundary && moving.copied < moving.length {
+                moving.free();
             }
-            return Ok(false);
         }
-        let next = store.extents().into_iter().find(|extent| extent.start == self.end);
-        match next {
-            None => return Ok(true),
-            Some(next) if self.unsynced < UNSYNCED_MAX => {
-                self.take(store, next.start, next.length)?;
-            }
-            Some(_) if !self.synced => {
-                self.base.sync_all().map_err(JoinError::Sync)?;
-                self.synced = true;
-            }
-            Some(_) => {
-                self.remove_joined(store)?;
-                self.unsynced = 0;
-            }
+        if moving.copied == moving.length {
+            entry::remove(store.folder()?.handle(), &moving.name)?;
+            self.moving = None;
         }
         Ok(false)
-    }
-
-    /// Takes a chunk file out of the `:chunk:` names.
-    fn take(&mut self, store: &mut ChunkStore, start: u64, length: u64) -> Result<(), JoinError> {
-        let content = store.content();
-        let folder = store.folder()?.handle();
-        let (old, new) = (names::chunk(content, start), names::joining(content, start));
-        entry::rename_to_free(folder, &old, folder, &new)?;
-        let file = entry::open_file(folder, new.as_str(), OFlags::RDONLY)?;
-        if file.metadata()?.len() != length {
-            return Err(JoinError::Lost);
-        }
-        store.forget_chunk(start);
-        self.joined.push(start);
-        self.moving = Some(Moving { file, length, copied: 0 });
-        Ok(())
-    }
-
-    /// The earliest first: where a cut leaves some, the base is cut back to the first of these, and
-    /// nothing is lost.
-    fn remove_joined(&mut self, store: &ChunkStore) -> Result<(), JoinError> {
-        let folder = store.folder()?.handle();
-        for start in self.joined.drain(..) {
-            entry::remove(folder, &names::joining(store.content(), start))?;
-        }
-        Ok(())
     }
 
     /// The first chunk file, which is the whole content once the join is made.
     pub(super) fn into_base(self) -> File {
         self.base
     }
+}
+
+impl Moving {
+    /// Frees what was copied. The file stays as long as it was.
+    fn free(&mut self) {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if let Err(error) = fallocate(&self.file, flags, self.freed, self.copied - self.freed) {
+            debug!("cannot free parts of {}: {error}", self.name);
+        }
+        self.freed = self.copied;
+    }
+}
+
+/// Takes a chunk file out of the `:chunk:` names, if it is not out of them already.
+fn take(store: &mut ChunkStore, start: u64, length: u64) -> Result<Moving, JoinError> {
+    let content = store.content();
+    let folder = store.folder()?.handle();
+    let (name, joined) = match store.rest_at(start) {
+        Some((file, joined)) => (names::joining(content, file), joined),
+        None => {
+            let (old, new) = (names::chunk(content, start), names::joining(content, start));
+            entry::rename_to_free(folder, &old, folder, &new)?;
+            (new, 0)
+        }
+    };
+    let file = entry::open_file(folder, name.as_str(), OFlags::RDWR)?;
+    let length = joined + length;
+    if file.metadata()?.len() != length {
+        return Err(JoinError::Lost);
+    }
+    store.forget_chunk(start);
+    Ok(Moving { file, name, length, copied: joined, freed: joined })
 }

@@ -171,7 +171,7 @@ fn what_is_not_there_is_changed_and_nonsense_fails() {
     let mut bench = Bench::new(false);
     let source = bench.offer("file", b"four");
     assert_eq!(bench.serve(&source, 2, 3), ServeOutcome::Changed, "beyond the end");
-    let content = crate::content::ContentId::EMPTY;
+    let content = ContentId::EMPTY;
     assert_eq!(bench.serve(&ServeSource::Partial { content }, 0, 1), ServeOutcome::Changed);
     assert_eq!(bench.serve(&ServeSource::Chain { content }, 0, 1), ServeOutcome::Changed);
     assert_eq!(bench.serve_in(&source, 0, 4, 0), ServeOutcome::Failed);

@@ -188,7 +188,6 @@ impl Publishing {
             Gathering::Lost { extents } => Next::Lost(extents),
             Gathering::Changed => Next::Changed,
             Gathering::OtherFileSystem => on_two_file_systems(),
-            Gathering::Unsynced(fault) => Next::Unsynced(fault),
             Gathering::Failed(fault) => Next::Failed(fault),
         }
     }

@@ -252,11 +252,11 @@ impl Disk {
     }
 
     /// What stands in `chunks/` of a content, after what can be no part of it was removed and joins that
-    /// were cut short were undone.
+    /// were cut short were settled.
     pub(super) fn tidy(&mut self, content: ContentId, size: u64) -> Step<Vec<Extent>> {
         self.operation("look at chunks/")?;
         self.remove(&Path::Whole(content))?;
-        self.undo_joins(content)?;
+        self.settle_joins(content)?;
         let mut end = 0;
         let mut left = Vec::new();
         for Extent { start, length } in self.extents(content) {
@@ -277,22 +277,25 @@ impl Disk {
         Ok(left)
     }
 
-    fn undo_joins(&mut self, content: ContentId) -> Step {
+    fn settle_joins(&mut self, content: ContentId) -> Step {
         let joining = Path::Joining(content, 0)..=Path::Joining(content, u64::MAX);
         let joining: Vec<Path> = self.names.range(joining).map(|(path, _)| path.clone()).collect();
-        for (index, path) in joining.iter().enumerate() {
-            let Path::Joining(_, start) = *path else { continue };
-            if index == 0 {
-                let base = self.names.get(&Path::Chunk(content, 0)).copied();
-                if let Some(base) = base {
-                    let names = self.names.values().filter(|&&other| other == base).count();
-                    if self.files[&base].bytes.len() as u64 > start && names == 1 {
-                        self.truncate(base, start as usize)?;
-                    }
-                }
+        for path in joining {
+            let Path::Joining(_, start) = path else { continue };
+            let length = self.file(&path).map_or(0, |file| file.bytes.len() as u64);
+            let base = self.names.get(&Path::Chunk(content, 0)).copied();
+            let base = base
+                .filter(|&base| self.names.values().filter(|&&other| other == base).count() == 1);
+            let end = base.map_or(0, |base| self.files[&base].bytes.len() as u64);
+            if end >= start + length {
+                self.remove(&path)?;
+                continue;
             }
-            if !self.rename_to_free(path, Path::Chunk(content, start))? {
-                self.remove(path)?;
+            if let Some(base) = base.filter(|_| end > start) {
+                self.truncate(base, start as usize)?;
+            }
+            if !self.rename_to_free(&path, Path::Chunk(content, start))? {
+                self.remove(&path)?;
             }
         }
         Ok(())
