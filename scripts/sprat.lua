@@ -13,6 +13,7 @@ local PORT = 27183
 local TYPES = {
     [1] = "ANNOUNCE", [2] = "FAREWELL", [3] = "ASK", [4] = "TELL",
     [5] = "GRANT", [6] = "DATA", [7] = "META", [8] = "REFUSE",
+    [9] = "NEWS",
 }
 local SUBJECTS = { [0] = "listing", [1] = "content" }
 local KINDS = { [0] = "file", [1] = "chain", [2] = "have", [3] = "listing" }
@@ -21,11 +22,12 @@ local REASONS = {
     [4] = "the file is being changed", [5] = "busy", [6] = "datagrams of this length do not leave the host",
 }
 -- The shortest of each type in bytes, and whether more may follow that has to be ignored.
-local LENGTHS = { 80, 20, 80, 80, 64, 21, 21, 16 }
+local LENGTHS = { 80, 20, 80, 80, 64, 21, 21, 16, 24 }
 local LONGEST_CONTROL, LONGEST_DATA = 1500, 65428
 local SIZE_MAX = UInt64.new(0xffffffff, 0x001fffff) -- 2^53 - 1
 local END_MAX = UInt64.new(0, 0x00200000)           -- 2^53
 local LISTING_LENGTH_MAX, LISTING_FILES_MAX = 16777216, 131072
+local NEWS_RANGES_MAX = 64
 local RANGES_MAX, GRANT_BYTES_MAX, GRANT_PACKETS_MAX = 16, 65536, 64
 local PAYLOAD_MIN, PAYLOAD_MAX, PAYLOAD_STEP = 512, 65408, 64
 
@@ -58,6 +60,8 @@ local f = {
     range_length = ProtoField.uint32("sprat.range.length", "Length"),
     granted = ProtoField.uint32("sprat.granted", "Bytes granted, all ranges together"),
     packets = ProtoField.uint32("sprat.packets", "Packets that it causes"),
+    news_first = ProtoField.uint32("sprat.news.first", "First block"),
+    news_blocks = ProtoField.uint32("sprat.news.blocks", "Blocks"),
     offset = ProtoField.uint64("sprat.offset", "Offset in the object"),
     payload = ProtoField.bytes("sprat.payload", "Payload"),
     payload_bytes = ProtoField.uint32("sprat.payload.length", "Bytes of payload"),
@@ -293,7 +297,30 @@ local function refuse(tvb, pinfo, tree)
     return reason or "for an unknown reason", 16
 end
 
-local DISSECTORS = { announce, farewell, ask, tell, grant, data, data, refuse }
+local function news(tvb, pinfo, tree)
+    local count, ranges = tvb(4, 1):uint(), tree:add(f.ranges, tvb(4, 1))
+    if count < 1 or count > NEWS_RANGES_MAX then too_much(ranges, "1 to 64 ranges") end
+    reserved(tree, tvb(5, 3))
+    tree:add(f.nonce, tvb(8, 8))
+    belongs(tree, pinfo, tvb(8, 8):uint64())
+    local at, texts = 16, {}
+    for _ = 1, count do
+        if at + 8 > tvb:len() then
+            too_much(ranges, "there are fewer ranges than this")
+            break
+        end
+        local branch = tree:add(f.range, tvb(at, 8))
+        local first, blocks = tvb(at, 4):uint(), tvb(at + 4, 4):uint()
+        branch:add(f.news_first, tvb(at, 4))
+        local item = branch:add(f.news_blocks, tvb(at + 4, 4))
+        if blocks == 0 then too_much(item, "a range has at least one block") end
+        texts[#texts + 1] = first .. "+" .. blocks
+        at = at + 8
+    end
+    return "blocks " .. table.concat(texts, " "), at
+end
+
+local DISSECTORS = { announce, farewell, ask, tell, grant, data, data, refuse, news }
 
 function sprat.dissector(tvb, pinfo, root)
     -- Only the header of DATA may be there, but its true length is known.

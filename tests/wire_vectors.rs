@@ -5,9 +5,9 @@
 use sprat::content::{ChainId, ContentId, ShareName};
 use sprat::wire::listing::{ListingLimits, decode_listing, encode_listing};
 use sprat::wire::{
-    About, Announce, Answer, Ask, Cookie, Data, DataHeader, DataKind, Farewell, FarewellSecret,
-    Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message, Object, ObjectRange,
-    Ranges, Refuse, RefuseReason, Tell, decode,
+    About, Announce, Answer, Ask, BlockRanges, Cookie, Data, DataHeader, DataKind, DecodeError,
+    Farewell, FarewellSecret, Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message,
+    News, Object, ObjectRange, Ranges, Refuse, RefuseReason, Tell, decode,
 };
 
 const NONCE: u64 = 0x0102_0304_0506_0708;
@@ -243,6 +243,35 @@ fn refuse_for_every_reason() {
             ),
         );
     }
+}
+
+#[test]
+fn news_of_two_ranges() {
+    let mut blocks = Vec::new();
+    assert!(BlockRanges::push(&mut blocks, &(7..9)));
+    assert!(BlockRanges::push(&mut blocks, &(0x0102_0304..0x0102_0305)));
+    check(
+        Message::News(News { nonce: NONCE, blocks: BlockRanges::new(&blocks).unwrap() }),
+        "53 70 01 09          ; Sp, version 1, NEWS
+         02                   ; ranges
+         00 00 00             ; reserved
+         01020304 05060708    ; nonce
+         00000007  00000002   ; first block, blocks
+         01020304  00000001   ; first block, blocks",
+    );
+}
+
+#[test]
+fn news_that_break_a_limit() {
+    let of = |count: u8, range: &str| {
+        let head = format!("53 70 01 09 {count:02x} 000000 0102030405060708");
+        decode(&bytes(&format!("{head} {}", range.repeat(usize::from(count))))).map(|_| ())
+    };
+    assert_eq!(of(64, "00000007 00000001"), Ok(()));
+    assert_eq!(of(65, "00000007 00000001"), Err(DecodeError::Count));
+    assert_eq!(of(0, ""), Err(DecodeError::Count));
+    assert_eq!(of(1, "00000007 00000000"), Err(DecodeError::Range));
+    assert_eq!(of(2, "00000007 0000"), Err(DecodeError::Short));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Tells the core of the unfinished downloads that a `fetch` beside this peer has in `chunks/`.
 //! Only reads; what it finds wrong there it leaves to the fetch.
 //!
-//! The folder holds few files, so it is listed as a whole, a second after something happened in it:
-//! a running download changes it all the time. Chunk files are sized then, not read.
+//! The folder holds few files, so it is listed as a whole, a moment after something happened in it:
+//! a running download changes it all the time, and others wait for what it has got. Chunk files are
+//! sized then, not read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -26,12 +27,15 @@ use crate::node::{Input, Instant};
 
 /// How long a step works at most, one system call more or less.
 const STEP: Duration = Duration::from_millis(2);
-/// Between two listings while something happens.
-const LISTING_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two listings while something happens, where events tell of it.
+const LISTING_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two listings where none do, or where something went wrong.
+const BLIND_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two listings while nothing does, where events tell of it.
 const IDLE_INTERVAL: Duration = Duration::from_secs(60);
-/// And no less than the last listing's cost times this.
+/// And no less than the last listing's cost times this; while something happens, times that.
 const LISTING_REST: u32 = 100;
+const BUSY_REST: u32 = 20;
 /// Between two looks whether `chunks/` is still the same folder.
 const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 /// The most downloads that are told.
@@ -51,7 +55,8 @@ pub struct PartialWatcher {
     folder: Option<ShareFolder>,
     place_due: Instant,
     listing_due: Instant,
-    listed_at: Option<Instant>,
+    /// Not before then.
+    may_list_at: Instant,
     listing: Option<Listing>,
     told: BTreeMap<ContentId, Partial>,
 }
@@ -108,7 +113,7 @@ impl PartialWatcher {
             folder: None,
             place_due: Instant::ORIGIN,
             listing_due: Instant::ORIGIN,
-            listed_at: None,
+            may_list_at: Instant::ORIGIN,
             listing: None,
             told: BTreeMap::new(),
         }
@@ -139,15 +144,15 @@ impl PartialWatcher {
         // Events wait in the kernel, merged, until they could be of use.
         let events = self.events.as_ref().and_then(FolderEvents::due);
         let due = events.map_or(self.listing_due, |events| events.min(self.listing_due));
-        Some(due.max(self.may_list_at()))
+        Some(due.max(self.may_list_at))
     }
 
-    /// Looks again at what is due, and appends `PartialSeen` (once a second for each download at
-    /// most) and `PartialGone`. Whether there is more to do at once.
+    /// Looks again at what is due, and appends `PartialSeen`, `PartialGrown` (20 a second for each
+    /// download at most) and `PartialGone`. Whether there is more to do at once.
     pub fn step(&mut self, now: Instant, inputs: &mut VecDeque<Input<'static>>) -> bool {
         let slice = Slice::of(STEP);
         self.check_place(now, inputs);
-        if self.listing.is_none() && now >= self.may_list_at() {
+        if self.listing.is_none() && now >= self.may_list_at {
             self.read_events(now);
             if now >= self.listing_due {
                 self.begin(now);
@@ -157,9 +162,11 @@ impl PartialWatcher {
             let is_over = self.go_on(&mut listing, &slice, inputs);
             listing.cost += slice.elapsed();
             if is_over {
-                let interval = if self.watch.is_some() { IDLE_INTERVAL } else { LISTING_INTERVAL };
+                let interval = if self.watch.is_some() { IDLE_INTERVAL } else { BLIND_INTERVAL };
                 let rest = listing.cost.saturating_mul(LISTING_REST);
                 self.listing_due = now + interval.max(rest);
+                let rest = listing.cost.saturating_mul(BUSY_REST);
+                self.may_list_at = self.may_list_at.max(now + rest);
             } else {
                 self.listing = Some(listing);
             }
@@ -242,7 +249,8 @@ impl PartialWatcher {
         };
         // Watched first, listed then: what comes after the listing is told by an event.
         self.watch = self.events.as_ref().and_then(|events| events.watch(folder.path(), true).ok());
-        self.listed_at = Some(now);
+        let pause = if self.watch.is_some() { LISTING_INTERVAL } else { BLIND_INTERVAL };
+        self.may_list_at = now + pause;
         match Dir::read_from(folder.handle()) {
             Ok(entries) => {
                 let (found, cost) = (BTreeMap::new(), Duration::ZERO);
@@ -250,7 +258,7 @@ impl PartialWatcher {
             }
             Err(error) => {
                 log::debug!("cannot list chunks/: {error}");
-                self.listing_due = now + LISTING_INTERVAL;
+                self.listing_due = now + BLIND_INTERVAL;
             }
         }
     }
@@ -344,18 +352,18 @@ impl PartialWatcher {
         let before = self.told.get(&content);
         let chain_before = before.and_then(|before| before.chain.as_ref());
         let chain = self.read_chain(content, size, chain_before);
-        let is_same = before.is_some_and(|before| {
-            (before.size, &before.extents, &before.chain) == (size, &extents, &chain)
-        });
-        if !is_same {
-            inputs.push_back(Input::PartialSeen {
-                content,
-                size,
-                extents: extents.clone(),
-                chain: chain.as_ref().map(|chain| chain.states.clone()),
-            });
-            self.told.insert(content, Partial { size, extents, chain });
+        let is_known = before.is_some_and(|before| (before.size, &before.chain) == (size, &chain));
+        let is_same = is_known && before.is_some_and(|before| before.extents == extents);
+        if is_same {
+            return;
         }
+        inputs.push_back(if is_known && chain.is_some() {
+            Input::PartialGrown { content, extents: extents.clone() }
+        } else {
+            let chain = chain.as_ref().map(|chain| chain.states.clone());
+            Input::PartialSeen { content, size, extents: extents.clone(), chain }
+        });
+        self.told.insert(content, Partial { size, extents, chain });
     }
 
     fn read_size(&self, content: ContentId) -> Option<u64> {

@@ -130,6 +130,11 @@ impl Interfaces {
         }
     }
 
+    /// Whether an address is one of the machine's own.
+    pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.addresses.iter().any(|own| own.address == ip)
+    }
+
     /// Whether an address is the broadcast address of one of the machine's networks.
     pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.broadcast == Some(ip))
@@ -174,5 +179,8 @@ mod tests {
             assert_eq!(interfaces.is_broadcast_reach(ip), broadcast_reach, "{text}");
         }
         assert!(interfaces.is_broadcast("192.0.2.255".parse().unwrap()));
+        for (text, own) in [("192.0.2.9", true), ("127.0.0.2", true), ("192.0.2.1", false)] {
+            assert_eq!(interfaces.is_own(text.parse().unwrap()), own, "{text}");
+        }
     }
 }

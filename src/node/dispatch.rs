@@ -14,7 +14,7 @@ use super::serve::{Server, refuse};
 use super::shelf::Shelf;
 use crate::content::{BlockLayout, ChainId, ContentId};
 use crate::wire::{
-    About, Answer, Ask, Cookie, Data, DataKind, Grant, Holding, Message, Object, ObjectRange,
+    About, Answer, Ask, Cookie, Data, DataKind, Grant, Holding, Message, News, Object, ObjectRange,
     Refuse, RefuseReason, Tell,
 };
 
@@ -51,6 +51,7 @@ impl Machines<'_> {
             Message::Grant(grant) => self.on_grant(ctx, from, grant),
             Message::Data(data) => self.on_data(ctx, from, data),
             Message::Refuse(refusal) => self.on_refuse(ctx, from, refusal),
+            Message::News(news) => self.on_news(ctx, from, news),
         }
     }
 
@@ -66,7 +67,8 @@ impl Machines<'_> {
                 if ask.to_many
                     && matches!(answer, Answer::Content { holding: Holding::Nothing, .. })
                 {
-                    return;
+                    // A fetch beside us may be about to have something.
+                    return self.partials.called(ctx, content, from, ask.nonce);
                 }
                 answer
             }
@@ -109,7 +111,12 @@ impl Machines<'_> {
             return;
         }
         match self.resolve(grant) {
-            Ok(source) => self.server.enqueue(ctx, from, grant, source),
+            Ok(source) => {
+                if let (Object::Have(content), ServeSource::Bytes(_)) = (grant.object, &source) {
+                    self.partials.listens(ctx, content, from, grant.nonce);
+                }
+                self.server.enqueue(ctx, from, grant, source);
+            }
             Err(reason) => {
                 let counted = if reason == RefuseReason::BadRange {
                     DropReason::BadRange
@@ -174,6 +181,35 @@ impl Machines<'_> {
                 discovery.on_meta(ctx, from, data);
             }
             _ => ctx.counters.drop(DropReason::StrayData),
+        }
+    }
+
+    fn on_news(&mut self, ctx: &mut Context<'_>, from: SocketAddr, news: &News<'_>) {
+        if !self.fetches.values_mut().any(|fetch| fetch.on_news(ctx, from, news)) {
+            ctx.counters.drop(DropReason::StrayAnswer);
+        }
+    }
+
+    /// A block of a download beside us was looked at. With the first that is proven, there is something to
+    /// tell those who called in vain a moment ago.
+    pub(super) fn on_partial_checked(
+        &mut self,
+        ctx: &mut Context<'_>,
+        content: ContentId,
+        block: u64,
+        genuine: bool,
+    ) {
+        let callers = self.partials.checked(ctx, content, block, genuine);
+        let Some(discovery) = self.discovery.as_deref().filter(|_| !callers.is_empty()) else {
+            return;
+        };
+        let (instance, answer) =
+            (discovery.instance(), content_answer(self.shelf, self.partials, content));
+        for (who, nonce) in callers {
+            if self.server.may_answer(ctx) {
+                let cookie = self.server.cookie_for(ctx, who);
+                ctx.send(who, &Message::Tell(Tell { nonce, cookie, instance, answer }));
+            }
         }
     }
 

@@ -101,6 +101,13 @@ pub enum Input<'a> {
         /// What it was downloading.
         content: ContentId,
     },
+    /// A download that was seen, with the same size and chain, has these chunk files now.
+    PartialGrown {
+        /// Its content.
+        content: ContentId,
+        /// Its chunk files, sorted, without overlaps.
+        extents: Vec<Extent>,
+    },
     /// The answer to [`Output::CheckPartial`](super::Output::CheckPartial).
     PartialChecked {
         /// Which download.

@@ -202,9 +202,12 @@ impl Node {
             Input::PartialSeen { content, size, extents, chain } => {
                 self.with(|node, ctx| node.partials.seen(ctx, content, size, extents, chain));
             }
+            Input::PartialGrown { content, extents } => {
+                self.with(|node, ctx| node.partials.grown(ctx, content, extents));
+            }
             Input::PartialGone { content } => self.partials.gone(content),
             Input::PartialChecked { content, block, genuine } => {
-                self.with(|node, ctx| node.partials.checked(ctx, content, block, genuine));
+                self.with(|node, ctx| node.on_partial_checked(ctx, content, block, genuine));
             }
             Input::Served { job, outcome } => self.on_served(job, outcome),
             Input::StoreOpened { fetch, outcome } => {
@@ -239,6 +242,7 @@ impl Node {
         self.with(|node, ctx| {
             node.shelf.handle_timeout(ctx);
             node.server.handle_timeout(ctx);
+            node.partials.handle_timeout(ctx);
             let listing = node.shelf.listing();
             if let Some(discovery) = &mut node.discovery {
                 discovery.handle_timeout(ctx, listing);
@@ -269,6 +273,7 @@ impl Node {
         }
         earliest.consider(self.shelf.deadline());
         earliest.consider(self.server.deadline());
+        earliest.consider(self.partials.deadline());
         if let Some(discovery) = &self.discovery {
             earliest.consider(discovery.deadline(self.now, &self.interfaces));
         }
@@ -306,6 +311,7 @@ impl Node {
     pub fn check_invariants(&self) {
         self.shelf.check_invariants();
         self.server.check_invariants();
+        self.partials.check_invariants();
         if let Some(discovery) = &self.discovery {
             discovery.check_invariants();
         }

@@ -3,15 +3,20 @@
 //! The fetch is another process; all that is known of it is what it has on disk. Each block is checked
 //! against the chain that the fetch saved before it is offered, one check at a time.
 
+mod news;
+
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
+use super::deadline::{Deadline, Earliest};
 use super::input::Extent;
 use super::output::Output;
 use crate::content::state_chain::{Chain, Link};
 use crate::content::{BlockLayout, ChainId, ContentId, RangeSet};
+use news::{Callers, Listeners};
 
 /// Unfinished downloads that are offered; further ones are not.
 const PARTIALS_MAX: usize = 256;
@@ -23,6 +28,28 @@ struct Partial {
     extents: Vec<Extent>,
     proven: RangeSet,
     unchecked: RangeSet,
+    #[serde(default)]
+    listeners: Listeners,
+}
+
+impl Partial {
+    /// These are its chunk files: what was proven of them is so still.
+    fn is_now(&mut self, extents: Vec<Extent>) {
+        let held = blocks_within(self.layout, &extents);
+        let (mut proven, mut unchecked) = (RangeSet::new(), RangeSet::new());
+        for range in held.iter() {
+            let mut from = range.start;
+            for gap in self.proven.gaps(range.clone()) {
+                proven.insert(from..gap.start);
+                from = gap.end;
+                unchecked.insert(gap);
+            }
+            proven.insert(from..range.end);
+        }
+        self.proven = proven;
+        self.unchecked = unchecked;
+        self.extents = extents;
+    }
 }
 
 /// The unfinished downloads beside us.
@@ -31,6 +58,8 @@ pub(crate) struct Partials {
     partials: BTreeMap<ContentId, Partial>,
     /// With the link that is checked: the chain may be another one by the time of the answer.
     checking: Option<(ContentId, u64, Link)>,
+    #[serde(default)]
+    callers: Callers,
 }
 
 impl Partials {
@@ -52,55 +81,111 @@ impl Partials {
             return;
         }
         let layout = BlockLayout::new(size);
-        let held = blocks_within(layout, &extents);
         let partial = self.partials.entry(content).or_insert_with(|| Partial {
             layout,
             chain: chain.clone(),
             extents: Vec::new(),
             proven: RangeSet::new(),
             unchecked: RangeSet::new(),
+            listeners: Listeners::default(),
         });
         if partial.chain.id() != chain.id() || partial.layout != layout {
             partial.proven.clear();
             partial.chain = chain;
             partial.layout = layout;
         }
-        partial.extents = extents;
-        let mut proven = RangeSet::new();
-        let mut unchecked = RangeSet::new();
-        for range in held.iter() {
-            for block in range {
-                let set = if partial.proven.contains(block) { &mut proven } else { &mut unchecked };
-                set.insert(block..block + 1);
-            }
-        }
-        partial.proven = proven;
-        partial.unchecked = unchecked;
+        partial.is_now(extents);
         self.check_next(ctx);
+    }
+
+    /// The chunk files of a download that was [`seen`](Self::seen) are these now.
+    pub(crate) fn grown(
+        &mut self,
+        ctx: &mut Context<'_>,
+        content: ContentId,
+        extents: Vec<Extent>,
+    ) {
+        if let Some(partial) = self.partials.get_mut(&content) {
+            partial.is_now(extents);
+            self.check_next(ctx);
+        }
     }
 
     pub(crate) fn gone(&mut self, content: ContentId) {
         self.partials.remove(&content);
     }
 
+    /// The answer to [`Output::CheckPartial`]. Who called for this content when there was nothing of it, and
+    /// waits for an answer, with the nonces of the calls.
     pub(crate) fn checked(
         &mut self,
         ctx: &mut Context<'_>,
         content: ContentId,
         block: u64,
         genuine: bool,
-    ) {
+    ) -> Vec<(SocketAddr, u64)> {
         let asked = self.checking.take_if(|(whose, which, _)| (*whose, *which) == (content, block));
-        let Some((.., link)) = asked else { return };
+        let Some((.., link)) = asked else { return Vec::new() };
+        let mut callers = Vec::new();
         if let Some(partial) = self.partials.get_mut(&content) {
             if partial.unchecked.contains(block) && partial.chain.link(block) == link {
                 partial.unchecked.remove(block..block + 1);
                 if genuine {
                     partial.proven.insert(block..block + 1);
+                    partial.listeners.note(block);
+                    partial.listeners.tell(ctx);
+                    callers = self.callers.take(ctx.now, content);
                 }
             }
         }
         self.check_next(ctx);
+        callers
+    }
+
+    /// Somebody called for a content of which there is nothing.
+    pub(crate) fn called(
+        &mut self,
+        ctx: &Context<'_>,
+        content: ContentId,
+        who: SocketAddr,
+        nonce: u64,
+    ) {
+        self.callers.called(ctx.now, content, who, nonce);
+    }
+
+    /// A receiver that has shown a cookie was granted the bitmap under this nonce.
+    pub(crate) fn listens(
+        &mut self,
+        ctx: &Context<'_>,
+        content: ContentId,
+        who: SocketAddr,
+        nonce: u64,
+    ) {
+        if let Some(partial) = self.partials.get_mut(&content) {
+            partial.listeners.listens(ctx.now, who, nonce);
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let mut earliest = Earliest::default();
+        for partial in self.partials.values() {
+            earliest.at(partial.listeners.due(), "what has come is told");
+        }
+        earliest.get()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        for partial in self.partials.values_mut() {
+            partial.listeners.tell(ctx);
+        }
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.partials.len() <= PARTIALS_MAX);
+        self.callers.check_invariants();
+        for partial in self.partials.values() {
+            partial.listeners.check_invariants();
+        }
     }
 
     /// What is held of a content: how many blocks, of which size and chain.
@@ -142,7 +227,9 @@ impl Partials {
 
     /// The files on disk are not what they were: nothing of it is offered until it is told anew.
     pub(crate) fn changed(&mut self, content: ContentId) {
-        self.partials.remove(&content);
+        if let Some(partial) = self.partials.get_mut(&content) {
+            partial.is_now(Vec::new());
+        }
     }
 
     fn check_next(&mut self, ctx: &mut Context<'_>) {

@@ -80,6 +80,7 @@ pub(crate) fn name(message: &Result<Message<'_>, DecodeError>) -> &'static str {
         Ok(Message::Data(data)) if data.header.kind == DataKind::Data => "data",
         Ok(Message::Data(_)) => "meta",
         Ok(Message::Refuse(_)) => "refuse",
+        Ok(Message::News(_)) => "news",
         Err(_) => "undecodable",
     }
 }

@@ -210,6 +210,7 @@ fn message_fields(bytes: &[u8], left_out: u32, fields: &mut Map<String, Value>) 
         Ok(Message::Tell(it)) => value(it),
         Ok(Message::Grant(it)) => value(it),
         Ok(Message::Refuse(it)) => value(it),
+        Ok(Message::News(it)) => value(it),
         Ok(Message::Data(it)) => json!({
             "nonce": hex::encode(&it.header.nonce.to_be_bytes()),
             "offset": it.header.offset,

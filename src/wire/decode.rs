@@ -5,12 +5,13 @@ use super::error::DecodeError;
 use super::identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
 use super::message::{
     About, Announce, Answer, Ask, Data, DataHeader, DataKind, Farewell, Grant, Holding,
-    ListingSummary, Message, Refuse, RefuseReason, Tell,
+    ListingSummary, Message, News, Refuse, RefuseReason, Tell,
 };
-use super::object::{Object, ObjectKind, ObjectRange, Ranges};
+use super::object::{BlockRanges, Object, ObjectKind, ObjectRange, Ranges};
 use super::{
     CONTROL_LENGTH_MAX, DATAGRAM_LENGTH_MAX, GRANT_RANGES_MAX, LISTING_FILES_MAX,
-    LISTING_LENGTH_MAX, MAGIC, OBJECT_END_MAX, TALK_LENGTH, VERSION, field, type_code,
+    LISTING_LENGTH_MAX, MAGIC, NEWS_RANGE_LENGTH, OBJECT_END_MAX, TALK_LENGTH, VERSION, field,
+    type_code,
 };
 use crate::content::block_layout::CONTENT_SIZE_MAX;
 use crate::content::{ChainId, ContentId};
@@ -47,6 +48,7 @@ pub fn decode(datagram: &[u8]) -> Result<Message<'_>, DecodeError> {
         type_code::TELL => decode_tell(reader),
         type_code::GRANT => decode_grant(reader),
         type_code::REFUSE => decode_refuse(reader),
+        type_code::NEWS => decode_news(reader),
         _ => Err(DecodeError::Type),
     }
 }
@@ -186,6 +188,14 @@ fn decode_refuse(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let nonce = reader.u64()?;
     let reason = RefuseReason::from_code(reason).ok_or(DecodeError::Reason)?;
     Ok(Message::Refuse(Refuse { reason, nonce }))
+}
+
+fn decode_news(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
+    let [count, _, _, _] = reader.array()?;
+    let nonce = reader.u64()?;
+    let length = usize::from(count) * NEWS_RANGE_LENGTH;
+    let ranges = reader.rest.get(..length).ok_or(DecodeError::Short)?;
+    Ok(Message::News(News { nonce, blocks: BlockRanges::new(ranges)? }))
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use super::message::{
     About, Announce, Answer, Ask, Data, DataHeader, DataKind, Farewell, Grant, Holding,
-    ListingSummary, Message, Refuse, Tell,
+    ListingSummary, Message, News, Refuse, Tell,
 };
 use super::{
     DATA_HEADER_LENGTH, FAREWELL_LENGTH, GRANT_HEADER_LENGTH, GRANT_RANGE_LENGTH, MAGIC,
-    REFUSE_LENGTH, TALK_LENGTH, VERSION, field, type_code,
+    NEWS_HEADER_LENGTH, REFUSE_LENGTH, TALK_LENGTH, VERSION, field, type_code,
 };
 
 impl Message<'_> {
@@ -20,6 +20,7 @@ impl Message<'_> {
             Self::Grant(grant) => encode_grant(grant),
             Self::Data(data) => encode_data(data),
             Self::Refuse(refuse) => encode_refuse(refuse),
+            Self::News(news) => encode_news(news),
         }
     }
 }
@@ -138,5 +139,14 @@ fn encode_refuse(refuse: &Refuse) -> Vec<u8> {
     let mut bytes = start(type_code::REFUSE, REFUSE_LENGTH);
     bytes.extend_from_slice(&[refuse.reason.code(), 0, 0, 0]);
     bytes.extend_from_slice(&refuse.nonce.to_be_bytes());
+    bytes
+}
+
+fn encode_news(news: &News<'_>) -> Vec<u8> {
+    let ranges = news.blocks.bytes();
+    let mut bytes = start(type_code::NEWS, NEWS_HEADER_LENGTH + ranges.len());
+    bytes.extend_from_slice(&[news.blocks.count() as u8, 0, 0, 0]);
+    bytes.extend_from_slice(&news.nonce.to_be_bytes());
+    bytes.extend_from_slice(ranges);
     bytes
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DATA_HEADER_LENGTH;
 use super::identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
-use super::object::{Object, Ranges};
+use super::object::{BlockRanges, Object, Ranges};
 use crate::content::{ChainId, ContentId};
 
 /// One datagram's worth of meaning.
@@ -32,6 +32,8 @@ pub enum Message<'a> {
     Data(Data<'a>),
     /// A host says why a grant is not served.
     Refuse(Refuse),
+    /// A host that downloads tells what it has got since.
+    News(News<'a>),
 }
 
 /// A listing in short.
@@ -185,6 +187,16 @@ pub enum DataKind {
     Meta,
 }
 
+/// I have these blocks as well, since you asked for my have-bitmap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct News<'a> {
+    /// That of a grant of the bitmap, of late.
+    #[serde(with = "crate::content::hex::number")]
+    pub nonce: u64,
+    /// What has come.
+    pub blocks: BlockRanges<'a>,
+}
+
 /// A grant is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Refuse {
@@ -272,6 +284,7 @@ impl fmt::Display for Message<'_> {
                 write!(f, "{name} {:016x} {}+{}", header.nonce, header.offset, payload.len())
             }
             Self::Refuse(refuse) => write!(f, "REFUSE {:016x}: {}", refuse.nonce, refuse.reason),
+            Self::News(news) => write!(f, "NEWS {:016x} blocks {:?}", news.nonce, news.blocks),
         }
     }
 }

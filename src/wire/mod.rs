@@ -14,6 +14,7 @@
 //! | 5 | [`Grant`] | 52 + 12 a range | a receiver: send me these ranges now | `Data`, `Refuse` |
 //! | 6, 7 | [`Data`] | 20 + payload | a host: bytes of a file (6) or of others (7) | `Grant` |
 //! | 8 | [`Refuse`] | 16 | a host: why a grant is not served | nothing |
+//! | 9 | [`News`] | 16 + 8 a range | a host that downloads: what it has got since | `Grant` |
 //!
 //! Everything that moves is an *object* ([`Object`]): a file's bytes, its chain of states, the
 //! bitmap of the blocks that a host has, a host's [listing]. The receiver alone decides what moves
@@ -42,9 +43,9 @@ pub use error::DecodeError;
 pub use identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
 pub use message::{
     About, Announce, Answer, Ask, Data, DataHeader, DataKind, Farewell, Grant, Holding,
-    ListingSummary, Message, Refuse, RefuseReason, Tell,
+    ListingSummary, Message, News, Refuse, RefuseReason, Tell,
 };
-pub use object::{Object, ObjectKind, ObjectRange, Ranges};
+pub use object::{BlockRanges, Object, ObjectKind, ObjectRange, Ranges};
 
 /// The first two bytes of every datagram: "Sp".
 pub const MAGIC: [u8; 2] = [0x53, 0x70];
@@ -65,6 +66,12 @@ pub const TALK_LENGTH: usize = 80;
 pub const FAREWELL_LENGTH: usize = 20;
 /// The length of [`Refuse`] in bytes.
 pub const REFUSE_LENGTH: usize = 16;
+/// The length of a [`News`] without its ranges, in bytes.
+pub const NEWS_HEADER_LENGTH: usize = 16;
+/// The length of each range in a [`News`], in bytes.
+pub const NEWS_RANGE_LENGTH: usize = 8;
+/// The most ranges in one [`News`]: with headers they fit every way that IPv6 has.
+pub const NEWS_RANGES_MAX: usize = 64;
 /// The length of a [`Grant`] without its ranges, in bytes.
 pub const GRANT_HEADER_LENGTH: usize = 52;
 /// The length of each range in a [`Grant`], in bytes.
@@ -114,6 +121,7 @@ pub(crate) mod type_code {
     pub(crate) const DATA: u8 = 6;
     pub(crate) const META: u8 = 7;
     pub(super) const REFUSE: u8 = 8;
+    pub(super) const NEWS: u8 = 9;
 }
 
 /// The codes and bits of single fields.

@@ -2,7 +2,7 @@
 //! within all limits of the protocol.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::error::DecodeError;
 use super::identity::ListingDigest;
 use super::{
-    GRANT_BYTES_MAX, GRANT_PACKETS_MAX, GRANT_RANGES_MAX, OBJECT_END_MAX, PAYLOAD_LENGTH_MAX,
-    PAYLOAD_LENGTH_MIN, PAYLOAD_LENGTH_STEP,
+    GRANT_BYTES_MAX, GRANT_PACKETS_MAX, GRANT_RANGES_MAX, NEWS_RANGE_LENGTH, NEWS_RANGES_MAX,
+    OBJECT_END_MAX, PAYLOAD_LENGTH_MAX, PAYLOAD_LENGTH_MIN, PAYLOAD_LENGTH_STEP,
 };
 use crate::content::ContentId;
 
@@ -206,6 +206,77 @@ impl Eq for Ranges {}
 impl fmt::Debug for Ranges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} by {}", &**self, self.payload_length)
+    }
+}
+
+/// Ranges of blocks as they travel: never none, at most [`NEWS_RANGES_MAX`], none empty.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BlockRanges<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> BlockRanges<'a> {
+    /// What these bytes say: for each range its first block and how many there are, 4 bytes each.
+    ///
+    /// # Errors
+    /// None or too many ranges, an empty one, or half a one.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let count = bytes.len() / NEWS_RANGE_LENGTH;
+        if count == 0 || count > NEWS_RANGES_MAX || bytes.len() % NEWS_RANGE_LENGTH != 0 {
+            return Err(DecodeError::Count);
+        }
+        let ranges = Self { bytes };
+        if ranges.iter().any(|range| range.is_empty()) {
+            return Err(DecodeError::Range);
+        }
+        Ok(ranges)
+    }
+
+    /// Adds a range to bytes that are to become a [`BlockRanges`]. False where there is no room for it, or
+    /// where its numbers are beyond what travels.
+    pub fn push(bytes: &mut Vec<u8>, range: &Range<u64>) -> bool {
+        let first = u32::try_from(range.start);
+        let (Ok(first), Ok(blocks)) = (first, u32::try_from(range.end - range.start)) else {
+            return false;
+        };
+        if bytes.len() / NEWS_RANGE_LENGTH >= NEWS_RANGES_MAX {
+            return false;
+        }
+        bytes.extend_from_slice(&first.to_be_bytes());
+        bytes.extend_from_slice(&blocks.to_be_bytes());
+        true
+    }
+
+    /// How many ranges there are.
+    pub const fn count(&self) -> usize {
+        self.bytes.len() / NEWS_RANGE_LENGTH
+    }
+
+    /// As they travel.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The ranges, as they stand there; they may overlap.
+    pub fn iter(&self) -> impl Iterator<Item = Range<u64>> + 'a {
+        let number =
+            |bytes: &[u8]| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
+        self.bytes.chunks_exact(NEWS_RANGE_LENGTH).map(move |range| {
+            let first = number(&range[..4]);
+            first..first + number(&range[4..])
+        })
+    }
+}
+
+impl fmt::Debug for BlockRanges<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for BlockRanges<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(|range| (range.start, range.end - range.start)))
     }
 }
 

@@ -7,9 +7,9 @@ use std::process::Command;
 use serde_json::json;
 use sprat::content::{ChainId, ContentId};
 use sprat::wire::{
-    About, Announce, Answer, Ask, Cookie, Data, DataHeader, DataKind, Farewell, FarewellSecret,
-    Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message, Object, ObjectRange,
-    Ranges, Refuse, RefuseReason, Tell,
+    About, Announce, Answer, Ask, BlockRanges, Cookie, Data, DataHeader, DataKind, Farewell,
+    FarewellSecret, Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message, News,
+    Object, ObjectRange, Ranges, Refuse, RefuseReason, Tell,
 };
 
 use crate::events::{Events, SECOND, peer};
@@ -19,6 +19,7 @@ use crate::run::{finish, is_there, run, script, skip};
 const WRONG: &str = "_ws.malformed || _ws.lua.error || _ws.expert.group == \"Malformed\"";
 const NONCE: u64 = 0x0102_0304_0506_0708;
 const CONTENT: ContentId = ContentId([0xab; 20]);
+const BLOCKS: [u8; 8] = [0, 0, 0, 2, 0, 0, 0, 3];
 
 /// What tshark says of a capture; nothing, said aloud, where it is not there.
 fn tshark(capture: &Path, arguments: &[&str]) -> Option<String> {
@@ -76,6 +77,8 @@ fn messages() -> Vec<Message<'static>> {
         Message::Grant(grant(NONCE + 1, Object::Listing(digest))),
         Message::Data(data(DataKind::Meta, NONCE + 1)),
         Message::Refuse(Refuse { reason: RefuseReason::Busy, nonce: NONCE + 1 }),
+        Message::Grant(grant(NONCE + 2, Object::Have(CONTENT))),
+        Message::News(News { nonce: NONCE + 2, blocks: BlockRanges::new(&BLOCKS).unwrap() }),
     ]
 }
 
@@ -110,6 +113,7 @@ fn every_message_is_dissected_and_answers_find_their_questions() {
     let fields: Vec<_> = fields.iter().flat_map(|field| ["-e", field]).collect();
     let said = tshark(&capture, &[&["-T", "fields", "-E", "separator=,"], &fields[..]].concat());
     let (first, second) = ("0x0102030405060708", "0x0102030405060709");
+    let third = "0x010203040506070a";
     let expected = [
         "1,,,".to_owned(),
         "2,,,".to_owned(),
@@ -122,6 +126,8 @@ fn every_message_is_dissected_and_answers_find_their_questions() {
         format!("5,{second},,4"),
         format!("7,{second},9,"),
         format!("8,{second},9,"),
+        format!("5,{third},,4"),
+        format!("9,{third},12,"),
     ];
     assert_eq!(said.unwrap().lines().collect::<Vec<_>>(), expected);
     let lines = tshark(&capture, &[]).unwrap();
@@ -131,6 +137,7 @@ fn every_message_is_dissected_and_answers_find_their_questions() {
         "GRANT  file abababab… by 1408: 0+1500 65536+1500",
         "DATA  65536 + 1408 of file abababab…",
         "REFUSE  busy",
+        "NEWS  blocks 2+3",
     ] {
         assert!(lines.contains(part), "{part:?} is not in\n{lines}");
     }

@@ -6,8 +6,9 @@
 //! growing chunk files, so that publishing is a rename: one that has come too early waits in memory.
 
 mod on_disk;
+mod runs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,9 @@ pub(crate) struct Assembly {
     by_block: BTreeMap<u64, BufferId>,
     /// Blocks that were bad when several sources had a share in them: one source alone, this time.
     alone: RangeSet,
+    /// Blocks, far from others, with which a chunk file may begin.
+    #[serde(default)]
+    begins: BTreeSet<u64>,
     in_memory: u64,
     next_buffer: u64,
 }
@@ -74,6 +78,7 @@ impl Assembly {
             blocks: BTreeMap::new(),
             by_block: BTreeMap::new(),
             alone: RangeSet::new(),
+            begins: BTreeSet::new(),
             in_memory: 0,
             next_buffer: u64::from(fetch.0) << 40,
         }

@@ -113,6 +113,7 @@ impl Fetch {
             Tag::Have => {
                 let count = self.assembly.layout().block_count();
                 source.note_held(piece.offset, data.payload, count);
+                self.meet(ctx.now, from);
             }
             Tag::Chain(claim) => {
                 match self.claims.receive(claim, from, piece.offset, data.payload) {

@@ -3,7 +3,8 @@
 //! A fetch is *opening* its store, *searching* `share/` for what is already there, *fetching* it from
 //! the network, *publishing* it ([`publishing`]), or the copy of what was found, and has then *ended*. While it is fetching, each
 //! source has its contact and its flow ([`source`]), each claimed chain its standing ([`claims`]) and each
-//! block its stage ([`assembly`]); [`schedule`] brings them together: what to ask of whom.
+//! block its stage ([`assembly`]); [`schedule`] brings them together: what to ask of whom; [`shoal`] does where
+//! others fetch the same.
 
 mod assembly;
 mod block;
@@ -14,6 +15,7 @@ mod room;
 mod schedule;
 mod search;
 mod seek;
+mod shoal;
 mod size_trial;
 pub(crate) mod source;
 mod view;
@@ -318,9 +320,7 @@ impl Fetch {
                     self.look_at = ctx.now + LOOK_EVERY;
                 }
                 if self.seek.is_due(ctx.now) {
-                    let lately = |at| ctx.now.since(at) < Duration::from_secs(2);
-                    let busy = self.bytes_moved_at.is_some_and(lately);
-                    self.seek.call(ctx, self.about(), busy);
+                    self.seek.call(ctx, self.about());
                 }
                 self.search_on(ctx);
                 self.ask_due(ctx);

@@ -220,7 +220,7 @@ impl Fetch {
         }
         self.assign_orphan(address, now)
             || self.assign_missing(ctx, address)
-            || self.move_block(ctx, address)
+            || !self.leaves_it_to_others(address, now) && self.move_block(ctx, address)
     }
 
     /// Takes a chain from somebody who gives it far more slowly than this source would.
@@ -292,11 +292,15 @@ impl Fetch {
         if urgent.is_none() && self.is_contested(ctx.now) {
             return false;
         }
-        let next = self.assembly.next_missing(source.held_blocks(), urgent);
+        let next = match urgent {
+            Some(_) => self.assembly.next_missing(source.held_blocks(), urgent),
+            None => self.choose_block(ctx, address),
+        };
         let Some(block) = next else {
             // Memory may be full of blocks that wait for one which no source has.
             if self.no_room_until.is_none() {
-                self.assembly.store_early(ctx);
+                let is_alone = self.is_alone(ctx.now);
+                self.assembly.store_early(ctx, is_alone);
             }
             return false;
         };

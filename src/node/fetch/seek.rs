@@ -1,4 +1,5 @@
-//! Calling for sources: one question to many, again and again, less often while bytes flow.
+//! Calling for sources: one question to many, again and again. While bytes flow as well: others who begin
+//! to fetch the same file have soon something to give.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,8 +18,6 @@ const WAITS: [Duration; 5] = [
     Duration::from_secs(2),
     Duration::from_secs(3),
 ];
-/// While bytes flow.
-const WAIT_BUSY: Duration = Duration::from_secs(4);
 /// How long the sources that the caller named have before anybody else is called.
 const HEAD_START: Duration = Duration::from_millis(100);
 
@@ -55,7 +54,7 @@ impl Seek {
     }
 
     /// Calls on all networks, and on this machine.
-    pub(crate) fn call(&mut self, ctx: &mut Context<'_>, about: About, busy: bool) {
+    pub(crate) fn call(&mut self, ctx: &mut Context<'_>, about: About) {
         let nonce = ctx.random.next_u64();
         self.nonces = [Some(nonce), self.nonces[0]];
         let ask = Message::Ask(Ask {
@@ -69,8 +68,8 @@ impl Seek {
         // A peer on this machine hears no broadcast where there is no network.
         let loopback = IpAddr::from([127, 0, 0, 1]);
         ctx.send(std::net::SocketAddr::new(loopback, ctx.config.default_port), &ask);
-        let wait = if busy { WAIT_BUSY } else { WAITS[self.count.min(WAITS.len() - 1)] };
-        self.count += 1;
+        let wait = WAITS[self.count.min(WAITS.len() - 1)];
+        self.count = self.count.saturating_add(1);
         self.at = Some(ctx.now + wait);
     }
 }

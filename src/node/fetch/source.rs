@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,18 @@ pub(crate) struct Source {
     pub(crate) flow: Flow<Tag>,
     /// What it is to be asked for, before anything else.
     pub(crate) todo: VecDeque<Piece<Tag>>,
+    /// It had a block that we had not.
+    #[serde(default)]
+    pub(crate) had_more: bool,
+    /// When it was first seen to have a part.
+    #[serde(default)]
+    pub(crate) met_at: Option<Instant>,
+    /// When it last told of blocks that it has got.
+    #[serde(default)]
+    pub(crate) grew_at: Option<Instant>,
+    /// The block after the one that was last asked of it.
+    #[serde(default)]
+    pub(crate) run_at: Option<u64>,
     pub(crate) bad_blocks: u32,
     /// How often it was set aside since it last gave a good block: others come first.
     #[serde(default)]
@@ -118,6 +131,10 @@ impl Source {
             told: None,
             flow: Flow::new(address, ctx.random),
             todo: VecDeque::new(),
+            had_more: false,
+            met_at: None,
+            grew_at: None,
+            run_at: None,
             bad_blocks: 0,
             let_downs: 0,
             proven: false,
@@ -281,6 +298,13 @@ impl Source {
                     blocks.insert(block..block + 1);
                 }
             }
+        }
+    }
+
+    /// It has told that it holds these blocks.
+    pub(crate) fn note_blocks(&mut self, range: Range<u64>) {
+        if let Some(Told { held: Held::Part { blocks, .. }, .. }) = &mut self.told {
+            blocks.insert(range);
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::congestion::Snapshot;
+use super::{Flow, SEQUENCE_MASK};
 use crate::node::time::Instant;
 
 /// A piece of an object that was asked for.
@@ -65,5 +66,12 @@ impl<T: Copy> InFlight<T> {
         }
         self.lost |= packets;
         bytes
+    }
+}
+
+impl<T> Flow<T> {
+    /// Whether a nonce is one of those that only this source was given.
+    pub(crate) const fn gave(&self, nonce: u64) -> bool {
+        nonce & !SEQUENCE_MASK == self.nonce_base
     }
 }

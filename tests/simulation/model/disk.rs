@@ -211,6 +211,11 @@ impl Disk {
         })
     }
 
+    /// The number of chunk files.
+    pub(crate) fn chunk_file_count(&self) -> usize {
+        self.names.keys().filter(|path| matches!(path, Path::Chunk(..))).count()
+    }
+
     /// All bytes in `chunks/`.
     pub(crate) fn chunk_bytes(&self) -> u64 {
         let chunks = self.names.iter().filter(|(path, _)| matches!(path, Path::Chunk(..)));

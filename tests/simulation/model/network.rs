@@ -76,7 +76,12 @@ pub(crate) struct Network {
     flights: BTreeMap<(Instant, u64), Flight>,
     held: BTreeMap<SocketAddr, Vec<Flight>>,
     sequence: u64,
+    /// Bytes per second out of single machines; the others send as fast as they like.
+    pub(crate) rates_out: BTreeMap<Machine, u64>,
     free_at: BTreeMap<Machine, Instant>,
+    sent_at: BTreeMap<Machine, Instant>,
+    /// What waits to leave a machine.
+    departures: BTreeMap<(Instant, u64), (Flight, Duration, Link)>,
     bad_ways: BTreeMap<(Machine, Machine), bool>,
 }
 
@@ -150,7 +155,10 @@ impl Network {
             flights: BTreeMap::new(),
             held: BTreeMap::new(),
             sequence: 0,
+            rates_out: BTreeMap::new(),
             free_at: BTreeMap::new(),
+            sent_at: BTreeMap::new(),
+            departures: BTreeMap::new(),
             bad_ways: BTreeMap::new(),
         }
     }
@@ -260,11 +268,15 @@ impl Network {
         while go_on(self) {
             let flight = self.flights.first_key_value().map(|(&(at, _), _)| at);
             let deadline = self.next_deadline();
-            let next = flight.into_iter().chain(deadline.map(|(at, _)| at)).min();
+            let departure = self.departures.first_key_value().map(|(&(at, _), _)| at);
+            let next = [flight, departure, deadline.map(|(at, _)| at)].into_iter().flatten().min();
             let Some(next) = next.filter(|&next| next <= end) else { break };
             self.now = self.now.max(next);
             NOW.set(self.now.as_micros());
-            if flight == Some(next) {
+            if departure == Some(next) {
+                let (_, (flight, delay, link)) = self.departures.pop_first().expect("there is one");
+                self.enter(flight, delay, &link);
+            } else if flight == Some(next) {
                 let (_, flight) = self.flights.pop_first().expect("there is one");
                 self.deliver(flight);
             } else if let Some((_, address)) = deadline {
@@ -459,19 +471,47 @@ impl Network {
             self.far.get(&host).copied().unwrap_or(Duration::ZERO)
         };
         let delay = link.delay + further(from) + further(to);
+        let flight = Flight { from, to, bytes };
+        match self.leaves(way.0, length) {
+            Some(leaves) if leaves > self.now => {
+                self.sequence += 1;
+                self.departures.insert((leaves, self.sequence), (flight, delay, *link));
+            }
+            Some(_) => self.enter(flight, delay, link),
+            None => {}
+        }
+    }
+
+    /// A datagram has left its machine, and goes the rest of its way.
+    fn enter(&mut self, flight: Flight, delay: Duration, link: &Link) {
+        let (to, length) = (machine(flight.to.ip()), flight.bytes.len() as u64);
         let mut at = self.now + delay + self.random.jitter(link.jitter);
         if link.rate > 0 {
-            let free_at = self.free_at.get(&way.1).copied().unwrap_or(self.now).max(self.now);
+            let free_at = self.free_at.get(&to).copied().unwrap_or(self.now).max(self.now);
             let waiting = free_at.since(self.now).as_micros() as u64 * link.rate / 1_000_000;
             if waiting > link.queue {
                 return;
             }
             let wire = (length + 66) * 1_000_000 / link.rate;
             let free_at = free_at + Duration::from_micros(wire);
-            self.free_at.insert(way.1, free_at);
+            self.free_at.insert(to, free_at);
             at = at + free_at.since(self.now);
         }
-        self.take_off(at, Flight { from, to, bytes });
+        self.take_off(at, flight);
+    }
+
+    /// When so many bytes are out of a machine; not at all where too many wait before them.
+    fn leaves(&mut self, machine: Machine, length: u64) -> Option<Instant> {
+        let Some(&rate) = self.rates_out.get(&machine) else { return Some(self.now) };
+        let free_at = self.sent_at.get(&machine).copied().unwrap_or(self.now).max(self.now);
+        let waiting = free_at.since(self.now).as_micros() as u64 * rate / 1_000_000;
+        if waiting > self.link.queue {
+            return None;
+        }
+        let wire = (length + 66) * 1_000_000 / rate;
+        let leaves = free_at + Duration::from_micros(wire);
+        self.sent_at.insert(machine, leaves);
+        Some(leaves)
     }
 
     fn take_off(&mut self, at: Instant, flight: Flight) {

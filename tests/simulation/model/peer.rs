@@ -59,7 +59,11 @@ impl Host {
             let states = disk.names.get(&Path::States(content));
             let version = states.map_or(0, |states| disk.files[states].version);
             found.insert(content, (extents.clone(), version));
-            if self.told_partials.get(&content) != Some(&(extents.clone(), version)) {
+            let told = self.told_partials.get(&content);
+            let is_known = told.is_some_and(|told| told.1 == version && states.is_some());
+            if is_known && told.is_some_and(|told| told.0 != extents) {
+                self.answer(Input::PartialGrown { content, extents });
+            } else if !is_known && told != Some(&(extents.clone(), version)) {
                 let chain = states.map(|states| disk.files[states].bytes.clone());
                 if let Some(chain) = &chain {
                     self.chains.insert(content, chain.clone());

@@ -4,6 +4,7 @@ mod discovery;
 mod disks;
 mod liars;
 mod limits;
+mod shoal;
 mod small_files;
 pub(crate) mod story;
 mod strangers;

@@ -24,20 +24,24 @@ impl Assembly {
                 .map_or((0, 0, false), |(&start, file)| (start, start + file.length, file.writing));
             match position.checked_sub(end) {
                 Some(0) if !writing => self.store(ctx, buffer, extent, position),
-                Some(gap) if gap > 2 * WINDOW => self.store(ctx, buffer, position, position),
+                Some(gap) if gap > 2 * WINDOW || gap > 0 && self.begins.contains(&block) => {
+                    self.store(ctx, buffer, position, position);
+                }
                 Some(_) | None => {}
             }
         }
     }
 
-    /// Memory is full of blocks that wait for one that nobody gives: the lowest begins a chunk file.
-    pub(crate) fn store_early(&mut self, ctx: &mut Context<'_>) {
+    /// Memory is full of blocks that wait for one that nobody gives: the lowest begins a chunk file. Where
+    /// the file is not fetched from its beginning to its end, somebody may be giving it slowly.
+    pub(crate) fn store_early(&mut self, ctx: &mut Context<'_>, in_order: bool) {
         let full = self.in_memory + self.layout.block_length() > WINDOW;
         let mut held = self.by_block.iter().filter(|(_, b)| self.blocks[*b].stage == Stage::Held);
         let Some((&block, &buffer)) = held.next().filter(|_| full) else { return };
         let before = self.stored.first_gap(0..block).map(|gap| gap.start);
         let awaited = before.and_then(|before| self.buffer_of(before));
-        if awaited.is_some_and(|buffer| self.blocks[&buffer].owner.is_some()) {
+        let is_given = awaited.is_some_and(|buffer| self.blocks[&buffer].owner.is_some());
+        if is_given && (in_order || !self.may_begin()) {
             return;
         }
         let position = self.layout.block_range(block).start;
@@ -53,6 +57,7 @@ impl Assembly {
         file.writing = true;
         if let Some(block) = self.blocks.get_mut(&buffer) {
             block.stage = Stage::Storing;
+            self.begins.remove(&block.block);
         }
         ctx.emit(Output::Store { fetch: self.fetch, buffer, extent, position });
     }
@@ -84,6 +89,7 @@ impl Assembly {
         self.stored.clear();
         self.unchecked.clear();
         self.checking = None;
+        self.begins.clear();
         for block in self.blocks.values_mut() {
             if block.stage == Stage::Storing {
                 block.stage = Stage::Held;

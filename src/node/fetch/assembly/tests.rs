@@ -55,7 +55,7 @@ fn held(assembly: &mut Assembly, block: u64) -> BufferId {
     let (buffer, _) = step(|ctx| assembly.start(ctx, Purpose::Content, block, host(1)));
     let whole = step(|ctx| assembly.keep(ctx, buffer, host(1), block * BLOCK, BLOCK)).0;
     assert!(whole);
-    step(|ctx| assembly.verify(ctx, buffer, chain(1).link(block)));
+    step(|ctx| assembly.verify(ctx, buffer, chain(1).link(block % 4)));
     assembly.hold(buffer);
     buffer
 }
@@ -131,4 +131,47 @@ fn a_block_that_must_come_from_one_takes_nothing_from_another() {
         assert_eq!(outputs.len(), usize::from(kept), "{from} {offset}");
     }
     assert_eq!(assembly.sole_giver(buffer), Some(host(1)));
+}
+
+#[test]
+fn a_source_of_parts_is_asked_first_for_what_continues_a_run() {
+    let mut assembly = Assembly::new(FetchId(1), 100 * BLOCK);
+    let set =
+        |ranges: &[(u64, u64)]| ranges.iter().map(|&(from, to)| from..to).collect::<RangeSet>();
+    let next = |assembly: &Assembly, held: &[(u64, u64)]| {
+        assembly.next_of_part(&assembly.missing(), &set(held))
+    };
+    assert_eq!(next(&assembly, &[(40, 50)]), Some(40), "the first that it has begins a run");
+    assembly.begin_run(40);
+    held(&mut assembly, 40);
+    step(|ctx| assembly.store_ready(ctx));
+    assert_eq!(next(&assembly, &[(10, 20), (40, 50)]), Some(41));
+    assert_eq!(next(&assembly, &[(10, 20), (42, 50)]), Some(10));
+    assert_eq!(next(&assembly, &[(40, 41)]), None);
+    assert_eq!(next(&assembly, &[(39, 41), (60, 61)]), Some(39));
+    assert_eq!(assembly.missing(), set(&[(0, 40), (41, 100)]));
+    assembly.check_invariants();
+}
+
+#[test]
+fn so_many_chunk_files_and_no_more() {
+    let mut assembly = Assembly::new(FetchId(1), 1_000 * BLOCK);
+    let mut random = Random::new([5; 32]);
+    let most = runs::CHUNK_FILES_MAX as u64;
+    for run in 1..=most {
+        let block = run * 4;
+        assembly.begin_run(block);
+        let buffer = held(&mut assembly, block);
+        step(|ctx| assembly.store_ready(ctx));
+        step(|ctx| assembly.stored(ctx, buffer, true));
+        assert!(assembly.is_stored(block), "it is stored though nothing stands before it");
+    }
+    let missing = assembly.missing();
+    let elsewhere: RangeSet = [6..8, 900..1_000].into_iter().collect();
+    assert_eq!(assembly.next_of_part(&missing, &elsewhere), None);
+    assert_eq!(assembly.place_to_begin(&elsewhere, &mut random), None);
+    let joining: RangeSet = [6..8, 13..16].into_iter().collect();
+    assert_eq!(assembly.next_of_part(&missing, &joining), Some(13));
+    assert_eq!(assembly.place_to_begin(&joining, &mut random), Some(13));
+    assembly.check_invariants();
 }
