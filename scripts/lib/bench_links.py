@@ -118,8 +118,10 @@ def alternate(bench, case, tools, measure):
                 found["ratio"] = took[ours] / found["seconds"]
             Results.add(case, tool.name, **found)
             bench.tell(tool.name, run, found)
-            if not found.get("done", True):
-                # It would be stopped again.
+            if not found.get("done", True) or (
+                found.get("ratio", 1) < 0.2 and found["seconds"] > 10
+            ):
+                # It would be stopped again, or takes so long that one run says enough.
                 tools.remove(tool)
 
 

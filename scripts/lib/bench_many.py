@@ -81,7 +81,7 @@ def failing(bench, kind, file, run):
         if process.returncode != 0:
             raise Trouble(f"the fetch ended with {process.returncode}")
         shutil.rmtree(into)
-        return {"done": True, "seconds": seconds, "goodput": file.size * 8 / seconds / 100e6}
+        return {"done": True, "seconds": seconds}
 
 
 FETCHERS = 8
