@@ -307,7 +307,8 @@ impl Options<'_> {
         let others = if verb == Some(Verb::Fetch) { port } else { DEFAULT_PORT };
         let peers = self.peers(others)?;
         let (limit, _) = self.value("--limit", values::parse_rate)?;
-        let restraint = Restraint { limit };
+        let (background, _) = self.switch("--background", "SPRAT_BACKGROUND");
+        let restraint = Restraint { limit, background };
         let trace = self.trace()?;
         self.refuse_unknown()?;
         let timeout = match timeout {

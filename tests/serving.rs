@@ -154,7 +154,8 @@ fn what_is_left_of_a_refused_grant_is_not_served() {
 
 #[test]
 fn a_limit_cuts_ranges_and_says_when_to_go_on() {
-    let mut server = Server::restrained(Restraint { limit: Some(1_000_000) });
+    let mut server =
+        Server::restrained(Restraint { limit: Some(1_000_000), ..Restraint::default() });
     let cookie = server.cookie(client(1));
     let mut outputs = server.grant(client(1), cookie, 0, 64_000);
     let (start, mut at, mut went) = (server.now, 0, Vec::new());

@@ -21,6 +21,7 @@ Options (each may stand in the environment instead, as SPRAT_ROOT, SPRAT_PORT an
   --timeout SECONDS    fetch: give up after this long, with exit 75 (never)
   --limit RATE         peer: send no more than RATE bytes a second; fetch: receive no more; such as
                        500K or 10M, where K, M and G are 1024 times as much each (no limit)
+  --background         leave the network (fetch), the processor and the disk to everything else
   --trace FILE         record everything that happens in a new file, for replay (docs/trace.md)
   --trace-private      leave the names of files out of it
   --trace-payload      keep the bytes of files in it

@@ -253,6 +253,11 @@ fn how_a_run_holds_back() {
         assert_eq!(limit("peer", &[("SPRAT_LIMIT", rate)]), Some(bytes));
     }
     assert_eq!(limit("peer --limit 1M", &[("SPRAT_LIMIT", "2M")]), Some(1 << 20));
+    let background =
+        |line: &str, variables: &[(&str, &str)]| config(line, variables).restraint.background;
+    assert!(background("--background peer", &[]) && background("fetch SHA1 n 1 --background", &[]));
+    assert!(background("peer", &[("SPRAT_BACKGROUND", "1")]) && !background("peer", &[]));
+    assert!(!background("peer", &[("SPRAT_BACKGROUND", "0")]));
     for rate in ["0", "16383", "15K", "1.5M", "fast", "10MB", "99999999999999G"] {
         let sentence =
             format!("--limit wants bytes a second from 16K on, such as 500K or 10M, not {rate:?}");

@@ -26,7 +26,7 @@ impl Options<'_> {
     }
 
     /// Whether something is switched on, and whether by the command line.
-    fn switch(&mut self, option: &'static str, variable: &str) -> (bool, bool) {
+    pub(super) fn switch(&mut self, option: &'static str, variable: &str) -> (bool, bool) {
         let given = self.long(option);
         let inherited = self.variable(variable).is_some_and(|value| value != "0");
         (given || inherited, given)

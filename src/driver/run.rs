@@ -53,13 +53,25 @@ impl From<Sentence> for Trouble {
 /// Runs a peer until it is stopped. Where a signal stops it, this does not return.
 pub fn run_peer(config: &Config) -> ExitCode {
     outlive_file_size_limit();
+    give_way(config);
     finish(peer(config))
 }
 
 /// Runs a fetch until it ends. Where a signal stops it, this does not return.
 pub fn run_fetch(config: &Config, fetch: FetchConfig) -> ExitCode {
     outlive_file_size_limit();
+    give_way(config);
     finish(fetch_one(config, fetch))
+}
+
+/// In the background, the processor is left to others, and so is the disk: Linux derives the one's priority from the
+/// other's where its scheduler has any.
+fn give_way(config: &Config) {
+    if config.restraint.background {
+        if let Err(error) = rustix::process::nice(19) {
+            log::info!("the kernel gives no lower priority: {error}");
+        }
+    }
 }
 
 /// How a run ended.

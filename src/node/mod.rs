@@ -110,6 +110,9 @@ pub struct Restraint {
     /// fetches: data packets with all their headers.
     #[serde(default)]
     pub limit: Option<u64>,
+    /// Whether what it fetches gives way to everything else on the path.
+    #[serde(default)]
+    pub background: bool,
 }
 
 impl Restraint {

@@ -124,12 +124,14 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(address: SocketAddr, given: bool, ctx: &mut Context<'_>) -> Self {
+        let mut flow = Flow::new(address, ctx.random);
+        flow.set_background(ctx.config.restraint.background);
         Self {
             address,
             instance: InstanceId::NONE,
             given,
             told: None,
-            flow: Flow::new(address, ctx.random),
+            flow,
             todo: VecDeque::new(),
             had_more: false,
             met_at: None,

@@ -6,6 +6,17 @@ use super::congestion::Snapshot;
 use super::{Flow, SEQUENCE_MASK};
 use crate::node::time::Instant;
 
+/// Why an arrived packet is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stray {
+    /// Its nonce was never given to this source, or long ago.
+    Nonce,
+    /// It is not cut as the grant says.
+    Cut,
+    /// It came before.
+    Duplicate,
+}
+
 /// A piece of an object that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Piece<T> {

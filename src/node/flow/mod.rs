@@ -5,6 +5,7 @@
 //! when ([`congestion`]). It does not know what the bytes are for: its owner tags each grant, and gets the
 //! tag back with what arrived and what was lost.
 
+mod background;
 mod congestion;
 mod in_flight;
 mod ladder;
@@ -14,9 +15,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use background::Background;
 use congestion::Congestion;
 use in_flight::InFlight;
-pub(crate) use in_flight::Piece;
+pub(crate) use in_flight::{Piece, Stray};
 use ladder::Ladder;
 use log::debug;
 use round_trip::RoundTrip;
@@ -43,17 +45,6 @@ const LATE: Duration = Duration::from_secs(20);
 /// Longest wait between probes of a silent source.
 const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 
-/// Why an arrived packet is none of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stray {
-    /// Its nonce was never given to this source, or long ago.
-    Nonce,
-    /// It is not cut as the grant says.
-    Cut,
-    /// It came before.
-    Duplicate,
-}
-
 /// The way from one source to us.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Flow<T> {
@@ -75,6 +66,9 @@ pub(crate) struct Flow<T> {
     reorders: bool,
     trip: RoundTrip,
     congestion: Congestion,
+    /// There where it gives way to everything else.
+    #[serde(default)]
+    background: Option<Background>,
     ladder: Ladder,
     delivered: u64,
     lost: u64,
@@ -100,6 +94,7 @@ impl<T: Copy> Flow<T> {
             reorders: false,
             trip: RoundTrip::new(),
             congestion: Congestion::new(),
+            background: None,
             ladder: Ladder::new(),
             delivered: 0,
             lost: 0,
@@ -134,11 +129,6 @@ impl<T: Copy> Flow<T> {
     /// Delivery rate in bytes per second; 0 before it is known.
     pub(crate) fn rate(&self) -> u64 {
         self.congestion.rate()
-    }
-
-    /// What may be in flight, in bytes.
-    pub(crate) fn window(&self) -> u64 {
-        self.congestion.window(&self.trip)
     }
 
     pub(crate) fn shortest_round_trip(&self) -> Duration {
@@ -182,13 +172,13 @@ impl<T: Copy> Flow<T> {
     /// How many bytes may be asked for now, of the `spare` ones that all flows together may still have
     /// in flight; 0 while a grant must wait.
     pub(crate) fn room(&self, now: Instant, spare: u64) -> u64 {
-        if !self.is_open() || now < self.congestion.next_at() || self.grants.len() >= GRANTS_MAX {
+        if !self.is_open() || now < self.paced_until() || self.grants.len() >= GRANTS_MAX {
             return 0;
         }
         if self.is_stalled() && self.in_flight > 0 {
             return 0;
         }
-        let window = self.congestion.window(&self.trip);
+        let window = self.window();
         let quantum = self.congestion.quantum(&self.trip);
         let room = window.saturating_sub(self.in_flight).min(spare);
         // Small grants cost more upstream than they bring: wait until a good part is free, unless
@@ -197,11 +187,6 @@ impl<T: Copy> Flow<T> {
             return 0;
         }
         room.min(quantum)
-    }
-
-    /// When more may be asked for because of pacing, should there be room then.
-    pub(crate) const fn paced_until(&self) -> Instant {
-        self.congestion.next_at()
     }
 
     /// Asks for the beginning of a piece: as much of it as one grant takes, `room` at most. Returns the
@@ -225,7 +210,8 @@ impl<T: Copy> Flow<T> {
         if self.in_flight == 0 {
             self.quiet_since = now;
         }
-        let snapshot = self.congestion.granted(now, length, self.in_flight, &self.trip);
+        let mut snapshot = self.congestion.granted(now, length, self.in_flight, &self.trip);
+        self.note_background_grant(now, length, &mut snapshot);
         let packets = length.div_ceil(payload_length);
         let nonce = self.nonce_base | (sequence & SEQUENCE_MASK);
         self.grants.push_back(InFlight {
@@ -281,7 +267,9 @@ impl<T: Copy> Flow<T> {
             self.lost = self.lost.saturating_sub(length);
         }
         if first && packet == 0 && grant.sent_at >= self.woke_at {
-            self.trip.sample(now, now.since(grant.sent_at));
+            let sample = now.since(grant.sent_at);
+            self.trip.sample(now, sample);
+            self.background.iter_mut().for_each(|background| background.sample(now, sample));
         }
         if grant.probes && packet == 0 {
             self.ladder.passed(grant.payload_length);
@@ -426,6 +414,8 @@ impl<T: Copy> Flow<T> {
                 self.congestion.lost(bytes);
                 if grant.probes {
                     self.ladder.failed(now);
+                } else {
+                    self.background.iter_mut().for_each(Background::lost);
                 }
                 if gone == behind {
                     grant.overtaken_at = None;
@@ -446,6 +436,7 @@ impl<T: Copy> Flow<T> {
             self.in_flight -= bytes;
             self.lost += bytes;
             self.congestion.lost(bytes);
+            self.background.iter_mut().for_each(Background::lost);
             if grant.probes {
                 self.ladder.failed(now);
             }
@@ -459,6 +450,7 @@ impl<T: Copy> Flow<T> {
         debug!("{}: silent, {times} times; {left} in flight, {rate} B/s, {trip:?}", self.source);
         if self.probes_unanswered >= 2 {
             self.congestion.collapsed(now);
+            self.background.iter_mut().for_each(|background| background.collapsed(now));
         }
         self.ladder.silent(now, self.probes_unanswered >= 2);
     }

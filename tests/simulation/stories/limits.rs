@@ -17,7 +17,7 @@ const LINK: Link =
 const HEADERS: u64 = 10_196;
 
 fn limited(limit: u64) -> Restraint {
-    Restraint { limit: Some(limit) }
+    Restraint { limit: Some(limit), ..Restraint::default() }
 }
 
 /// Bytes that come to a host in a while, as the network counts them.
@@ -94,7 +94,7 @@ fn a_fetch_receives_no_more_than_its_limit_from_all_its_sources_together() {
 fn the_lowest_limit_is_no_reason_to_ask_twice() {
     let data = bytes(4, 600_000);
     for (at_peer, at_fetch) in [(Some(16_384), None), (None, Some(16_384))] {
-        let restraint = |limit| Restraint { limit };
+        let restraint = |limit| Restraint { limit, ..Restraint::default() };
         let mut network = network_of(LINK, &[1], restraint(at_peer), &data);
         let host = network.add_restrained(fetcher(100), restraint(at_fetch));
         host.fetch(request(&data, "got", &[peer(1)]));

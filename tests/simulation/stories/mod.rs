@@ -1,5 +1,6 @@
 //! Stories written by hand, by subject.
 
+mod background;
 mod discovery;
 mod disks;
 mod liars;
