@@ -135,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn what_dividing_leaves_is_made_good() {
+        let at = SocketAddr::from(([192, 0, 2, 1], 9));
+        let (mut pace, start) = (Pace::new(100_000_000), Instant::from_micros(1_000_000));
+        for _ in 0..10_000 {
+            pace.take(start, at, 1_408, 1_408);
+        }
+        // 14.56 microseconds each, after ten milliseconds that are caught up with.
+        let bytes = 10_000 * (1_408 + HEADERS_V4);
+        assert_eq!(pace.next_at().since(start).as_micros(), u128::from(bytes / 100) - 10_000);
+    }
+
+    #[test]
     fn a_second_at_once_then_steadily() {
         let mut budget = Budget::new(10);
         let start = Instant::from_micros(1_000_000);
