@@ -96,7 +96,7 @@ impl Download {
             let room = flow.room(ctx.now, LISTING_IN_FLIGHT);
             let Some(piece) = self.wanted.front_mut().filter(|_| room > 0) else { break };
             let object = Object::Listing(self.summary.digest);
-            let (bytes, granted) = flow.grant(ctx.now, object, *piece, room);
+            let (bytes, granted) = flow.grant(ctx.now, object, &[*piece], room);
             piece.offset += granted;
             piece.length -= granted;
             if piece.length == 0 {

@@ -16,7 +16,7 @@ use crate::node::directory::host_text;
 use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
 use crate::node::time::Instant;
-use crate::wire::Object;
+use crate::wire::{GRANT_RANGES_MAX, InstanceId, Object};
 
 /// A block is taken over only where that is this much sooner: bytes that come twice are the price.
 const WORTH_MOVING: Duration = Duration::from_millis(10);
@@ -25,6 +25,8 @@ const STALLED_REST: Duration = Duration::from_secs(1);
 /// One that was moved often enough, or has to come from one source alone, is taken over only where that is
 /// this much sooner, and four times as soon.
 const FAR_SOONER: Duration = Duration::from_secs(2);
+/// Bytes a second below which a second way to a host is tried beside the first.
+const WORTH_HAVING: u64 = 500_000;
 /// How long a source is left alone that was far slower than another.
 const SLOW_REST: Duration = Duration::from_secs(10);
 /// How soon those that were set aside are tried again when there is nobody else left.
@@ -110,22 +112,53 @@ impl Fetch {
             if room == 0 || source.is_sidelined(ctx.now) {
                 return;
             }
+            let has_more = !source.todo.is_empty();
+            let payload_length = source.flow.payload_length();
+            if self.is_second_way(address, ctx.now) {
+                if has_more {
+                    self.let_go(ctx, address);
+                    self.advance(ctx);
+                }
+                return;
+            }
             if let Some(pace) = ctx.asking {
-                let piece = pace.piece(ctx.now, address, source.flow.payload_length());
+                let piece = pace.piece(ctx.now, address, payload_length);
                 if piece == 0 {
                     // What comes tells of the limit then, and nothing of the way.
-                    source.flow.mark_limited();
+                    if let Some(source) = self.sources.get_mut(&address) {
+                        source.flow.mark_limited();
+                    }
                     return;
                 }
                 room = room.min(piece);
             }
-            if !self.grant_todo(ctx, address, room) && !self.assign(ctx, address) {
+            if !self.grant(ctx, address, room) {
                 if let Some(source) = self.sources.get_mut(&address) {
                     source.flow.mark_limited();
                 }
                 return;
             }
         }
+    }
+
+    /// Whether this is a second address of a host that gives well by another one: two flows would compete behind one
+    /// bottleneck, neither would ever see the way empty, and beside others the host would count twice. Anybody can
+    /// say to be another host; so it is only true while the first way is worth having.
+    fn is_second_way(&self, address: SocketAddr, now: Instant) -> bool {
+        let Some(source) = self.sources.get(&address) else { return false };
+        if source.instance == InstanceId::NONE {
+            return false;
+        }
+        let best = self.sources.values().map(|source| source.flow.rate()).max().unwrap_or(0);
+        let worth = (best / 8).max(WORTH_HAVING);
+        self.sources.values().any(|other| {
+            other.address != address
+                && other.instance == source.instance
+                && self.gives(other, now)
+                && other.held_blocks().is_none()
+                && other.flow.rate() >= worth
+                && (other.flow.delivered(), other.given) > (source.flow.delivered(), source.given)
+        })
     }
 
     /// What may be in flight besides what is, from this source. Who has more than an equal part of it
@@ -142,53 +175,75 @@ impl Fetch {
         spare
     }
 
-    /// Grants the first piece that is still wanted of those the source is to be asked for; false where
-    /// there is none.
-    fn grant_todo(&mut self, ctx: &mut Context<'_>, address: SocketAddr, room: u64) -> bool {
+    /// Grants what the source is to be asked for, from the first piece on that is still wanted: of one object, and as
+    /// much as there is room for. False where there is nothing.
+    fn grant(&mut self, ctx: &mut Context<'_>, address: SocketAddr, room: u64) -> bool {
+        let mut wanted: Vec<Piece<Tag>> = Vec::new();
+        let (mut object, mut length) = (None, 0);
+        while length < room && wanted.len() < GRANT_RANGES_MAX {
+            let Some((of, piece)) = self.next_wanted(address) else {
+                if self.assign(ctx, address) {
+                    continue;
+                }
+                break;
+            };
+            if *object.get_or_insert(of) != of {
+                if let Some(source) = self.sources.get_mut(&address) {
+                    source.todo.push_front(piece);
+                }
+                break;
+            }
+            length += piece.length;
+            wanted.push(piece);
+        }
+        let (Some(source), Some(object)) = (self.sources.get_mut(&address), object) else {
+            return false;
+        };
+        let (bytes, mut granted) = source.flow.grant(ctx.now, object, &wanted, room);
+        if let Some(pace) = ctx.asking {
+            pace.take(ctx.now, address, granted, source.flow.payload_length());
+        }
+        ctx.send_bytes(address, bytes);
+        for piece in &mut wanted {
+            let asked = granted.min(piece.length);
+            granted -= asked;
+            piece.offset += asked;
+            piece.length -= asked;
+        }
+        for piece in wanted.into_iter().filter(|piece| piece.length > 0).rev() {
+            source.todo.push_front(piece);
+        }
+        true
+    }
+
+    /// Takes the next piece that is still wanted off the list of what the source is to be asked for.
+    fn next_wanted(&mut self, address: SocketAddr) -> Option<(Object, Piece<Tag>)> {
         let content = self.request.content;
-        let Some(source) = self.sources.get_mut(&address) else { return false };
+        let source = self.sources.get_mut(&address)?;
         while let Some(piece) = source.todo.pop_front() {
-            let wanted = match piece.tag {
+            match piece.tag {
                 Tag::Block(buffer) => {
                     let block = self.assembly.get(buffer);
                     let block = block.filter(|block| block.stage == Stage::Gathering);
-                    block.and_then(|block| {
-                        let gap = block.first_missing(piece.offset..piece.offset + piece.length)?;
-                        // What lies behind a part that has come meanwhile is asked for after this.
-                        let rest = piece.offset + piece.length - gap.end;
-                        if rest > 0 {
-                            source.todo.push_front(Piece {
-                                tag: piece.tag,
-                                offset: gap.end,
-                                length: rest,
-                            });
-                        }
-                        let length = gap.end - gap.start;
-                        Some((Object::File(content), gap.start, length))
-                    })
+                    let end = piece.offset + piece.length;
+                    let gap = block.and_then(|block| block.first_missing(piece.offset..end));
+                    let Some(gap) = gap else { continue };
+                    // What lies behind a part that has come meanwhile is asked for after this.
+                    if gap.end < end {
+                        let rest = Piece { offset: gap.end, length: end - gap.end, ..piece };
+                        source.todo.push_front(rest);
+                    }
+                    let piece = Piece { offset: gap.start, length: gap.end - gap.start, ..piece };
+                    return Some((Object::File(content), piece));
                 }
-                Tag::Chain(claim) => wants_chain(&self.claims, claim, source).then_some((
-                    Object::Chain(content),
-                    piece.offset,
-                    piece.length,
-                )),
-                Tag::LastState { .. } => Some((Object::Chain(content), piece.offset, piece.length)),
-                Tag::Have => Some((Object::Have(content), piece.offset, piece.length)),
-            };
-            let Some((object, offset, length)) = wanted else { continue };
-            let piece = Piece { tag: piece.tag, offset, length };
-            let (bytes, granted) = source.flow.grant(ctx.now, object, piece, room);
-            if let Some(pace) = ctx.asking {
-                pace.take(ctx.now, address, granted, source.flow.payload_length());
+                Tag::Chain(claim) if !wants_chain(&self.claims, claim, source) => {}
+                Tag::Chain(_) | Tag::LastState { .. } => {
+                    return Some((Object::Chain(content), piece));
+                }
+                Tag::Have => return Some((Object::Have(content), piece)),
             }
-            if granted < length {
-                let (offset, length) = (offset + granted, length - granted);
-                source.todo.push_front(Piece { tag: piece.tag, offset, length });
-            }
-            ctx.send_bytes(address, bytes);
-            return true;
         }
-        false
+        None
     }
 
     /// Gives a source something to be asked for; false where there is nothing.

@@ -103,7 +103,7 @@ impl Source {
                     Held::Part { .. } => "part",
                 },
             },
-            window: flow.window(),
+            window: flow.window(now),
             in_flight: flow.in_flight(),
             waiting: self.todo.iter().map(|piece| piece.length).sum(),
             rtt: flow.round_trip().as_micros() as u64,
@@ -127,7 +127,7 @@ impl Source {
             () if flow.is_stalled() => "nothing comes from it",
             () if self.claim().is_none() => "it has nothing for us",
             () if now < flow.paced_until() => "its pace",
-            () if flow.in_flight() >= flow.window() => "its window is full",
+            () if flow.in_flight() >= flow.window(now) => "its window is full",
             () if flow.in_flight() > 0 => "what is in flight",
             () => "nothing to ask it for",
         }

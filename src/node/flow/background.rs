@@ -236,9 +236,9 @@ impl<T: Copy> Flow<T> {
     }
 
     /// What may be in flight, in bytes.
-    pub(crate) fn window(&self) -> u64 {
+    pub(crate) fn window(&self, now: Instant) -> u64 {
         let most = self.background.as_ref().map_or(u64::MAX, Background::window);
-        self.congestion.window(&self.trip).min(most)
+        self.congestion.window(now, &self.trip).min(most)
     }
 
     /// When more may be asked for because of pacing, should there be room then.
@@ -255,7 +255,7 @@ impl<T: Copy> Flow<T> {
         snapshot: &mut Snapshot,
     ) {
         let Some(background) = &mut self.background else { return };
-        if background.window() < self.congestion.window(&self.trip) {
+        if background.window() < self.congestion.window(now, &self.trip) {
             // It is we who hold back: that says nothing of the way.
             snapshot.limit();
         }

@@ -2,29 +2,34 @@
 //! al. 2016; draft-ietf-ccwg-bbr), kept by the receiver, who sees every arrival and grants all sending.
 //!
 //! Two things are measured: the delivery rate (the largest of the last ten round trips) and the round
-//! trip (the smallest of the last ten seconds). Their product is what the path holds without a queue; a
-//! little over twice that may be in flight, paced at the rate. Random loss says nothing about the
-//! rate and changes nothing; loss of more than a tenth of a round trip's packets does.
+//! trip (the smallest of the last ten seconds). Their product is what the path holds without a queue; up
+//! to twice that may be in flight, paced at the rate. What loss says is [`loss`](super::loss)'s: what is lost
+//! by chance is sent in addition, what is lost because it was too much makes us give way.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::loss::{Ceiling, Chance, PACKET};
 use super::round_trip::RoundTrip;
+use super::startup::Startup;
 use crate::node::time::Instant;
 
-/// Ten datagrams (RFC 6928), in bytes of payload.
-pub(crate) const INITIAL_WINDOW: u64 = 10 * 1408;
 /// Four full datagrams: less gives no loss detection by gaps.
-const WINDOW_MIN: u64 = 4 * 1408;
+const WINDOW_MIN: u64 = 4 * PACKET;
 /// Filling grows fast enough to double each round trip: 2/ln 2 is 2.885; BBRv3 has 2.773.
 const STARTUP_GAIN: Gain = Gain(277);
 const DRAIN_GAIN: Gain = Gain(36);
-/// One round trip of trying for more, one of giving back, six of cruising (BBRv1).
-const CYCLE: [Gain; 8] =
-    [Gain(125), Gain(75), Gain(100), Gain(100), Gain(100), Gain(100), Gain(100), Gain(100)];
-/// Startup ends after this many round trips without a quarter more.
-const FULL_ROUNDS: u8 = 3;
+/// Trying for more, giving back what that has queued, cruising (BBRv1's cycle).
+const UP_GAIN: Gain = Gain(125);
+const DOWN_GAIN: Gain = Gain(85);
+/// Cruising where a queue stands though nobody else is there: a rate that trembles is measured as its largest.
+const EASED_GAIN: Gain = Gain(96);
+/// Round trips of cruising between two tries; twice as many after each one that only lost packets, up to that.
+const CRUISE_ROUNDS: u32 = 6;
+const CRUISE_ROUNDS_MAX: u32 = 48;
+/// Emptying the queue takes so many round trips at the most.
+const DOWN_ROUNDS: u32 = 3;
 /// Round trips for which a measured rate stands.
 const RATE_ROUNDS: u64 = 10;
 /// How long little is in flight, to measure the bare round trip.
@@ -33,6 +38,16 @@ const PROBE_ROUND_TRIP: Duration = Duration::from_millis(200);
 const PACING_MAX: Duration = Duration::from_secs(2);
 /// What receiver and sender need to notice and answer: loops turn in milliseconds at worst.
 const SCHEDULING: Duration = Duration::from_millis(1);
+/// So many round trips, measured one after the other, say whether a queue stands.
+const QUEUED_TELLING: u32 = 8;
+/// A grant asks for at least this much, if the window is large enough: fewer cost more than half a hundredth of the
+/// bytes upstream, 130 bytes on the wire each.
+const QUANTUM_MIN: u64 = 20 * PACKET;
+/// What is lost by chance is not known in the beginning: a sixth of a round trip and more than so much is too much
+/// whatever the reason.
+const FAR_TOO_MUCH_MIN: u64 = 8 * PACKET;
+/// The longest queue that trying for more is to build.
+const UP_QUEUE: Duration = Duration::from_millis(10);
 
 /// A factor in hundredths: integers, so that every machine computes the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,19 +65,41 @@ enum Mode {
     Startup,
     /// Emptying the queue that looking for it has made.
     Drain,
-    /// Around the rate, in a cycle.
-    Cruise { phase: usize, since: Instant },
+    /// A little more than the rate: is there more?
+    Up { since: Instant, rate: u64 },
+    /// A little less: what that has queued goes. `rate` is what was known before.
+    Down { since: Instant, rate: u64 },
+    /// At the rate, for some round trips.
+    Cruise { until: Instant },
     /// Little in flight, to see the bare round trip.
     ProbeRoundTrip { until: Instant },
 }
 
 /// What is remembered with each grant, to compute the delivery rate when it is answered.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     delivered: u64,
     delivered_at: Instant,
+    /// When the grant was sent that had been answered last.
+    #[serde(default)]
+    answered_sent_at: Instant,
     /// The source had nothing more to be asked for: the rate says little.
     limited: bool,
+    /// It was sent below the rate: what of it is lost is lost by chance.
+    #[serde(default)]
+    below: bool,
+    /// It was sent above the rate: what of it is lost may have been too much.
+    #[serde(default)]
+    above: bool,
+}
+
+/// What one round trip has brought so far.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Round {
+    delivered: u64,
+    lost: u64,
+    /// The most that was in flight.
+    in_flight: u64,
 }
 
 /// The model of one source's path.
@@ -73,20 +110,24 @@ pub(crate) struct Congestion {
     rates: Vec<(u64, u64)>,
     delivered: u64,
     delivered_at: Instant,
-    round: u64,
+    answered_sent_at: Instant,
+    rounds: u64,
     round_ends_at: u64,
-    round_delivered: u64,
-    round_lost: u64,
-    full_rate: u64,
-    full_rounds: u8,
-    /// The window while no rate is known, growing with what is delivered.
-    startup_window: u64,
-    /// A ceiling that heavy loss has set.
-    ceiling: Option<u64>,
+    round: Round,
+    startup: Startup,
+    /// So many round trips in a row were longer than our own trying makes them, and than the bare one.
+    queued_trips: u32,
+    standing_trips: u32,
+    /// What was sent and lost while trying for more, the last time.
+    tried: u64,
+    tried_lost: u64,
+    cruise_rounds: u32,
+    chance: Chance,
+    /// Set when more was lost than chance takes.
+    ceiling: Option<Ceiling>,
     /// When the next grant may go.
     next_at: Instant,
     /// When it last started again from little: what was granted before says nothing about the way as it is now.
-    #[serde(default)]
     began_at: Instant,
 }
 
@@ -97,13 +138,17 @@ impl Congestion {
             rates: Vec::new(),
             delivered: 0,
             delivered_at: Instant::ORIGIN,
-            round: 0,
+            answered_sent_at: Instant::ORIGIN,
+            rounds: 0,
             round_ends_at: 0,
-            round_delivered: 0,
-            round_lost: 0,
-            full_rate: 0,
-            full_rounds: 0,
-            startup_window: INITIAL_WINDOW,
+            round: Round::default(),
+            startup: Startup::new(),
+            queued_trips: 0,
+            standing_trips: 0,
+            tried: 0,
+            tried_lost: 0,
+            cruise_rounds: CRUISE_ROUNDS,
+            chance: Chance::default(),
             ceiling: None,
             next_at: Instant::ORIGIN,
             began_at: Instant::ORIGIN,
@@ -116,21 +161,37 @@ impl Congestion {
     }
 
     /// What may be in flight, in bytes.
-    pub(crate) fn window(&self, trip: &RoundTrip) -> u64 {
+    pub(crate) fn window(&self, now: Instant, trip: &RoundTrip) -> u64 {
+        let window = self.wide_window(trip);
+        let ceiling = self.ceiling.map_or(u64::MAX, |ceiling| ceiling.value(now));
+        // With less than what the path holds, and what is granted ahead, the path would stand idle: that helps nobody.
         let holds = self.path_holds(trip);
-        let window = match self.mode {
-            Mode::Startup => self.startup_window.max(Gain(200).of(holds)),
-            Mode::Drain | Mode::Cruise { .. } => Gain(200).of(holds),
-            Mode::ProbeRoundTrip { .. } => holds / 2,
-        };
-        window.min(self.ceiling.unwrap_or(u64::MAX)).max(WINDOW_MIN)
+        let least = holds + (holds / 8).max(self.quantum(trip) * 2);
+        window.min(ceiling.max(least)).max(WINDOW_MIN)
     }
 
-    /// What one grant ought to ask for at the most: two milliseconds' worth, so that the source's burst
-    /// stays short, but never so little that grants cost more than they bring, or that more of them are
-    /// under way than a source keeps.
+    fn wide_window(&self, trip: &RoundTrip) -> u64 {
+        let holds = self.path_holds(trip);
+        match self.mode {
+            Mode::Startup => self.startup.window().max(Gain(200).of(holds)),
+            Mode::Drain | Mode::Up { .. } | Mode::Down { .. } | Mode::Cruise { .. } => {
+                Gain(200).of(holds)
+            }
+            Mode::ProbeRoundTrip { .. } => holds / 2,
+        }
+    }
+
+    /// What one grant ought to ask for at the most: some milliseconds' worth, so that the source's burst stays
+    /// short, but never so little that grants cost more than they bring, or that more of them are under way
+    /// than a source keeps.
     pub(crate) fn quantum(&self, trip: &RoundTrip) -> u64 {
-        (self.rate() / 500).max(self.window(trip) / 32).clamp(8 * 1408, 64 * 1024)
+        let window = self.wide_window(trip);
+        if self.delivered == 0 {
+            // The first packets may go at once (RFC 6928), and a small file takes no longer than its round trips.
+            return window;
+        }
+        let least = QUANTUM_MIN.min(window / 6).max(WINDOW_MIN);
+        (self.rate() / 400).max(window / 32).max(least).min(64 * 1024)
     }
 
     /// When the next grant may go.
@@ -149,6 +210,7 @@ impl Congestion {
         if in_flight_before == 0 {
             // After idling the clock of deliveries starts anew.
             self.delivered_at = now;
+            self.answered_sent_at = now;
         }
         let pace = self.pace(trip).max(1);
         // A loop that wakes late may catch up, but not by more than two milliseconds.
@@ -156,25 +218,65 @@ impl Congestion {
         let wait = Duration::from_micros(bytes.saturating_mul(1_000_000) / pace);
         // A way that was very slow for a while may be fast again: it is tried.
         self.next_at = from + wait.min(PACING_MAX);
-        Snapshot { delivered: self.delivered, delivered_at: self.delivered_at, limited: false }
+        if matches!(self.mode, Mode::Up { .. }) {
+            self.tried += bytes;
+        }
+        self.round.in_flight = self.round.in_flight.max(in_flight_before + bytes);
+        Snapshot {
+            delivered: self.delivered,
+            delivered_at: self.delivered_at,
+            answered_sent_at: self.answered_sent_at,
+            limited: false,
+            below: matches!(self.mode, Mode::Drain | Mode::Down { .. }),
+            above: matches!(self.mode, Mode::Up { .. }),
+        }
     }
 
-    /// `bytes` granted under `snapshot` have arrived.
+    /// A round trip was measured.
+    pub(crate) fn measured(&mut self, sample: Duration, trip: &RoundTrip) {
+        let bare = trip.minimum();
+        let count = |is_long: bool, count: u32| if is_long { count.saturating_add(1) } else { 0 };
+        // Trying for more adds a quarter; a way that trembles is no queue.
+        let wait = (bare / 3).max(trip.variation() * 2) + SCHEDULING;
+        self.queued_trips = count(sample > bare + wait, self.queued_trips);
+        let little = (bare / 8).max(SCHEDULING);
+        self.standing_trips = count(sample > bare + little, self.standing_trips);
+        if self.mode == Mode::Startup && self.startup.is_filling(sample, trip) {
+            self.mode = Mode::Drain;
+        }
+    }
+
+    /// All packets of a grant came, `bytes` within `span` after the first.
+    pub(crate) fn train(&mut self, bytes: u64, span: Duration) {
+        if self.mode == Mode::Startup {
+            self.startup.train(bytes, span);
+        }
+    }
+
+    /// `bytes` granted at `sent_at` under `snapshot` have arrived.
     pub(crate) fn delivered(
         &mut self,
         now: Instant,
         bytes: u64,
-        snapshot: Snapshot,
+        (sent_at, snapshot): (Instant, Snapshot),
         in_flight: u64,
         trip: &mut RoundTrip,
     ) {
         self.delivered += bytes;
         self.delivered_at = now;
-        self.round_delivered += bytes;
-        if self.mode == Mode::Startup {
-            self.startup_window = self.startup_window.saturating_add(bytes).min(1 << 26);
+        self.answered_sent_at = self.answered_sent_at.max(sent_at);
+        self.round.delivered += bytes;
+        if snapshot.below && self.queued_trips == 0 {
+            self.chance.note(bytes, true);
         }
-        let interval = now.since(snapshot.delivered_at).max(trip.minimum());
+        if self.mode == Mode::Startup {
+            self.startup.delivered(bytes, trip);
+        }
+        // Of sending and arriving, the slower (draft-ietf-ccwg-bbr, section 4.1.1): what was held up somewhere comes
+        // all at once, and is no faster for that.
+        let interval =
+            now.since(snapshot.delivered_at).max(sent_at.since(snapshot.answered_sent_at));
+        let interval = interval.max(trip.minimum());
         let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1);
         let rate = (self.delivered - snapshot.delivered).saturating_mul(1_000_000) / micros;
         let is_old = snapshot.delivered_at < self.began_at;
@@ -182,14 +284,31 @@ impl Congestion {
             self.note_rate(rate);
         }
         if snapshot.delivered >= self.round_ends_at {
-            self.end_round(snapshot.limited, trip);
+            self.end_round(now, snapshot.limited, trip);
         }
         self.step(now, in_flight, trip);
+        // A way that has become far faster is not waited for as if it had not.
+        let full = self.window(now, trip).saturating_mul(1_000_000) / self.pace(trip).max(1);
+        self.next_at = self.next_at.min(now + Duration::from_micros(full));
     }
 
-    /// `bytes` are taken for lost.
-    pub(crate) const fn lost(&mut self, bytes: u64) {
-        self.round_lost += bytes;
+    /// `bytes` granted under `snapshot` are taken for lost.
+    pub(crate) const fn lost(&mut self, bytes: u64, snapshot: Snapshot) {
+        self.round.lost += bytes;
+        if snapshot.above {
+            self.tried_lost += bytes;
+        }
+        if snapshot.below && self.queued_trips == 0 {
+            self.chance.note(bytes, false);
+        }
+    }
+
+    /// They were only late.
+    pub(crate) const fn take_back(&mut self, bytes: u64, snapshot: Snapshot) {
+        self.round.lost = self.round.lost.saturating_sub(bytes);
+        if snapshot.below {
+            self.chance.take_back(bytes);
+        }
     }
 
     /// Nothing at all comes any more: start again from little.
@@ -202,12 +321,21 @@ impl Congestion {
         self.round_ends_at = delivered;
         self.began_at = now;
         self.delivered_at = now;
+        self.answered_sent_at = now;
     }
 
     fn path_holds(&self, trip: &RoundTrip) -> u64 {
-        let trip = trip.minimum().max(SCHEDULING) + SCHEDULING;
+        self.holds_for(trip.minimum().max(SCHEDULING) + SCHEDULING)
+    }
+
+    fn bare_path_holds(&self, trip: &RoundTrip) -> u64 {
+        self.holds_for(trip.minimum())
+    }
+
+    fn holds_for(&self, trip: Duration) -> u64 {
         let micros = u64::try_from(trip.as_micros()).unwrap_or(u64::MAX);
-        u64::try_from(u128::from(self.rate()) * u128::from(micros) / 1_000_000).unwrap_or(u64::MAX)
+        let holds = u128::from(self.rate()) * u128::from(micros) / 1_000_000;
+        self.chance.compensated(u64::try_from(holds).unwrap_or(u64::MAX))
     }
 
     /// Bytes per second at which grants go out.
@@ -215,83 +343,121 @@ impl Congestion {
         let gain = match self.mode {
             Mode::Startup => STARTUP_GAIN,
             Mode::Drain => DRAIN_GAIN,
-            Mode::Cruise { phase, .. } => CYCLE[phase],
-            Mode::ProbeRoundTrip { .. } => Gain(100),
+            Mode::Up { .. } => UP_GAIN,
+            Mode::Down { .. } => DOWN_GAIN,
+            Mode::Cruise { .. } if self.is_eased() => EASED_GAIN,
+            Mode::Cruise { .. } | Mode::ProbeRoundTrip { .. } => Gain(100),
         };
-        if self.rate() == 0 {
-            let micros = u64::try_from(trip.smoothed().as_micros()).unwrap_or(u64::MAX).max(100);
-            return gain.of(self.startup_window.saturating_mul(1_000_000) / micros);
+        // What goes out to learn what is lost by chance must be below the rate for certain.
+        let below = matches!(self.mode, Mode::Drain | Mode::Down { .. });
+        let rate = gain.of(self.rate());
+        let mut pace = if below { rate } else { self.chance.compensated(rate) };
+        if self.rate() == 0 || self.mode == Mode::Startup {
+            pace = pace.max(self.startup.pace(trip));
         }
-        gain.of(self.rate())
+        // No slower than the smallest window allows: a way that was hardly one for a while may be good again.
+        let micros = u64::try_from(trip.smoothed().as_micros()).unwrap_or(u64::MAX).max(100);
+        pace.max(WINDOW_MIN * 1_000_000 / micros)
     }
 
     fn note_rate(&mut self, rate: u64) {
-        let oldest = self.round.saturating_sub(RATE_ROUNDS);
-        self.rates.retain(|&(round, _)| round > oldest || round == self.round);
+        let oldest = self.rounds.saturating_sub(RATE_ROUNDS);
+        self.rates.retain(|&(round, _)| round > oldest || round == self.rounds);
         match self.rates.last_mut() {
-            Some((round, largest)) if *round == self.round => *largest = (*largest).max(rate),
-            _ => self.rates.push((self.round, rate)),
+            Some((round, largest)) if *round == self.rounds => *largest = (*largest).max(rate),
+            _ => self.rates.push((self.rounds, rate)),
         }
     }
 
-    fn end_round(&mut self, limited: bool, trip: &RoundTrip) {
-        self.round += 1;
+    fn end_round(&mut self, now: Instant, limited: bool, trip: &RoundTrip) {
+        self.rounds += 1;
         self.round_ends_at = self.delivered;
-        let (delivered, lost) = (self.round_delivered, self.round_lost);
-        self.round_delivered = 0;
-        self.round_lost = 0;
-        let heavy = lost > 8 * 1408 && lost * 10 > delivered + lost;
-        if heavy {
-            let holds = self.path_holds(trip);
-            self.ceiling = Some(Gain(85).of(Gain(200).of(holds)).max(WINDOW_MIN));
-        } else if let Some(ceiling) = self.ceiling {
-            // Given back slowly: a sixteenth a round trip.
-            let raised = ceiling + (ceiling / 16).max(1408);
-            self.ceiling = (raised < 1 << 26).then_some(raised);
+        let round = std::mem::take(&mut self.round);
+        let too_much = self.chance.is_exceeded(round.lost, round.delivered + round.lost);
+        if let Some(ceiling) = &mut self.ceiling {
+            ceiling.grow(self.queued_trips == 0 && !too_much);
         }
+        let far_too_much = round.lost > FAR_TOO_MUCH_MIN && round.lost * 5 > round.delivered;
+        if too_much && self.is_queued() || far_too_much {
+            self.ceiling = Some(Ceiling::after(round.in_flight, self.ceiling, now));
+        }
+        let window = self.wide_window(trip);
+        self.ceiling = self.ceiling.filter(|ceiling| !ceiling.is_forgotten(window, now));
         if self.mode != Mode::Startup {
             return;
         }
-        if heavy {
-            self.enter_drain();
-        } else if !limited {
-            let rate = self.rate();
-            if rate >= Gain(125).of(self.full_rate) {
-                self.full_rate = rate;
-                self.full_rounds = 0;
-            } else {
-                self.full_rounds += 1;
-                if self.full_rounds >= FULL_ROUNDS {
-                    self.enter_drain();
-                }
-            }
+        if too_much && self.is_queued() || far_too_much {
+            self.mode = Mode::Drain;
+        } else if !limited && self.startup.is_full(self.rate()) {
+            self.mode = Mode::Drain;
         }
     }
 
-    const fn enter_drain(&mut self) {
-        self.mode = Mode::Drain;
+    /// Whether a small queue stands, and nobody else is known to be there: then it is our own.
+    const fn is_eased(&self) -> bool {
+        self.standing_trips >= QUEUED_TELLING && self.ceiling.is_none()
+    }
+
+    /// Whether a queue stands that is longer than our own trying makes it: somebody else's, or too much of ours.
+    const fn is_queued(&self) -> bool {
+        self.queued_trips >= QUEUED_TELLING
+    }
+
+    /// More was tried, and what that has queued is gone.
+    fn after_trying(&mut self, now: Instant, rate_before: u64, one: Duration) {
+        if self.rate() > Gain(115).of(rate_before) {
+            // There is a good deal more: on with it.
+            self.cruise_rounds = CRUISE_ROUNDS;
+            (self.tried, self.tried_lost) = (0, 0);
+            self.mode = Mode::Up { since: now, rate: self.rate() };
+            return;
+        }
+        let in_vain = self.chance.is_exceeded(self.tried_lost, self.tried);
+        let rounds = if in_vain { self.cruise_rounds * 2 } else { CRUISE_ROUNDS };
+        self.cruise_rounds = rounds.min(CRUISE_ROUNDS_MAX);
+        self.mode = Mode::Cruise { until: now + one * self.cruise_rounds };
     }
 
     fn step(&mut self, now: Instant, in_flight: u64, trip: &mut RoundTrip) {
+        let one = trip.minimum().max(SCHEDULING) + SCHEDULING;
+        if trip.minimum_is_stale(now) && !matches!(self.mode, Mode::ProbeRoundTrip { .. }) {
+            trip.begin_anew();
+            let one = trip.smoothed().min(PACING_MAX);
+            self.mode = Mode::ProbeRoundTrip { until: now + PROBE_ROUND_TRIP + one };
+        }
         match self.mode {
             Mode::Startup => {}
             Mode::Drain => {
                 if in_flight <= self.path_holds(trip) {
-                    self.mode = Mode::Cruise { phase: 2, since: now };
+                    self.mode = Mode::Cruise { until: now + one };
                 }
             }
-            Mode::Cruise { phase, since } => {
-                if trip.minimum_is_stale(now) {
-                    self.mode = Mode::ProbeRoundTrip { until: now + PROBE_ROUND_TRIP };
-                } else if now.since(since) >= trip.minimum().max(SCHEDULING) + SCHEDULING {
-                    let phase = (phase + 1) % CYCLE.len();
-                    self.mode = Mode::Cruise { phase, since: now };
+            Mode::Cruise { until } => {
+                if now >= until {
+                    (self.tried, self.tried_lost) = (0, 0);
+                    self.mode = Mode::Up { since: now, rate: self.rate() };
+                }
+            }
+            Mode::Up { since, rate } => {
+                let queues = trip.latest() > trip.minimum() + UP_QUEUE.max(trip.minimum() / 4);
+                let overflows = self.chance.is_exceeded(self.tried_lost, self.tried);
+                if queues || overflows || now.since(since) >= one {
+                    self.mode = Mode::Down { since: now, rate };
+                }
+            }
+            Mode::Down { since, rate } => {
+                let is_empty = in_flight <= self.bare_path_holds(trip) + self.quantum(trip);
+                let lasted = now.since(since);
+                if lasted >= one / 2 && is_empty || lasted >= one * DOWN_ROUNDS {
+                    self.after_trying(now, rate, one);
                 }
             }
             Mode::ProbeRoundTrip { until } => {
-                if now >= until {
-                    trip.refresh_minimum(now);
-                    self.mode = Mode::Cruise { phase: 2, since: now };
+                // A shorter one than was known is all that was wanted.
+                let is_known = !trip.minimum_is_stale(now);
+                if is_known || now >= until {
+                    trip.end_anew(now);
+                    self.mode = Mode::Cruise { until: now + one };
                 }
             }
         }

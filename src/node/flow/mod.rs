@@ -9,7 +9,10 @@ mod background;
 mod congestion;
 mod in_flight;
 mod ladder;
+mod loss;
+mod recovery;
 mod round_trip;
+mod startup;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -20,28 +23,21 @@ use congestion::Congestion;
 use in_flight::InFlight;
 pub(crate) use in_flight::{Piece, Stray};
 use ladder::Ladder;
-use log::debug;
 use round_trip::RoundTrip;
 use serde::{Deserialize, Serialize};
 
 use super::deadline::{Deadline, Earliest};
 use super::random::Random;
 use super::time::Instant;
-use crate::wire::{
-    Cookie, GRANT_BYTES_MAX, GRANT_PACKETS_MAX, Grant, Message, Object, ObjectRange, Ranges,
-};
+use crate::wire::{Cookie, Grant, Message, Object};
 
-/// A packet counts as lost when this many later ones have come (RFC 9002 section 6.1.1), as long as
-/// this way has not been seen to reorder.
-const PACKET_THRESHOLD: u64 = 3;
 /// Grants that are remembered; what belongs to older ones comes too late to matter.
 const GRANTS_MAX: usize = 4_096;
 /// The part of a nonce that counts. It comes round after a tebibyte in grants of 64 KiB, by when no
 /// packet of the grant that had the number before is on its way any more.
 const SEQUENCE_MASK: u64 = 0xff_ffff;
-/// Grants that are remembered for long after all of their packets were taken for lost, and for how long.
-const LATE_MAX: usize = 32;
-const LATE: Duration = Duration::from_secs(20);
+/// A grant of at least so many packets shows how fast its way is at its narrowest.
+const TRAIN_PACKETS: u64 = 4;
 /// Longest wait between probes of a silent source.
 const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 
@@ -74,10 +70,7 @@ pub(crate) struct Flow<T> {
     lost: u64,
 }
 
-/// By how much a loop that turns may wake too late.
-const WAKES_LATE: Duration = Duration::from_millis(100);
-
-impl<T: Copy> Flow<T> {
+impl<T: Copy + PartialEq> Flow<T> {
     pub(crate) fn new(source: SocketAddr, random: &mut Random) -> Self {
         Self {
             source,
@@ -178,7 +171,7 @@ impl<T: Copy> Flow<T> {
         if self.is_stalled() && self.in_flight > 0 {
             return 0;
         }
-        let window = self.window();
+        let window = self.window(now);
         let quantum = self.congestion.quantum(&self.trip);
         let room = window.saturating_sub(self.in_flight).min(spare);
         // Small grants cost more upstream than they bring: wait until a good part is free, unless
@@ -189,45 +182,38 @@ impl<T: Copy> Flow<T> {
         room.min(quantum)
     }
 
-    /// Asks for the beginning of a piece: as much of it as one grant takes, `room` at most. Returns the
-    /// datagram and how many bytes it asks for.
+    /// Asks for as much of what is wanted as one grant takes, from its beginning on and `room` bytes at most.
+    /// `wanted` are pieces of one object, at least one. Returns the datagram and how many bytes it asks for.
     pub(crate) fn grant(
         &mut self,
         now: Instant,
         object: Object,
-        piece: Piece<T>,
+        wanted: &[Piece<T>],
         room: u64,
     ) -> (Vec<u8>, u64) {
         let cookie = self.cookie.expect("a flow has room only when it is open");
         let sequence = self.first_sequence + self.grants.len() as u64;
-        let (payload_length, probes) = self.ladder.for_grant(now, sequence, piece.length);
-        let wanted = if probes { payload_length } else { room.max(payload_length) };
-        let length = piece.length.min(wanted).min(u64::from(GRANT_BYTES_MAX));
-        let length = length.min(payload_length * u64::from(GRANT_PACKETS_MAX));
-        let range = ObjectRange { offset: piece.offset, length: length as u32 };
-        let ranges = Ranges::new(&[range], payload_length as u16)
-            .expect("a piece lies within its object and was cut to what a grant may ask for");
+        let first = wanted.first().map_or(0, |piece| piece.length);
+        let window = self.congestion.window(now, &self.trip);
+        let (payload_length, probes) = self.ladder.for_grant(now, sequence, first, window);
+        let pieces = if probes {
+            in_flight::cut(&wanted[..1], payload_length, payload_length)
+        } else {
+            in_flight::cut(wanted, payload_length, room)
+        };
         if self.in_flight == 0 {
             self.quiet_since = now;
         }
+        let length = pieces.iter().map(|piece| piece.length).sum();
         let mut snapshot = self.congestion.granted(now, length, self.in_flight, &self.trip);
         self.note_background_grant(now, length, &mut snapshot);
-        let packets = length.div_ceil(payload_length);
         let nonce = self.nonce_base | (sequence & SEQUENCE_MASK);
-        self.grants.push_back(InFlight {
-            piece: Piece { length, ..piece },
-            payload_length,
-            packets,
-            first_position: self.next_position,
-            sent_at: now,
-            snapshot,
-            received: 0,
-            lost: 0,
-            overtaken_at: None,
-            probes,
-        });
-        self.next_position += packets;
+        let grant =
+            InFlight::new(pieces, payload_length, self.next_position, now, snapshot, probes);
+        self.next_position += grant.packets;
         self.in_flight += length;
+        let ranges = grant.ranges();
+        self.grants.push_back(grant);
         let message = Message::Grant(Grant { nonce, cookie, object, ranges });
         (message.encode(), length)
     }
@@ -241,8 +227,8 @@ impl<T: Copy> Flow<T> {
 
     /// What a packet would be for, should it come now.
     pub(crate) fn tag_of(&self, nonce: u64, offset: u64, length: u64) -> Result<T, Stray> {
-        let (index, _) = self.place(nonce, offset, length)?;
-        Ok(self.grants[index].piece.tag)
+        let (_, _, tag) = self.place(nonce, offset, length)?;
+        Ok(tag)
     }
 
     /// A packet has come: what it was for. Afterwards the owner calls [`take_lost`](Self::take_lost).
@@ -253,46 +239,51 @@ impl<T: Copy> Flow<T> {
         offset: u64,
         length: u64,
     ) -> Result<Piece<T>, Stray> {
-        let (index, packet) = self.place(nonce, offset, length)?;
+        let (index, packet, tag) = self.place(nonce, offset, length)?;
         self.note_waking(now);
         let grant = &mut self.grants[index];
-        let bit = 1 << packet;
+        let (bit, snapshot, sent_at) = (1 << packet, grant.snapshot, grant.sent_at);
         let first = grant.received == 0;
         grant.received |= bit;
+        let late_since = grant.lost_since.filter(|_| grant.lost & bit != 0).or(grant.overtaken_at);
         if grant.lost & bit == 0 {
             self.in_flight -= length;
         } else {
             // It was only late.
             self.reorders = true;
             self.lost = self.lost.saturating_sub(length);
+            if !grant.probes {
+                self.congestion.take_back(length, snapshot);
+            }
         }
-        if first && packet == 0 && grant.sent_at >= self.woke_at {
-            let sample = now.since(grant.sent_at);
+        if grant.first_position + packet < self.reached {
+            let by = late_since.map_or(Duration::ZERO, |since| now.since(since));
+            self.trip.came_late(now, by);
+        }
+        if first {
+            grant.came_at = now;
+        } else if grant.received == grant.all() && grant.packets >= TRAIN_PACKETS && !self.reorders
+        {
+            let bytes = grant.bytes_of(grant.all() & !1);
+            self.congestion.train(bytes, now.since(grant.came_at));
+        }
+        if first && packet == 0 && sent_at >= self.woke_at {
+            let sample = now.since(sent_at);
             self.trip.sample(now, sample);
+            self.congestion.measured(sample, &self.trip);
             self.background.iter_mut().for_each(|background| background.sample(now, sample));
         }
         if grant.probes && packet == 0 {
             self.ladder.passed(grant.payload_length);
         }
         self.reached = self.reached.max(grant.first_position + packet + 1);
-        let (tag, snapshot) = (grant.piece.tag, grant.snapshot);
         self.quiet_since = now;
         self.probes_unanswered = 0;
         self.ladder.came(length);
         self.delivered += length;
-        self.congestion.delivered(now, length, snapshot, self.in_flight, &mut self.trip);
+        let granted = (sent_at, snapshot);
+        self.congestion.delivered(now, length, granted, self.in_flight, &mut self.trip);
         Ok(Piece { tag, offset, length })
-    }
-
-    /// Takes what has to be taken for lost by now: packets that later ones have overtaken, and, when
-    /// nothing has come for too long, whatever is longest on its way.
-    pub(crate) fn take_lost(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
-        self.note_waking(now);
-        self.take_overtaken(now, lost);
-        if self.in_flight > 0 && now >= self.probe_at() {
-            self.take_silent(now, lost);
-        }
-        self.forget_settled(now);
     }
 
     /// The source refuses a grant: what of it is still outstanding, or none if it is not ours.
@@ -323,6 +314,7 @@ impl<T: Copy> Flow<T> {
             let outstanding = grant.outstanding();
             self.in_flight -= grant.lose(outstanding, &mut pieces);
         }
+        self.ladder.abandoned();
         pieces
     }
 
@@ -340,34 +332,19 @@ impl<T: Copy> Flow<T> {
     }
 
     pub(crate) fn check_invariants(&self) {
-        let outstanding: u64 = self
-            .grants
-            .iter()
-            .map(|grant| {
-                (0..grant.packets)
-                    .filter(|packet| grant.outstanding() & (1 << packet) != 0)
-                    .map(|packet| grant.packet_length(packet))
-                    .sum::<u64>()
-            })
-            .sum();
+        let outstanding: u64 =
+            self.grants.iter().map(|grant| grant.bytes_of(grant.outstanding())).sum();
         assert_eq!(outstanding, self.in_flight, "in flight to {}", self.source);
         assert!(self.grants.len() <= GRANTS_MAX);
     }
 
-    /// Which packet of which grant in flight this is.
-    fn place(&self, nonce: u64, offset: u64, length: u64) -> Result<(usize, u64), Stray> {
+    /// Which packet of which grant in flight this is, and what it is for.
+    fn place(&self, nonce: u64, offset: u64, length: u64) -> Result<(usize, u64, T), Stray> {
         let index = self.index_of(nonce).ok_or(Stray::Nonce)?;
         let grant = &self.grants[index];
-        let into = offset.checked_sub(grant.piece.offset).ok_or(Stray::Cut)?;
-        let packet = into / grant.payload_length;
-        if into % grant.payload_length != 0
-            || packet >= grant.packets
-            || grant.packet_length(packet) != length
-        {
-            return Err(Stray::Cut);
-        }
+        let (packet, tag) = grant.find(offset, length).ok_or(Stray::Cut)?;
         let is_new = grant.received & (1 << packet) == 0;
-        if is_new { Ok((index, packet)) } else { Err(Stray::Duplicate) }
+        if is_new { Ok((index, packet, tag)) } else { Err(Stray::Duplicate) }
     }
 
     fn index_of(&self, nonce: u64) -> Option<usize> {
@@ -381,109 +358,6 @@ impl<T: Copy> Flow<T> {
     /// The grants of which a packet can have been overtaken and is not yet settled.
     fn overtakeable(&self) -> impl Iterator<Item = &InFlight<T>> {
         self.grants.iter().take_while(|grant| grant.first_position < self.reached)
-    }
-
-    fn take_overtaken(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
-        let window = self.trip.reordering_window();
-        for grant in &mut self.grants {
-            if grant.first_position >= self.reached {
-                break;
-            }
-            // Bits of the packets that came before the furthest.
-            let passed = (self.reached - grant.first_position).min(grant.packets);
-            let behind = grant.outstanding() & (u64::MAX >> (64 - passed));
-            if behind == 0 {
-                grant.overtaken_at = None;
-                continue;
-            }
-            let overtaken_at = *grant.overtaken_at.get_or_insert(now);
-            let far = self
-                .reached
-                .saturating_sub(PACKET_THRESHOLD + grant.first_position)
-                .min(grant.packets);
-            let mut gone = 0;
-            if now >= overtaken_at + window {
-                gone = behind;
-            } else if !self.reorders && far > 0 {
-                gone = behind & (u64::MAX >> (64 - far));
-            }
-            if gone != 0 {
-                let bytes = grant.lose(gone, lost);
-                self.in_flight -= bytes;
-                self.lost += bytes;
-                self.congestion.lost(bytes);
-                if grant.probes {
-                    self.ladder.failed(now);
-                } else {
-                    self.background.iter_mut().for_each(Background::lost);
-                }
-                if gone == behind {
-                    grant.overtaken_at = None;
-                }
-            }
-        }
-    }
-
-    fn take_silent(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
-        self.probes_unanswered = self.probes_unanswered.saturating_add(1);
-        self.quiet_since = now;
-        for grant in &mut self.grants {
-            let outstanding = grant.outstanding();
-            if outstanding == 0 {
-                continue;
-            }
-            let bytes = grant.lose(outstanding, lost);
-            self.in_flight -= bytes;
-            self.lost += bytes;
-            self.congestion.lost(bytes);
-            self.background.iter_mut().for_each(Background::lost);
-            if grant.probes {
-                self.ladder.failed(now);
-            }
-            if self.probes_unanswered == 1 {
-                // The oldest alone: if its answer comes, the gap tells of the others.
-                break;
-            }
-        }
-        let (times, rate, trip) = (self.probes_unanswered, self.rate(), self.round_trip());
-        let left = self.in_flight;
-        debug!("{}: silent, {times} times; {left} in flight, {rate} B/s, {trip:?}", self.source);
-        if self.probes_unanswered >= 2 {
-            self.congestion.collapsed(now);
-            self.background.iter_mut().for_each(|background| background.collapsed(now));
-        }
-        self.ladder.silent(now, self.probes_unanswered >= 2);
-    }
-
-    /// After a clock has jumped, or we were stopped, what was sent before says nothing about the way.
-    fn note_waking(&mut self, now: Instant) {
-        if self.in_flight > 0 && now > self.probe_at() + WAKES_LATE {
-            self.woke_at = now;
-            self.congestion.collapsed(now);
-        }
-    }
-
-    fn probe_at(&self) -> Instant {
-        let backoff = 1 << self.probes_unanswered.min(8);
-        self.quiet_since + (self.trip.probe_timeout() * backoff).min(PROBE_TIMEOUT_MAX)
-    }
-
-    /// Forgets grants of which nothing is to come; those with losses are kept for a while, so that what
-    /// was only late is recognised.
-    fn forget_settled(&mut self, now: Instant) {
-        let patience = self.trip.probe_timeout() * 2;
-        while let Some(grant) = self.grants.front() {
-            // What comes late shows that a way has become far longer than it was.
-            let few = self.grants.len() <= LATE_MAX;
-            let patience = if few { patience.max(LATE) } else { patience };
-            let settled = grant.outstanding() == 0
-                && (grant.received == grant.all() || now >= grant.sent_at + patience);
-            if !settled {
-                break;
-            }
-            self.grants.pop_front();
-            self.first_sequence += 1;
-        }
     }
 }
 

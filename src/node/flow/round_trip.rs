@@ -8,6 +8,8 @@ use crate::node::time::Instant;
 
 /// Before the first sample: a local network, generously.
 const INITIAL: Duration = Duration::from_millis(100);
+/// Round trips in a period of which it is remembered how late packets were (RACK forgets after 16 recoveries).
+const LATENESS_ROUNDS: u32 = 16;
 /// How long a minimum stands before a larger one may replace it (BBR: 10 s).
 const MINIMUM_WINDOW: Duration = Duration::from_secs(10);
 
@@ -19,6 +21,14 @@ pub(crate) struct RoundTrip {
     latest: Duration,
     minimum: Duration,
     minimum_at: Instant,
+    /// The shortest while the minimum is measured anew.
+    #[serde(default)]
+    anew: Option<Duration>,
+    /// By how much packets were late at the most, in the last period and in this one, and when this one began.
+    #[serde(default)]
+    lateness: [Duration; 2],
+    #[serde(default)]
+    lateness_since: Instant,
 }
 
 impl RoundTrip {
@@ -29,16 +39,20 @@ impl RoundTrip {
             latest: INITIAL,
             minimum: Duration::MAX,
             minimum_at: Instant::ORIGIN,
+            anew: None,
+            lateness: [Duration::ZERO; 2],
+            lateness_since: Instant::ORIGIN,
         }
     }
 
     /// Takes a measured round trip into account.
     pub(crate) fn sample(&mut self, now: Instant, sample: Duration) {
         self.latest = sample;
-        if sample <= self.minimum || now.since(self.minimum_at) > MINIMUM_WINDOW {
+        if sample <= self.minimum {
             self.minimum = sample;
             self.minimum_at = now;
         }
+        self.anew = self.anew.map(|shortest| shortest.min(sample));
         match self.smoothed {
             None => {
                 self.smoothed = Some(sample);
@@ -56,9 +70,20 @@ impl RoundTrip {
         self.smoothed.unwrap_or(INITIAL)
     }
 
-    /// The shortest seen in the last 10 s or so; 100 ms before the first sample.
+    /// The shortest seen since it was last measured anew, which it is every ten seconds where none is as short; 100 ms before
+    /// the first sample.
     pub(crate) fn minimum(&self) -> Duration {
         self.minimum.min(self.smoothed())
+    }
+
+    /// How much it varies: RFC 6298's mean deviation.
+    pub(crate) const fn variation(&self) -> Duration {
+        self.variation
+    }
+
+    /// The last one measured; 100 ms before the first sample.
+    pub(crate) const fn latest(&self) -> Duration {
+        self.latest
     }
 
     /// Whether the minimum is older than its window, so that it ought to be measured anew.
@@ -66,8 +91,16 @@ impl RoundTrip {
         self.smoothed.is_some() && now.since(self.minimum_at) > MINIMUM_WINDOW
     }
 
-    /// The minimum was measured anew with little in flight, whatever it came to.
-    pub(crate) const fn refresh_minimum(&mut self, now: Instant) {
+    /// Little is in flight from now on: what is measured is the bare round trip, if there is one.
+    pub(crate) const fn begin_anew(&mut self) {
+        self.anew = Some(Duration::MAX);
+    }
+
+    /// The minimum was measured anew, whatever it came to.
+    pub(crate) fn end_anew(&mut self, now: Instant) {
+        if let Some(shortest) = self.anew.take().filter(|&shortest| shortest < Duration::MAX) {
+            self.minimum = if self.minimum_is_stale(now) { shortest } else { self.minimum };
+        }
         self.minimum_at = now;
     }
 
@@ -78,10 +111,23 @@ impl RoundTrip {
             .max(Duration::from_millis(20))
     }
 
-    /// How long a packet may be overtaken before it counts as lost: a quarter of the round trip, as
-    /// RACK (RFC 8985 section 6.2) starts out with, and at least a millisecond.
+    /// A packet came so long after others that were sent later.
+    pub(crate) fn came_late(&mut self, now: Instant, by: Duration) {
+        if now.since(self.lateness_since) > self.smoothed() * LATENESS_ROUNDS {
+            self.lateness = [self.lateness[1], Duration::ZERO];
+            self.lateness_since = now;
+        }
+        self.lateness[1] = self.lateness[1].max(by);
+    }
+
+    /// How long a packet may be overtaken before it counts as lost. RACK (RFC 8985 section 6.2) starts out with a
+    /// quarter of the round trip and goes up to all of it where that was too short; here it is measured by how much
+    /// packets are late, and never less than a millisecond.
     pub(crate) fn reordering_window(&self) -> Duration {
-        (self.smoothed().max(self.latest) / 4).max(Duration::from_millis(1))
+        let trip = self.smoothed().max(self.latest);
+        let lateness = self.lateness[0].max(self.lateness[1]);
+        let window = if lateness.is_zero() { trip / 4 } else { lateness * 5 / 4 };
+        window.min(trip).max(Duration::from_millis(1))
     }
 }
 
@@ -101,8 +147,14 @@ mod tests {
         }
         assert_eq!(trip.minimum(), ms(10));
         assert!(trip.smoothed() > ms(30));
-        trip.sample(Instant::ORIGIN + Duration::from_secs(11), ms(50));
-        assert_eq!(trip.minimum().as_millis().max(30), trip.minimum().as_millis());
+        let later = Instant::ORIGIN + Duration::from_secs(11);
+        trip.sample(later, ms(50));
+        assert!(trip.minimum_is_stale(later) && trip.minimum() == ms(10), "a queue is no way");
+        trip.begin_anew();
+        trip.sample(later, ms(25));
+        trip.sample(later, ms(35));
+        trip.end_anew(later);
+        assert!(!trip.minimum_is_stale(later) && trip.minimum() == ms(25));
         assert!(trip.probe_timeout() > trip.smoothed());
     }
 }

@@ -13,7 +13,7 @@ fn flow(random: &mut Random) -> Flow<u8> {
 /// A grant for a piece, as the source reads it: nonce, and offset and length of each packet.
 fn grant(flow: &mut Flow<u8>, now: Instant, offset: u64, length: u64) -> (u64, Vec<(u64, u64)>) {
     let piece = Piece { tag: 7, offset, length };
-    let (datagram, granted) = flow.grant(now, Object::File(ContentId::EMPTY), piece, length);
+    let (datagram, granted) = flow.grant(now, Object::File(ContentId::EMPTY), &[piece], length);
     let Ok(Message::Grant(message)) = decode(&datagram) else { panic!("a grant was made") };
     let (end, payload) = (offset + granted, u64::from(message.ranges.payload_length()));
     let starts = (offset..end).step_by(payload as usize);

@@ -66,3 +66,14 @@ pub(crate) fn forge(data: &[u8], from: u64, to: u64) -> (Vec<u8>, Vec<u8>) {
     }
     (forged, chain)
 }
+
+/// The attrs of a download, to the letter.
+pub(crate) fn attrs(name: &str, size: u64) -> Vec<u8> {
+    format!("{{ \"name\": \"{name}\", \"size\": {size} }}").into_bytes()
+}
+
+/// The size that attrs tell.
+pub(crate) fn attrs_size(bytes: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.rsplit_once("\"size\": ")?.1.strip_suffix(" }")?.parse().ok()
+}

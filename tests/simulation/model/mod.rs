@@ -3,10 +3,13 @@
 
 #![allow(dead_code, reason = "the stories and the sweep use different parts of it")]
 
+mod addresses;
 pub(crate) mod clock;
 pub(crate) mod contents;
+pub(crate) mod cubic;
 pub(crate) mod digest;
 pub(crate) mod disk;
+pub(crate) mod gate;
 pub(crate) mod host;
 pub(crate) mod ledger;
 pub(crate) mod liar;

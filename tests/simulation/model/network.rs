@@ -1,17 +1,24 @@
 //! A network of machines in virtual time, by one seed. A process is known by the address of its machine (IPv4) and
 //! its port; processes with one address share a disk.
 
+mod travel;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use sprat::node::{Instant, Random, Restraint};
 use sprat::wire::{DEFAULT_PORT, GROUP_V4, GROUP_V6};
 
+pub(crate) use super::addresses::{Machine, by_v6, machine};
+#[allow(unused_imports, reason = "the sweep draws its own addresses")]
+pub(crate) use super::addresses::{fetcher, peer};
 use super::clock::Clock;
+use super::cubic::Cubic;
 use super::digest::Log;
+use super::gate::Gate;
 use super::host::{Death, Host, Sent, SharedDisk, Start};
 use super::link::Link;
 
@@ -19,8 +26,6 @@ use super::link::Link;
 const SOCKET_HOLDS: usize = 184;
 /// Datagrams that somebody on the path remembers.
 const OVERHEARD_MAX: usize = 256;
-/// The one interface's number, as in IPv6 addresses of the link.
-const INTERFACE: u32 = 2;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
@@ -29,9 +34,6 @@ pub(crate) struct Flight {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// A machine, by its IPv4 address.
-pub(crate) type Machine = IpAddr;
-
 pub(crate) struct Network {
     pub(crate) now: Instant,
     pub(crate) hosts: BTreeMap<SocketAddr, Host>,
@@ -39,6 +41,11 @@ pub(crate) struct Network {
     pub(crate) link: Link,
     /// Ways that differ from the others, each for one direction.
     pub(crate) links: BTreeMap<(Machine, Machine), Link>,
+    /// Bottlenecks that ways have in common, and the one that each such way leads through.
+    pub(crate) gates: Vec<Gate>,
+    pub(crate) through: BTreeMap<(Machine, Machine), usize>,
+    /// Transfers by TCP beside ours.
+    pub(crate) cubics: Vec<Cubic>,
     /// Ways that are cut, each in one direction.
     pub(crate) cuts: BTreeSet<(Machine, Machine)>,
     /// Hosts that hear and say nothing for now.
@@ -63,6 +70,8 @@ pub(crate) struct Network {
     /// Bytes that came in to each host, and went out of it.
     pub(crate) bytes_in: BTreeMap<SocketAddr, u64>,
     pub(crate) bytes_out: BTreeMap<SocketAddr, u64>,
+    /// Datagrams that went out of it.
+    pub(crate) sent: BTreeMap<SocketAddr, u64>,
     /// Datagrams delivered, and damaged on their way.
     pub(crate) delivered: u64,
     pub(crate) corrupted: u64,
@@ -85,40 +94,9 @@ pub(crate) struct Network {
     bad_ways: BTreeMap<(Machine, Machine), bool>,
 }
 
-/// The peer with this number.
-pub(crate) fn peer(number: u8) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, number], DEFAULT_PORT))
-}
-
-/// A fetch on the host with this number.
-pub(crate) fn fetcher(number: u8) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, number], 40_000))
-}
-
-/// The same process by IPv6, with the address that its machine has on the link.
-pub(crate) fn by_v6(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) => {
-            let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(ip.octets()[3]));
-            SocketAddrV6::new(ip, address.port(), 0, INTERFACE).into()
-        }
-        IpAddr::V6(_) => address,
-    }
-}
-
 thread_local! {
     /// The world's time, for log lines.
     pub(crate) static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
-}
-
-/// The machine that has this address.
-pub(crate) fn machine(ip: IpAddr) -> Machine {
-    match ip {
-        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
-            IpAddr::from([10, 0, 0, ip.segments()[7] as u8])
-        }
-        other => other,
-    }
 }
 
 impl Network {
@@ -131,6 +109,9 @@ impl Network {
             disks: BTreeMap::new(),
             link,
             links: BTreeMap::new(),
+            gates: Vec::new(),
+            through: BTreeMap::new(),
+            cubics: Vec::new(),
             cuts: BTreeSet::new(),
             cut_off: Vec::new(),
             frozen: BTreeMap::new(),
@@ -144,6 +125,7 @@ impl Network {
             log: Log::default(),
             bytes_in: BTreeMap::new(),
             bytes_out: BTreeMap::new(),
+            sent: BTreeMap::new(),
             delivered: 0,
             corrupted: 0,
             notice: Duration::ZERO,
@@ -269,7 +251,9 @@ impl Network {
             let flight = self.flights.first_key_value().map(|(&(at, _), _)| at);
             let deadline = self.next_deadline();
             let departure = self.departures.first_key_value().map(|(&(at, _), _)| at);
-            let next = [flight, departure, deadline.map(|(at, _)| at)].into_iter().flatten().min();
+            let tcp = self.cubics.iter().filter_map(Cubic::next_at).min();
+            let due = deadline.map(|(at, _)| at);
+            let next = [flight, departure, tcp, due].into_iter().flatten().min();
             let Some(next) = next.filter(|&next| next <= end) else { break };
             self.now = self.now.max(next);
             NOW.set(self.now.as_micros());
@@ -279,10 +263,24 @@ impl Network {
             } else if flight == Some(next) {
                 let (_, flight) = self.flights.pop_first().expect("there is one");
                 self.deliver(flight);
+            } else if tcp == Some(next) {
+                self.run_cubics(None);
             } else if let Some((_, address)) = deadline {
                 self.run_host(address);
             }
         }
+    }
+
+    /// Hands a segment to the transfer by TCP that it belongs to, and sends what all of them have to send.
+    fn run_cubics(&mut self, segment: Option<&Flight>) {
+        let now = self.now;
+        let mut cubics = std::mem::take(&mut self.cubics);
+        for cubic in &mut cubics {
+            for flight in cubic.run(now, segment) {
+                self.fly(flight.from, flight.to, flight.bytes);
+            }
+        }
+        self.cubics = cubics;
     }
 
     fn next_deadline(&mut self) -> Option<(Instant, SocketAddr)> {
@@ -330,6 +328,9 @@ impl Network {
             return;
         }
         let Some(host) = self.hosts.get_mut(&address) else {
+            if self.cubics.iter().any(|cubic| cubic.concerns(&flight)) {
+                return self.run_cubics(Some(&flight));
+            }
             self.elsewhere.push_back(flight);
             if self.elsewhere.len() > OVERHEARD_MAX {
                 self.elsewhere.pop_front();
@@ -392,6 +393,7 @@ impl Network {
 
     fn send(&mut self, process: SocketAddr, Sent { to, bytes }: Sent) {
         *self.bytes_out.entry(process).or_default() += bytes.len() as u64;
+        *self.sent.entry(process).or_default() += 1;
         self.note(process, to, &bytes);
         let also = self.hosts.get(&process).and_then(|host| host.also);
         let from = match to {
@@ -434,88 +436,5 @@ impl Network {
             self.log.number(u64::from(address.port()));
         }
         self.log.bytes(bytes);
-    }
-
-    fn fly(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
-        if self.listened_to {
-            self.overheard.push_back(Flight { from, to, bytes: bytes.clone() });
-            if self.overheard.len() > OVERHEARD_MAX {
-                self.overheard.pop_front();
-            }
-        }
-        let way = (machine(from.ip()), machine(to.ip()));
-        let link = self.links.get(&way).copied().unwrap_or(self.link);
-        if link.repeated > 0 && self.random.below(1_000) < link.repeated {
-            self.fly_once(from, to, bytes.clone(), way, &link);
-        }
-        self.fly_once(from, to, bytes, way, &link);
-    }
-
-    fn fly_once(
-        &mut self,
-        from: SocketAddr,
-        to: SocketAddr,
-        mut bytes: Vec<u8>,
-        way: (Machine, Machine),
-        link: &Link,
-    ) {
-        let lost = link.loses(&mut self.random, self.bad_ways.entry(way).or_default());
-        let too_long = link.longest > 0 && bytes.len() > link.longest;
-        if lost || too_long || self.cuts.contains(&way) {
-            return;
-        }
-        let length = bytes.len() as u64;
-        self.corrupted += u64::from(link.corrupts(&mut self.random, &mut bytes));
-        let further = |host: SocketAddr| {
-            let host = SocketAddr::new(machine(host.ip()), host.port());
-            self.far.get(&host).copied().unwrap_or(Duration::ZERO)
-        };
-        let delay = link.delay + further(from) + further(to);
-        let flight = Flight { from, to, bytes };
-        match self.leaves(way.0, length) {
-            Some(leaves) if leaves > self.now => {
-                self.sequence += 1;
-                self.departures.insert((leaves, self.sequence), (flight, delay, *link));
-            }
-            Some(_) => self.enter(flight, delay, link),
-            None => {}
-        }
-    }
-
-    /// A datagram has left its machine, and goes the rest of its way.
-    fn enter(&mut self, flight: Flight, delay: Duration, link: &Link) {
-        let (to, length) = (machine(flight.to.ip()), flight.bytes.len() as u64);
-        let mut at = self.now + delay + self.random.jitter(link.jitter);
-        if link.rate > 0 {
-            let free_at = self.free_at.get(&to).copied().unwrap_or(self.now).max(self.now);
-            let waiting = free_at.since(self.now).as_micros() as u64 * link.rate / 1_000_000;
-            if waiting > link.queue {
-                return;
-            }
-            let wire = (length + 66) * 1_000_000 / link.rate;
-            let free_at = free_at + Duration::from_micros(wire);
-            self.free_at.insert(to, free_at);
-            at = at + free_at.since(self.now);
-        }
-        self.take_off(at, flight);
-    }
-
-    /// When so many bytes are out of a machine; not at all where too many wait before them.
-    fn leaves(&mut self, machine: Machine, length: u64) -> Option<Instant> {
-        let Some(&rate) = self.rates_out.get(&machine) else { return Some(self.now) };
-        let free_at = self.sent_at.get(&machine).copied().unwrap_or(self.now).max(self.now);
-        let waiting = free_at.since(self.now).as_micros() as u64 * rate / 1_000_000;
-        if waiting > self.link.queue {
-            return None;
-        }
-        let wire = (length + 66) * 1_000_000 / rate;
-        let leaves = free_at + Duration::from_micros(wire);
-        self.sent_at.insert(machine, leaves);
-        Some(leaves)
-    }
-
-    fn take_off(&mut self, at: Instant, flight: Flight) {
-        self.sequence += 1;
-        self.flights.insert((at, self.sequence), flight);
     }
 }

@@ -12,8 +12,9 @@ use sprat::node::output::ServeSource;
 use sprat::node::{Input, Output};
 use sprat::wire::{DATA_HEADER_LENGTH, DataHeader, DataKind};
 
+use super::contents::attrs_size;
 use super::disk::{Disk, Path};
-use super::host::{Host, Queue, Sent, attrs_size};
+use super::host::{Host, Queue, Sent};
 
 /// Longer payloads than this do not leave every machine.
 const COMMON_PAYLOAD: u16 = 1_408;

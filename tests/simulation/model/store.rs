@@ -12,8 +12,9 @@ use sprat::node::output::FetchEnding;
 use sprat::node::{BufferId, FetchId, Input, Output};
 use sprat::wire::DATA_HEADER_LENGTH;
 
+use super::contents::attrs;
 use super::disk::{Disk, Path};
-use super::host::{Buffer, Host, Queue, attrs};
+use super::host::{Buffer, Host, Queue};
 use super::peer::read_partial;
 use super::shadow;
 

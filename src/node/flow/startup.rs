@@ -1,0 +1,153 @@
+//! The beginning, when the rate of a way is not known: how much may be in flight, growing with what comes, and when
+//! enough is known.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::loss::PACKET;
+use super::round_trip::RoundTrip;
+
+/// Ten datagrams (RFC 6928), in bytes of payload.
+const INITIAL_WINDOW: u64 = 10 * PACKET;
+/// Grown to this at the most.
+const WINDOW_MAX: u64 = 1 << 26;
+/// It ends after this many round trips without a quarter more (BBR).
+const FULL_ROUNDS: u8 = 3;
+/// So many round trips, measured one after the other, say whether a queue fills (HyStart++ has 8; grants are fewer).
+const TRIPS_TELLING: u32 = 6;
+/// While trains of packets show that a way takes far more, it goes to four times as much in a round trip instead
+/// of twice, up to so many bytes.
+const LEAP: u64 = 3;
+const LEAP_MAX: u64 = 1_024 * PACKET;
+/// A train shorter than this was measured by our own clock rather than by the way.
+const TRAIN_MIN: Duration = Duration::from_micros(150);
+
+/// The state of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Startup {
+    window: u64,
+    full_rate: u64,
+    full_rounds: u8,
+    /// The slowest train of packets so far, in bytes a second: how fast the way is at its narrowest.
+    train_rate: Option<u64>,
+    /// So many round trips in a row were longer than the bare one.
+    long_trips: u32,
+}
+
+impl Startup {
+    pub(super) const fn new() -> Self {
+        Self {
+            window: INITIAL_WINDOW,
+            full_rate: 0,
+            full_rounds: 0,
+            train_rate: None,
+            long_trips: 0,
+        }
+    }
+
+    /// Bytes that may be in flight.
+    pub(super) const fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Twice the window in a round trip, in bytes a second: what was measured of the first few packets is mostly waiting.
+    pub(super) fn pace(&self, trip: &RoundTrip) -> u64 {
+        let micros = u64::try_from(trip.smoothed().as_micros()).unwrap_or(u64::MAX).max(100);
+        self.window.saturating_mul(2_000_000) / micros
+    }
+
+    /// Bytes have come.
+    pub(super) fn delivered(&mut self, bytes: u64, trip: &RoundTrip) {
+        let times = if self.may_leap(trip) { LEAP } else { 1 };
+        self.window = self.window.saturating_add(bytes * times).min(WINDOW_MAX);
+    }
+
+    /// All packets of a grant came, one after the other, `bytes` within `span` after the first: sent at once, they came as
+    /// the narrowest part of the way lets them through (packet trains: Jain and Routhier 1986).
+    pub(super) fn train(&mut self, bytes: u64, span: Duration) {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        // What comes all at once was gathered on its way, and says nothing.
+        if span >= TRAIN_MIN {
+            let rate = bytes.saturating_mul(1_000_000) / micros;
+            self.train_rate = Some(self.train_rate.map_or(rate, |slowest| slowest.min(rate)));
+        }
+    }
+
+    /// Whether more than twice as much may come next: as long as that is far less than what trains say.
+    fn may_leap(&self, trip: &RoundTrip) -> bool {
+        let micros = u64::try_from(trip.minimum().as_micros()).unwrap_or(u64::MAX);
+        let holds = self.train_rate.map_or(0, |rate| rate.saturating_mul(micros) / 1_000_000);
+        self.window < (holds / 3).min(LEAP_MAX)
+    }
+
+    /// A round trip was measured. True once it shows that a queue begins to fill (HyStart++, RFC 9406, section 4.2).
+    pub(super) fn is_filling(&mut self, sample: Duration, trip: &RoundTrip) -> bool {
+        let bare = trip.minimum();
+        let rise = (bare / 8).clamp(Duration::from_millis(4), Duration::from_millis(16));
+        self.long_trips = if sample > bare + rise { self.long_trips + 1 } else { 0 };
+        self.long_trips >= TRIPS_TELLING
+    }
+
+    /// A round trip has gone by in which there was enough to ask for. True once it brings no more.
+    pub(super) const fn is_full(&mut self, rate: u64) -> bool {
+        if rate >= self.full_rate + self.full_rate / 4 {
+            self.full_rate = rate;
+            self.full_rounds = 0;
+        } else {
+            self.full_rounds += 1;
+        }
+        self.full_rounds >= FULL_ROUNDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::time::Instant;
+
+    fn trip(millis: u64) -> RoundTrip {
+        let mut trip = RoundTrip::new();
+        trip.sample(Instant::ORIGIN, Duration::from_millis(millis));
+        trip
+    }
+
+    #[test]
+    fn doubles_in_a_round_trip_and_leaps_where_trains_show_room() {
+        let trip = trip(40);
+        let mut startup = Startup::new();
+        startup.delivered(INITIAL_WINDOW, &trip);
+        assert_eq!(startup.window(), 2 * INITIAL_WINDOW);
+        // What came all at once says nothing; 12.5 MB/s for 40 ms are half a megabyte.
+        startup.train(4_224, Duration::from_micros(3));
+        startup.delivered(INITIAL_WINDOW, &trip);
+        assert_eq!(startup.window(), 3 * INITIAL_WINDOW);
+        startup.train(4_224, Duration::from_micros(338));
+        startup.delivered(3 * INITIAL_WINDOW, &trip);
+        assert_eq!(startup.window(), 12 * INITIAL_WINDOW);
+        startup.delivered(12 * INITIAL_WINDOW, &trip);
+        assert_eq!(startup.window(), 24 * INITIAL_WINDOW, "a third of it, and no leaps any more");
+        // The slowest train counts.
+        let mut startup = Startup::new();
+        startup.train(4_224, Duration::from_micros(338));
+        startup.train(4_224, Duration::from_millis(40));
+        startup.delivered(INITIAL_WINDOW, &trip);
+        assert_eq!(startup.window(), 2 * INITIAL_WINDOW);
+    }
+
+    #[test]
+    fn ends_where_nothing_grows_or_a_queue_does() {
+        let mut startup = Startup::new();
+        let full = [100, 200, 240, 249].map(|rate| startup.is_full(rate));
+        assert_eq!(full, [false; 4]);
+        assert!(startup.is_full(249));
+        let (trip, mut startup) = (trip(40), Startup::new());
+        let filling = |startup: &mut Startup, millis| {
+            startup.is_filling(Duration::from_millis(millis), &trip)
+        };
+        assert!((0..5).all(|_| !filling(&mut startup, 50)));
+        assert!(!filling(&mut startup, 44), "one that is not longer, and all begins anew");
+        assert!((0..5).all(|_| !filling(&mut startup, 50)));
+        assert!(filling(&mut startup, 50));
+    }
+}
