@@ -386,9 +386,8 @@ impl Congestion {
         if self.mode != Mode::Startup {
             return;
         }
-        if too_much && self.is_queued() || far_too_much {
-            self.mode = Mode::Drain;
-        } else if !limited && self.startup.is_full(self.rate()) {
+        let overflows = too_much && self.is_queued() || far_too_much;
+        if overflows || !limited && self.startup.is_full(self.rate()) {
             self.mode = Mode::Drain;
         }
     }

@@ -182,6 +182,13 @@ impl<T: Copy + PartialEq> InFlight<T> {
     }
 }
 
+impl<T> Flow<T> {
+    /// Whether a nonce is one of those that only this source was given.
+    pub(crate) const fn gave(&self, nonce: u64) -> bool {
+        nonce & !SEQUENCE_MASK == self.nonce_base
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,12 +236,5 @@ mod tests {
         assert_eq!(grant.lose(0b01110, &mut lost), 592 + 1_408 * 2);
         // Neighbours, but not across what they are for.
         assert_eq!(lost, [piece(1, 1_408, 592), piece(2, 2_000, 2_816)]);
-    }
-}
-
-impl<T> Flow<T> {
-    /// Whether a nonce is one of those that only this source was given.
-    pub(crate) const fn gave(&self, nonce: u64) -> bool {
-        nonce & !SEQUENCE_MASK == self.nonce_base
     }
 }
