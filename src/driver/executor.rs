@@ -21,8 +21,8 @@ use super::share_search::SearchJob;
 use super::share_watcher::ShareWatcher;
 use super::udp_socket::UdpSocket;
 use crate::content::terminal_text::printable;
-use crate::node::input::{DiskFault, DiskFaultKind, ShareSearch};
-use crate::node::output::FetchEnding;
+use crate::node::input::{DiskFault, DiskFaultKind, ServeOutcome, ShareSearch};
+use crate::node::output::{FetchEnding, ServeSource};
 use crate::node::{BufferId, FetchId, Input, Instant, Output};
 use crate::wire::DATA_HEADER_LENGTH;
 
@@ -150,6 +150,11 @@ impl Executor {
                     None => Shelves { share, partials: None, cache: None, listings: None },
                 };
                 let outcome = self.serving.serve(now, &order, shelves, &mut self.socket);
+                if let (&ServeOutcome::Changed, ServeSource::File { name, .. }, Some(peer)) =
+                    (&outcome, &order.source, &mut self.peer)
+                {
+                    peer.watcher.look_again(name.as_str());
+                }
                 self.inbox.push_back(Input::Served { job, outcome });
             }
             Output::Hash { .. } | Output::CheckPartial { .. } => self.ask_hash_jobs(output),

@@ -133,6 +133,12 @@ impl ShareWatcher {
         [events, deferred, Some(scan)].into_iter().flatten().min()
     }
 
+    /// A file is not as it was told, and no event said so: that it has another name elsewhere, say, changes its times, of
+    /// which its folder hears nothing. It is looked at again.
+    pub fn look_again(&mut self, name: &str) {
+        self.due.insert(name.into());
+    }
+
     /// Does at most 1,000 entries' or 2 ms' worth of what is due, and appends `FileSeen` and
     /// `FileGone`. Whether there is more to do at once. Reopens `share` where it was deleted or
     /// replaced.

@@ -236,3 +236,19 @@ fn a_huge_file_keeps_no_other_one_back() {
         b.sees(&large, 1);
     });
 }
+
+/// A file that is given a second name elsewhere is the same file, and stays on offer: its folder hears nothing of
+/// that, and yet it is not in the state any more in which it was offered.
+#[test]
+fn a_file_that_is_given_a_second_name_elsewhere_stays_on_offer() {
+    in_lab(2, |lab| {
+        let (a, b) = (lab.host(0), lab.host(1));
+        let content = Content::random(11, 3_000_000);
+        a.put("file.bin", &content.bytes);
+        let _peers = (a.peer(), b.peer());
+        b.sees(&content, 1);
+        fs::hard_link(a.shared("file.bin"), a.root.join("elsewhere")).unwrap();
+        b.fetch(&content, "got.bin", &["10.77.0.1"]).succeeds(LONG);
+        b.has("got.bin", &content);
+    });
+}
