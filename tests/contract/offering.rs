@@ -242,6 +242,7 @@ fn a_huge_file_keeps_no_other_one_back() {
 #[test]
 fn a_file_that_is_given_a_second_name_elsewhere_stays_on_offer() {
     in_lab(2, |lab| {
+        lab.watcher.pause();
         let (a, b) = (lab.host(0), lab.host(1));
         let content = Content::random(11, 3_000_000);
         a.put("file.bin", &content.bytes);
