@@ -25,7 +25,7 @@ def part_queue(bench):
     file = File(os.path.join(bench.folder, "web"), size)
     tools = bench.usable(case, [*bench.sprats, Curl("cubic"), Curl("bbr")])
     path = Path(100, 10, 1_000_000)
-    alternate(bench, case, tools, lambda tool, run: one_link(bench, tool, path, file, bench.seed + run, 60))
+    alternate(bench, case, tools, lambda tool, run: one_link(bench, tool, path, file, bench.seed + run))
     bench.forget()
 
 
@@ -55,7 +55,7 @@ def together(bench, tools, files, seconds, run):
         for server, client in pairs:
             ways = [
                 flow["seconds"] for flow in report["forth"]["flows"]
-                if (flow["from"], flow["to"]) == (server.address, client.address)
+                if flow["from"] in server.addresses() and flow["to"] in client.addresses()
             ]
             # The link is a little older than the transfers; its last second is not whole.
             shares.append(sum(sum(way[-seconds + WARMING:-1]) for way in ways))

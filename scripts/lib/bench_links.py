@@ -6,7 +6,7 @@ import shutil
 from bench_network import Network, Trouble
 from bench_report import Results
 from bench_tools import (
-    PATIENCE, Aria2, Curl, File, Rsync, Torrent, Uftp, fetch, place, processor_time,
+    Aria2, Curl, File, Rsync, Torrent, Uftp, fetch, place, processor_time,
 )
 
 MiB = 1 << 20
@@ -60,7 +60,7 @@ def figures(link, fetched, file, rate, serving):
     }
 
 
-def one_link(bench, tool, path, file, seed, patience):
+def one_link(bench, tool, path, file, seed):
     """One fetch of one file over one link."""
     with Network(bench.folder, bench.emulator) as network:
         server, client = network.host(0), network.host(1)
@@ -69,7 +69,7 @@ def one_link(bench, tool, path, file, seed, patience):
         process = tool.serve(network, server, file)
         into = place(bench.folder, "one")
         before = processor_time(process) if process else 0
-        fetched = fetch(tool, client, file, [server.address], into, patience)
+        fetched = fetch(tool, client, file, [server.address], into, bench.patience)
         serving = processor_time(process) - before if process else 0
         shutil.rmtree(into)
         return figures(link.end(), fetched, file, path.megabits * 1e6, serving)
@@ -82,7 +82,7 @@ def part_try(bench):
     path = Path(100, 10, 250_000, "loss=1%")
     alternate(
         bench, case, bench.usable(case, bench.sprats),
-        lambda tool, run: one_link(bench, tool, path, file, bench.seed + run, PATIENCE),
+        lambda tool, run: one_link(bench, tool, path, file, bench.seed + run),
     )
 
 
@@ -96,8 +96,9 @@ def part_path(bench, name):
         *bench.sprats, Curl("cubic"), Curl("bbr"), Rsync("cubic"), Torrent("TCP", "cubic"),
         Torrent("uTP"), Uftp(path.megabits * 940),
     ])
-    patience = max(20, size * 8 / (path.megabits * 1e6) * 4) if bench.quick else PATIENCE
-    alternate(bench, case, tools, lambda tool, run: one_link(bench, tool, path, file, bench.seed + run, patience))
+    alternate(
+        bench, case, tools, lambda tool, run: one_link(bench, tool, path, file, bench.seed + run)
+    )
     bench.forget()
 
 
@@ -149,7 +150,7 @@ def part_multi(bench):
                 serving.append(tool.serve(network, server, file))
             network.introduce()
             into = place(bench.folder, "one")
-            fetched = fetch(tool, client, file, [server.address for server in servers], into)
+            fetched = fetch(tool, client, file, [server.address for server in servers], into, bench.patience)
             shutil.rmtree(into)
             reports = [link.end() for link in links]
             found = figures(reports[0], fetched, file, 200e6, 0)

@@ -27,7 +27,7 @@ class Loopback:
             process = tool.serve(network, host, self.file)
             into = place(self.bench.folder, "one")
             before = processor_time(process) if process else 0
-            fetched = fetch(tool, client, self.file, [HERE], into)
+            fetched = fetch(tool, client, self.file, [HERE], into, self.bench.patience)
             serving = processor_time(process) - before if process else 0
             shutil.rmtree(into)
             found = {"done": fetched.done, "seconds": fetched.seconds * self.file.size / fetched.arrived}

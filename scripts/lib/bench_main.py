@@ -43,6 +43,7 @@ class Bench:
     def __init__(self, given):
         self.folder, self.emulator = given.folder, given.emulator
         self.runs, self.quick, self.only, self.seed = given.runs, given.quick, given.only, given.seed
+        self.patience = min(20, given.patience) if given.quick else given.patience
         self.results = Results()
         names = ["sprat"] + [f"sprat {number}" for number in range(2, len(given.sprat) + 1)]
         self.sprats = [
@@ -101,6 +102,7 @@ def arguments():
     asked.add_argument("--sprat", action="append", required=True)
     asked.add_argument("--runs", type=int, default=3)
     asked.add_argument("--seed", type=int, default=1)
+    asked.add_argument("--patience", type=float, default=40)
     asked.add_argument("--quick", action="store_true")
     asked.add_argument("--only", action="append", default=[])
     asked.add_argument("parts", nargs="*", choices=[[], *PARTS])
@@ -131,6 +133,7 @@ def about(bench):
         "versions": {name: version for name, version in bench.versions.items() if version},
         "runs": bench.runs,
         "quick": bench.quick,
+        "patience": bench.patience,
         "seed": bench.seed,
     }
 

@@ -72,6 +72,11 @@ class Host:
         command = self.enter("sysctl", "-q", "-w", f"{name}={value}")
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
+    def addresses(self):
+        """All addresses of a machine on its network, of both families."""
+        words = [line.split() for line in self.run("ip", "-o", "address", "show", "port1").splitlines()]
+        return {line[3].split("/")[0] for line in words}
+
     def next_device(self):
         self.devices += 1
         return f"port{self.devices}"

@@ -127,7 +127,7 @@ def as_markdown(results, own, about):
                     out.append("|---|" + "---:|" * (len(line) - 1))
             out.append("")
         if any(not run.get("done", True) for runs in case["tools"].values() for run in runs):
-            out.append("\\* stopped before its end; goodput is of what had come.\n")
+            out.append(f"\\* stopped after {about['patience']:.0f} s; goodput is of what had come.\n")
         out += [f"{note}\n" for note in case["notes"]]
     if own:
         out += ["### The program alone\n", "| what | found | wanted |", "|---|---:|---|"]

@@ -11,8 +11,6 @@ import time
 
 from bench_network import Trouble, wait_until
 
-# The seconds after which what does not come to an end is measured by what has come so far.
-PATIENCE = 40
 PORT = 8000
 
 
@@ -376,7 +374,7 @@ class Fetched:
         self.processor, self.memory = processor, memory
 
 
-def fetch(tool, host, file, servers, folder, patience=PATIENCE):
+def fetch(tool, host, file, servers, folder, patience):
     """Runs a tool's client to its end, or until patience is over."""
     command = host.enter(*tool.command(file, folder, servers))
     began = time.monotonic()
