@@ -323,23 +323,6 @@ fn files_that_come_and_go_while_a_folder_is_listed_are_told_right() {
     assert_eq!(there.iter().map(|name| name.to_string()).collect::<Vec<_>>(), on_disk);
 }
 
-#[test]
-fn a_change_that_no_event_tells_of_is_seen_when_it_is_asked_for() {
-    let mut watched = Watched::new();
-    watched.write("folder/file", "content");
-    watched.step();
-    assert_eq!(watched.told().len(), 1);
-    // It has a second name elsewhere, and so another time of its inode's change.
-    let elsewhere = watched.path("").parent().unwrap().join("elsewhere");
-    fs::hard_link(watched.path("folder/file"), elsewhere).unwrap();
-    assert_eq!(watched.after_events(), Vec::<String>::new());
-    watched.watcher.look_again("folder/file");
-    assert_eq!(watched.watcher.next_due(), Some(Instant::ORIGIN));
-    watched.step();
-    let told = watched.told();
-    assert!(told.len() == 1 && told[0].starts_with("+folder/file"), "{told:?}");
-}
-
 fn names_in(folder: &DiskPath) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> =
