@@ -13,21 +13,21 @@ local PORT = 27183
 local TYPES = {
     [1] = "ANNOUNCE", [2] = "FAREWELL", [3] = "ASK", [4] = "TELL",
     [5] = "GRANT", [6] = "DATA", [7] = "META", [8] = "REFUSE",
-    [9] = "NEWS",
+    [9] = "NEWS", [10] = "HOSTS", [11] = "HOLD",
 }
 local SUBJECTS = { [0] = "listing", [1] = "content" }
-local KINDS = { [0] = "file", [1] = "chain", [2] = "have", [3] = "listing" }
+local KINDS = { [0] = "file", [1] = "chain", [2] = "have", [3] = "listing", [4] = "changes" }
 local REASONS = {
     [1] = "the cookie is stale or another's", [2] = "no such object", [3] = "the range is not there",
     [4] = "the file is being changed", [5] = "busy", [6] = "datagrams of this length do not leave the host",
 }
 -- The shortest of each type in bytes, and whether more may follow that has to be ignored.
-local LENGTHS = { 80, 20, 80, 80, 64, 21, 21, 16, 24 }
+local LENGTHS = { 80, 20, 80, 80, 64, 21, 21, 16, 24, 42, 60 }
 local LONGEST_CONTROL, LONGEST_DATA = 1500, 65428
 local SIZE_MAX = UInt64.new(0xffffffff, 0x001fffff) -- 2^53 - 1
 local END_MAX = UInt64.new(0, 0x00200000)           -- 2^53
 local LISTING_LENGTH_MAX, LISTING_FILES_MAX = 16777216, 131072
-local NEWS_RANGES_MAX = 64
+local NEWS_RANGES_MAX, HOSTS_MAX = 64, 44
 local RANGES_MAX, GRANT_BYTES_MAX, GRANT_PACKETS_MAX = 16, 65536, 64
 local PAYLOAD_MIN, PAYLOAD_MAX, PAYLOAD_STEP = 512, 65408, 64
 
@@ -37,9 +37,11 @@ local f = {
     type = ProtoField.uint8("sprat.type", "Type", base.DEC, TYPES),
     flags = ProtoField.uint8("sprat.flags", "Flags", base.HEX),
     to_many = ProtoField.bool("sprat.flags.to_many", "To many", 8, nil, 0x01),
+    tell_hosts = ProtoField.bool("sprat.flags.tell_hosts", "Wants to be told of others", 8, nil, 0x02),
     whole = ProtoField.bool("sprat.flags.whole", "Has it whole", 8, nil, 0x01),
     part = ProtoField.bool("sprat.flags.part", "Has part of it", 8, nil, 0x02),
     reserved = ProtoField.bytes("sprat.reserved", "Reserved"),
+    again_within = ProtoField.uint8("sprat.again_within", "The next one within (tenths of a second)"),
     instance = ProtoField.bytes("sprat.instance", "Instance"),
     secret = ProtoField.bytes("sprat.secret", "Secret (the instance is the first 16 bytes of its SHA-1)"),
     subject = ProtoField.uint8("sprat.subject", "Subject", base.DEC, SUBJECTS),
@@ -48,6 +50,9 @@ local f = {
     content = ProtoField.bytes("sprat.content", "Content (SHA-1)"),
     size = ProtoField.uint64("sprat.size", "Size of the content"),
     digest = ProtoField.bytes("sprat.listing.digest", "SHA-1 of the listing"),
+    has = ProtoField.bytes("sprat.listing.has", "SHA-1 of the listing that the asker has"),
+    changes = ProtoField.uint16("sprat.listing.changes", "Changes from there, times 64 bytes"),
+    changes_id = ProtoField.bytes("sprat.changes", "Changes (SHA-1 of two listings' SHA-1s)"),
     length = ProtoField.uint64("sprat.listing.length", "Length of the listing"),
     files = ProtoField.uint32("sprat.listing.files", "Files in the listing"),
     chain = ProtoField.bytes("sprat.chain", "Chain's id"),
@@ -62,6 +67,12 @@ local f = {
     packets = ProtoField.uint32("sprat.packets", "Packets that it causes"),
     news_first = ProtoField.uint32("sprat.news.first", "First block"),
     news_blocks = ProtoField.uint32("sprat.news.blocks", "Blocks"),
+    hosts = ProtoField.uint8("sprat.hosts", "Number of hosts"),
+    host = ProtoField.none("sprat.host", "Host"),
+    host_v4 = ProtoField.ipv4("sprat.host.v4", "Address"),
+    host_v6 = ProtoField.ipv6("sprat.host.v6", "Address"),
+    host_port = ProtoField.uint16("sprat.host.port", "Port"),
+    portions = ProtoField.uint64("sprat.portions", "Which 64ths are there", base.HEX),
     offset = ProtoField.uint64("sprat.offset", "Offset in the object"),
     payload = ProtoField.bytes("sprat.payload", "Payload"),
     payload_bytes = ProtoField.uint32("sprat.payload.length", "Bytes of payload"),
@@ -169,7 +180,8 @@ end
 
 local function announce(tvb, _, tree)
     flags(tree, tvb(4, 1), 0, {})
-    reserved(tree, tvb(5, 3))
+    tree:add(f.again_within, tvb(5, 1))
+    reserved(tree, tvb(6, 2))
     tree:add(f.instance, tvb(8, 16))
     local words = listing(tree, tvb, 24)
     reserved(tree, tvb(56, 24), f.zero)
@@ -189,7 +201,7 @@ end
 
 local function ask(tvb, pinfo, tree)
     local about = subject(tree, tvb)
-    flags(tree, tvb(5, 1), 0x01, { f.to_many })
+    flags(tree, tvb(5, 1), 0x03, { f.to_many, f.tell_hosts })
     reserved(tree, tvb(6, 2))
     tree:add(f.nonce, tvb(8, 8))
     asks(tree, pinfo, tvb(8, 8):uint64())
@@ -199,7 +211,11 @@ local function ask(tvb, pinfo, tree)
         content_size(tree, tvb(36, 8))
         words = string.format("have you %s… of %s bytes?", short(tvb(16, 20)), tostring(tvb(36, 8):uint64()))
     else
-        reserved(tree, tvb(16, 28), f.zero)
+        tree:add(f.has, tvb(16, 20))
+        reserved(tree, tvb(36, 8), f.zero)
+        if tostring(tvb(16, 20):bytes()):find("[^0]") then
+            words = string.format("what do you offer, and since %s…?", short(tvb(16, 20)))
+        end
     end
     tree:add(f.instance, tvb(44, 16))
     tree:add(f.cookie, tvb(60, 16))
@@ -210,12 +226,15 @@ end
 local function tell(tvb, pinfo, tree)
     local about = subject(tree, tvb)
     flags(tree, tvb(5, 1), 0x03, { f.whole, f.part })
-    reserved(tree, tvb(6, 2))
+    if about == 0 then tree:add(f.changes, tvb(6, 2)) else reserved(tree, tvb(6, 2)) end
     tree:add(f.nonce, tvb(8, 8))
     belongs(tree, pinfo, tvb(8, 8):uint64())
     tree:add(f.cookie, tvb(16, 16))
     tree:add(f.instance, tvb(32, 16))
-    if about == 0 then return listing(tree, tvb, 48), 80 end
+    if about == 0 then
+        local words, steps = listing(tree, tvb, 48), tvb(6, 2):uint()
+        return words .. (steps > 0 and string.format(", %d bytes of changes", steps * 64) or ""), 80
+    end
     tree:add(f.chain, tvb(48, 20))
     content_size(tree, tvb(68, 8))
     tree:add(f.blocks, tvb(76, 4))
@@ -247,7 +266,7 @@ local function grant(tvb, pinfo, tree)
     tree:add(f.nonce, tvb(8, 8))
     asks(tree, pinfo, tvb(8, 8):uint64())
     tree:add(f.cookie, tvb(16, 16))
-    tree:add(tvb(4, 1):uint() == 3 and f.digest or f.content, tvb(32, 20))
+    tree:add(({ [3] = f.digest, [4] = f.changes_id })[tvb(4, 1):uint()] or f.content, tvb(32, 20))
     local bytes, packets, at, texts = 0, 0, 52, {}
     for _ = 1, count do
         if at + 12 > tvb:len() then
@@ -320,7 +339,43 @@ local function news(tvb, pinfo, tree)
     return "blocks " .. table.concat(texts, " "), at
 end
 
-local DISSECTORS = { announce, farewell, ask, tell, grant, data, data, refuse, news }
+local V4_MAPPED = "00000000000000000000ffff"
+
+local function hosts(tvb, pinfo, tree)
+    local count, item = tvb(4, 1):uint(), tree:add(f.hosts, tvb(4, 1))
+    if count < 1 or count > HOSTS_MAX then too_much(item, "1 to 44 hosts") end
+    reserved(tree, tvb(5, 3))
+    tree:add(f.nonce, tvb(8, 8))
+    belongs(tree, pinfo, tvb(8, 8):uint64())
+    local at = 16
+    for _ = 1, count do
+        if at + 26 > tvb:len() then
+            too_much(item, "there are fewer hosts than this")
+            break
+        end
+        local branch = tree:add(f.host, tvb(at, 26))
+        if tostring(tvb(at, 12):bytes()):lower() == V4_MAPPED then
+            branch:add(f.host_v4, tvb(at + 12, 4))
+        else
+            branch:add(f.host_v6, tvb(at, 16))
+        end
+        branch:add(f.host_port, tvb(at + 16, 2))
+        branch:add(f.portions, tvb(at + 18, 8))
+        at = at + 26
+    end
+    return count .. " hosts", at
+end
+
+local function hold(tvb, _, tree)
+    reserved(tree, tvb(4, 4))
+    tree:add(f.cookie, tvb(8, 16))
+    tree:add(f.content, tvb(24, 20))
+    content_size(tree, tvb(44, 8))
+    tree:add(f.portions, tvb(52, 8))
+    return string.format("of %s…", short(tvb(24, 20))), 60
+end
+
+local DISSECTORS = { announce, farewell, ask, tell, grant, data, data, refuse, news, hosts, hold }
 
 function sprat.dissector(tvb, pinfo, root)
     -- Only the header of DATA may be there, but its true length is known.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::content::{ContentId, ShareName};
-use crate::node::Restraint;
+use crate::node::{Restraint, SyncRules};
 
 /// The port where peers listen unless told otherwise.
 pub const DEFAULT_PORT: u16 = crate::wire::DEFAULT_PORT;
@@ -26,6 +26,10 @@ pub struct Config {
     pub port: u16,
     /// Hosts to speak to beside those that are found.
     pub peers: Vec<PeerHost>,
+    /// Trackers to ask and to tell.
+    pub trackers: Vec<PeerHost>,
+    /// What a peer fetches by itself of what others offer, if it does.
+    pub sync: Option<SyncRules>,
     /// How it holds back for the sake of others.
     pub restraint: Restraint,
     /// How much to say on standard error.
@@ -67,6 +71,13 @@ pub struct ReplayConfig {
     pub rewrite: Option<PathBuf>,
     /// And give each input a line of its own there.
     pub expand: bool,
+}
+
+/// How `doctor` tells what it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DoctorConfig {
+    /// For programs, a JSON object a line.
+    pub json: bool,
 }
 
 /// A place in a trace.
@@ -151,4 +162,88 @@ pub struct FetchConfig {
     pub sources: Vec<SocketAddr>,
     /// Give up after this long; never, where there is none.
     pub timeout: Option<Duration>,
+}
+
+/// What is asked of the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskConfig {
+    /// What.
+    pub question: Question,
+    /// Answers for programs, a JSON object a line.
+    pub json: bool,
+    /// How long to look at the most.
+    pub timeout: Duration,
+}
+
+/// How long a look takes at the most, unless told otherwise: enough for long lists on a slow way.
+pub const LOOK_TIME: Duration = Duration::from_secs(10);
+
+/// A question to the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Which files there are: all, or those that this means.
+    Files(Option<Wanted>),
+    /// Who is there.
+    Hosts,
+    /// What is known of some files.
+    About(Wanted),
+    /// Which host holds which blocks of them.
+    Holders(Wanted),
+}
+
+/// Which files are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those with this content.
+    Content(ContentId),
+    /// The one with this name; or, where there is none, those that fit it as a pattern.
+    Name(String),
+}
+
+/// What to put into `share/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddConfig {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Answers for programs.
+    pub json: bool,
+}
+
+/// What to take out of `share/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveConfig {
+    /// Files below `share/`.
+    pub names: Vec<ShareName>,
+    /// Be it the only copy.
+    pub force: bool,
+    /// Answers for programs.
+    pub json: bool,
+    /// How long to look at the most whether others have it.
+    pub timeout: Duration,
+}
+
+/// What to get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetConfig {
+    /// Which files.
+    pub wanted: Vec<Wanted>,
+    /// How many at once.
+    pub jobs: usize,
+    /// Where else the files are to go, once they are whole.
+    pub output: Option<Destination>,
+    /// Replace what stands there.
+    pub force: bool,
+    /// Answers for programs.
+    pub json: bool,
+    /// Give each up after this long; never, where there is none.
+    pub timeout: Option<Duration>,
+}
+
+/// Where a file goes beside `share/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To standard output.
+    Standard,
+    /// Into this folder, if it is one, or ends in a slash; else under this name.
+    Path(PathBuf),
 }

@@ -7,10 +7,14 @@ use log::LevelFilter;
 use simplelog::{ConfigBuilder, WriteLogger};
 use sprat::cli::{self, Command, Surroundings};
 use sprat::config::Verbosity;
+use sprat::driver::asking::run_ask;
+use sprat::driver::doctor::run_doctor;
+use sprat::driver::getting::run_get;
+use sprat::driver::giving::{run_add, run_remove};
 use sprat::driver::interfaces::scope_index;
 use sprat::driver::lines::{Lines, complain};
 use sprat::driver::replaying::run_replay;
-use sprat::driver::run::{run_fetch, run_peer};
+use sprat::driver::run::{run_fetch, run_peer, run_tracker};
 
 /// The exit code for arguments that are refused.
 const WRONG_ARGUMENTS: u8 = 2;
@@ -26,6 +30,30 @@ fn main() -> ExitCode {
         Ok(Command::Fetch(config, fetch)) => {
             start_logging(config.verbosity);
             run_fetch(&config, fetch)
+        }
+        Ok(Command::Ask(config, ask)) => {
+            start_logging(config.verbosity);
+            run_ask(&config, &ask)
+        }
+        Ok(Command::Doctor(config, doctor)) => {
+            start_logging(config.verbosity);
+            run_doctor(&config, doctor)
+        }
+        Ok(Command::Get(config, get)) => {
+            start_logging(config.verbosity);
+            run_get(&config, &get)
+        }
+        Ok(Command::Add(config, add)) => {
+            start_logging(config.verbosity);
+            run_add(&config, &add)
+        }
+        Ok(Command::Remove(config, remove)) => {
+            start_logging(config.verbosity);
+            run_remove(&config, &remove)
+        }
+        Ok(Command::Track(config)) => {
+            start_logging(config.verbosity);
+            run_tracker(&config)
         }
         Ok(Command::Replay(replay)) => {
             start_logging(Verbosity::Quiet);

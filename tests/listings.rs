@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "listings/changes.rs"]
+mod changes;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sprat::content::{ChainId, ContentId, ShareName};
@@ -11,7 +13,7 @@ use sprat::node::input::{
     FileSignature, HashOutcome, InterfaceAddress, ListingReading, ServeOutcome,
 };
 use sprat::node::output::ServeSource;
-use sprat::node::{DropReason, Input, Instant, ListingId, Node, NodeConfig, Output};
+use sprat::node::{Directory, DropReason, Input, Instant, ListingId, Node, NodeConfig, Output};
 use sprat::wire::listing::ListingEntry;
 use sprat::wire::message::{DataHeader, DataKind};
 use sprat::wire::{
@@ -43,7 +45,8 @@ fn summary(number: u8) -> ListingSummary {
 
 fn genuine(text: &str) -> ListingReading {
     let entry = ListingEntry { content: ContentId([4; 20]), size: 3, name: name(text) };
-    ListingReading::Genuine { entries: Arc::from([entry]), names_length: 9, refused_names: 2 }
+    let entries = vec![entry].try_into().unwrap();
+    ListingReading::Genuine { entries, names_length: 9, refused_names: 2 }
 }
 
 impl Peer {
@@ -63,6 +66,9 @@ impl Peer {
             port: DEFAULT_PORT,
             default_port: DEFAULT_PORT,
             peers,
+            trackers: Vec::new(),
+            tracks: false,
+            sync: None,
             seed: [1; 32],
             sweep: Duration::from_secs(2),
             restraint: Default::default(),
@@ -117,20 +123,32 @@ impl Peer {
     }
 
     fn made(&mut self, listing: ListingId, number: u8) -> Vec<Output> {
-        self.input(Input::ListingMade { listing, summary: summary(number), left_out: 0 })
+        self.made_from(listing, number, None)
+    }
+
+    /// The listing is made, with so many bytes of changes since the one before.
+    fn made_from(&mut self, listing: ListingId, number: u8, changes: Option<u64>) -> Vec<Output> {
+        let summary = summary(number);
+        self.input(Input::ListingMade { listing, summary, left_out: 0, changes })
     }
 
     /// The other host answers the question that is out.
     fn told(&mut self, outputs: &[Output], number: u8) -> Vec<Output> {
-        self.told_listing(outputs, summary(number))
+        self.told_listing(outputs, summary(number), 0)
     }
 
-    fn told_listing(&mut self, outputs: &[Output], listing: ListingSummary) -> Vec<Output> {
+    /// And says how long the changes are, in steps of 64 bytes.
+    fn told_listing(
+        &mut self,
+        outputs: &[Output],
+        listing: ListingSummary,
+        changes: u16,
+    ) -> Vec<Output> {
         self.datagram(&Message::Tell(Tell {
             nonce: question(outputs).expect("a question is out"),
             cookie: Cookie([2; 16]),
             instance: InstanceId([3; 16]),
-            answer: Answer::Listing(listing),
+            answer: Answer::Listing { listing, changes },
         }))
     }
 
@@ -235,9 +253,9 @@ fn dropped(outputs: &[Output]) -> Option<ListingId> {
     })
 }
 
-fn directory(outputs: &[Output]) -> Option<Arc<str>> {
+fn directory(outputs: &[Output]) -> Option<Directory> {
     outputs.iter().rev().find_map(|output| match output {
-        Output::Directory { discovered_files } => Some(Arc::clone(discovered_files)),
+        Output::Directory { hosts } => Some(hosts.clone()),
         _ => None,
     })
 }
@@ -269,11 +287,12 @@ fn one_listing_is_made_at_a_time_of_all_that_has_changed() {
 #[test]
 fn a_length_that_was_damaged_on_its_way_is_asked_for_again() {
     let mut peer = Peer::beside();
-    let announce = Announce { instance: InstanceId([3; 16]), listing: summary(1) };
+    let announce =
+        Announce { instance: InstanceId([3; 16]), listing: summary(1), again_within: 50 };
     peer.datagram(&Message::Announce(announce));
     let asked = peer.wait(Duration::from_secs(1));
     let damaged = ListingSummary { length: LENGTH - 16, ..summary(1) };
-    let granted = peer.told_listing(&asked, damaged);
+    let granted = peer.told_listing(&asked, damaged, 0);
     let gathered = peer.gather(granted, 7);
     let listing = read(&gathered).unwrap();
     peer.input(Input::ListingRead { listing, outcome: ListingReading::Bad });
@@ -293,12 +312,13 @@ fn the_newest_two_listings_are_served_while_the_driver_has_them() {
         peer.made(listing, number);
     }
     let (instance, cookie) = (InstanceId::NONE, Cookie::NONE);
-    let ask = Ask { about: About::Listing, to_many: false, nonce: 1, instance, cookie };
+    let about = About::Listing { has: ListingDigest::NONE };
+    let ask = Ask { about, to_many: false, tell_hosts: false, nonce: 1, instance, cookie };
     let told = peer.datagram(&Message::Ask(ask));
     let Some(Ok(Message::Tell(tell))) = messages(&told).next().map(sprat::wire::decode) else {
         panic!("no answer: {told:?}")
     };
-    assert_eq!(tell.answer, Answer::Listing(summary(3)));
+    assert_eq!(tell.answer, Answer::Listing { listing: summary(3), changes: 0 });
     let mut grant = |number: u8, end: u64| {
         let range = ObjectRange { offset: end - 100, length: 100 };
         let ranges = Ranges::new(&[range], 1_408).unwrap();
@@ -336,7 +356,8 @@ fn a_listing_is_gathered_read_and_shown() {
     assert_eq!(grants(&peer.wait(Duration::from_secs(5))).count(), 0);
     peer.input(Input::ListingRead { listing, outcome: genuine("fox.txt") });
     let shown = directory(&peer.wait(Duration::from_secs(1))).unwrap();
-    assert!(shown.contains(r#""filename":"fox.txt""#), "{shown}");
+    let entries = shown.hosts().iter().flat_map(|host| host.entries.iter());
+    assert_eq!(entries.map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["fox.txt"]);
     assert_eq!(peer.node.counters().dropped(DropReason::HostileName), 2);
     peer.input(Input::ListingRead { listing, outcome: genuine("other.txt") });
     assert_eq!(directory(&peer.wait(Duration::from_secs(3))), Some(shown));
@@ -366,18 +387,24 @@ fn a_packet_that_comes_twice_is_of_no_listing_once_all_has_come() {
 }
 
 #[test]
-fn a_listing_that_is_not_wanted_any_more_is_dropped_and_its_answer_finds_nothing() {
+fn a_listing_of_another_host_is_dropped_and_its_answer_finds_nothing() {
     let mut peer = Peer::new();
     let asked = peer.wait(Duration::ZERO);
     let asked = peer.told(&asked, 1);
     let gathered = peer.gather(asked, 0);
     let first = read(&gathered).unwrap();
     let ask = peer.wait(Duration::from_secs(3));
-    let newer = peer.told(&ask, 2);
+    // Somebody else has the address by now.
+    let newer = peer.datagram(&Message::Tell(Tell {
+        nonce: question(&ask).unwrap(),
+        cookie: Cookie([2; 16]),
+        instance: InstanceId([4; 16]),
+        answer: Answer::Listing { listing: summary(2), changes: 0 },
+    }));
     assert_eq!(dropped(&newer), Some(first));
     peer.input(Input::ListingRead { listing: first, outcome: genuine("old.txt") });
     let nothing = directory(&peer.wait(Duration::from_millis(50)));
-    assert!(nothing.is_none_or(|shown| &*shown == "[]"));
+    assert!(nothing.is_none_or(|shown| shown.hosts().is_empty()));
 
     // Half of the next has come when the host vanishes.
     let half = peer.packets(&newer, 0);

@@ -43,6 +43,9 @@ impl Twins {
                 port: 5_000,
                 default_port: DEFAULT_PORT,
                 peers: Vec::new(),
+                trackers: Vec::new(),
+                tracks: false,
+                sync: None,
                 seed: [1; 32],
                 sweep: Duration::from_secs(2),
                 restraint: Default::default(),
@@ -122,7 +125,7 @@ fn answers(to: SocketAddr, bytes: &[u8], content: &[u8], chain: &Chain) -> Vec<V
             Object::File(_) => packets(&grant, content),
             Object::Chain(_) => packets(&grant, chain.bytes()),
             Object::Have(_) => packets(&grant, &BITMAP),
-            Object::Listing(_) => Vec::new(),
+            Object::Listing(_) | Object::Changes(_) => Vec::new(),
         },
         _ => Vec::new(),
     }

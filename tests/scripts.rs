@@ -230,8 +230,8 @@ fn what_cannot_be_replayed_to_the_end_is_shown_and_said() {
 fn what_went_wrong_is_named() {
     let cases = [
         ("fetch-liar", "127.0.0.1", "127.0.0.9 gave wrong bytes"),
-        ("fetch-liar", "BLAMED for 1 bad block", "1.5 MB in 6.39 s from 1 host (2 addresses)"),
-        ("fetch-stalled", "nothing came from 127.0.0.1", "1.44 s stalled: nothing came from"),
+        ("fetch-liar", "BLAMED for ", " s from 1 host (2 addresses)"),
+        ("fetch-stalled", "nothing came from 127.0.0.1", " s stalled: nothing came from"),
         ("peer-hosts-leave", "left at 2.98 s", "10.77.0.2 said goodbye; 10.77.0.3 fell silent"),
         ("peer-hosts-leave", "fell silent, gone at 11.9 s", "2 hosts (4 addresses)"),
     ];

@@ -37,6 +37,9 @@ impl Server {
             port: DEFAULT_PORT,
             default_port: DEFAULT_PORT,
             peers: Vec::new(),
+            trackers: Vec::new(),
+            tracks: false,
+            sync: None,
             seed: [1; 32],
             sweep: Duration::from_secs(2),
             restraint,
@@ -66,7 +69,7 @@ impl Server {
     fn cookie(&mut self, from: SocketAddr) -> Cookie {
         let about = About::Content { content: CONTENT, size: SIZE };
         let (instance, cookie) = (InstanceId::NONE, Cookie::NONE);
-        let ask = Ask { about, to_many: false, nonce: 1, instance, cookie };
+        let ask = Ask { about, to_many: false, tell_hosts: false, nonce: 1, instance, cookie };
         let outputs = self.datagram(from, Message::Ask(ask));
         let Some(Output::Transmit { bytes, .. }) = outputs.first() else { panic!("no answer") };
         let Ok(Message::Tell(tell)) = sprat::wire::decode(bytes) else { panic!("no answer") };

@@ -3,11 +3,13 @@
 //! test.
 
 use sprat::content::{ChainId, ContentId, ShareName};
+use sprat::wire::listing::changes::{ChangedNames, ChangesReader, StepWriter};
 use sprat::wire::listing::{ListingLimits, decode_listing, encode_listing};
 use sprat::wire::{
-    About, Announce, Answer, Ask, BlockRanges, Cookie, Data, DataHeader, DataKind, DecodeError,
-    Farewell, FarewellSecret, Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message,
-    News, Object, ObjectRange, Ranges, Refuse, RefuseReason, Tell, decode,
+    About, Announce, Answer, Ask, BlockRanges, ChangesId, Cookie, Data, DataHeader, DataKind,
+    DecodeError, Farewell, FarewellSecret, Grant, Hold, Holding, Hosts, InstanceId, ListingDigest,
+    ListingSummary, Message, News, Object, ObjectRange, Portions, Ranges, Refuse, RefuseReason,
+    Tell, ToldHost, ToldHosts, decode,
 };
 
 const NONCE: u64 = 0x0102_0304_0506_0708;
@@ -40,10 +42,11 @@ fn check(message: Message<'_>, text: &str) {
 #[test]
 fn announce() {
     check(
-        Message::Announce(Announce { instance: INSTANCE, listing: SUMMARY }),
+        Message::Announce(Announce { instance: INSTANCE, listing: SUMMARY, again_within: 75 }),
         "53 70 01 01                                   ; Sp, version 1, ANNOUNCE
          00                                            ; flags
-         00 00 00                                      ; reserved
+         4b                                            ; again within 7.5 s
+         00 00                                         ; reserved
          1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
          d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1  ; listing digest
          00000000 00123456                             ; listing length
@@ -68,8 +71,9 @@ fn farewell() {
 fn ask_about_the_listing() {
     check(
         Message::Ask(Ask {
-            about: About::Listing,
+            about: About::Listing { has: ListingDigest::NONE },
             to_many: false,
+            tell_hosts: false,
             nonce: NONCE,
             instance: INSTANCE,
             cookie: COOKIE,
@@ -88,11 +92,36 @@ fn ask_about_the_listing() {
 }
 
 #[test]
+fn ask_about_the_changes_of_a_listing() {
+    check(
+        Message::Ask(Ask {
+            about: About::Listing { has: SUMMARY.digest },
+            to_many: false,
+            tell_hosts: false,
+            nonce: NONCE,
+            instance: INSTANCE,
+            cookie: COOKIE,
+        }),
+        "53 70 01 03                                   ; Sp, version 1, ASK
+         00                                            ; about the listing
+         00                                            ; flags
+         00 00                                         ; reserved
+         01020304 05060708                             ; nonce
+         d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1  ; the listing that the asker has
+         00000000 00000000                             ; size: none
+         1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
+         c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+         00000000",
+    );
+}
+
+#[test]
 fn ask_about_a_content_to_many() {
     check(
         Message::Ask(Ask {
             about: About::Content { content: CONTENT, size: 967_632_312 },
             to_many: true,
+            tell_hosts: false,
             nonce: NONCE,
             instance: InstanceId::NONE,
             cookie: Cookie::NONE,
@@ -117,12 +146,34 @@ fn tell_of_the_listing() {
             nonce: NONCE,
             cookie: COOKIE,
             instance: INSTANCE,
-            answer: Answer::Listing(SUMMARY),
+            answer: Answer::Listing { listing: SUMMARY, changes: 0 },
         }),
         "53 70 01 04                                   ; Sp, version 1, TELL
          00                                            ; about the listing
          01                                            ; flags: whole
          00 00                                         ; reserved
+         01020304 05060708                             ; nonce
+         c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+         1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
+         d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1 d1d1d1d1  ; listing digest
+         00000000 00123456                             ; listing length
+         000003e8                                      ; files",
+    );
+}
+
+#[test]
+fn tell_of_the_changes_of_a_listing() {
+    check(
+        Message::Tell(Tell {
+            nonce: NONCE,
+            cookie: COOKIE,
+            instance: INSTANCE,
+            answer: Answer::Listing { listing: SUMMARY, changes: 0x0102 },
+        }),
+        "53 70 01 04                                   ; Sp, version 1, TELL
+         00                                            ; about the listing
+         01                                            ; flags: whole
+         01 02                                         ; changes: 258 times 64 bytes
          01020304 05060708                             ; nonce
          c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
          1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
@@ -187,6 +238,7 @@ fn grants_of_every_other_kind() {
         (Object::Chain(CONTENT), "01"),
         (Object::Have(CONTENT), "02"),
         (Object::Listing(ListingDigest(CONTENT.0)), "03"),
+        (Object::Changes(ChangesId(CONTENT.0)), "04"),
     ];
     for (object, kind) in objects {
         let ranges = Ranges::new(&[ObjectRange { offset: 0, length: 20 }], 512).unwrap();
@@ -199,7 +251,7 @@ fn grants_of_every_other_kind() {
                  0200                                          ; payload length
                  01020304 05060708                             ; nonce
                  c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
-                 abababab abababab abababab abababab abababab  ; content or listing digest
+                 abababab abababab abababab abababab abababab  ; content, listing digest, changes
                  00000000 00000000  00000014                   ; offset, length"
             ),
         );
@@ -275,6 +327,57 @@ fn news_that_break_a_limit() {
 }
 
 #[test]
+fn hosts_of_both_families() {
+    let mut hosts = Vec::new();
+    let addresses = ["192.0.2.7:27183", "[2001:db8::7]:4001"];
+    for (address, portions) in addresses.into_iter().zip([Portions::WHOLE, Portions(1 << 63)]) {
+        let address = address.parse().unwrap();
+        assert!(ToldHosts::push(&mut hosts, &ToldHost { address, portions }));
+    }
+    check(
+        Message::Hosts(Hosts { nonce: NONCE, hosts: ToldHosts::new(&hosts).unwrap() }),
+        "53 70 01 0a                               ; Sp, version 1, HOSTS
+         02                                        ; hosts
+         00 00 00                                  ; reserved
+         01020304 05060708                         ; nonce
+         00000000 00000000 0000ffff c0000207  6a2f ; 192.0.2.7, port 27183
+         ffffffff ffffffff                         ; all of it
+         20010db8 00000000 00000000 00000007  0fa1 ; 2001:db8::7, port 4001
+         80000000 00000000                         ; its first 64th",
+    );
+}
+
+#[test]
+fn hosts_that_break_a_limit() {
+    let of = |count: u8, sent: usize| {
+        let head = format!("53 70 01 0a {count:02x} 000000 0102030405060708");
+        decode(&bytes(&format!("{head} {}", "00".repeat(26 * sent)))).map(|_| ())
+    };
+    assert_eq!(of(44, 44), Ok(()));
+    assert_eq!(of(45, 45), Err(DecodeError::Count));
+    assert_eq!(of(0, 0), Err(DecodeError::Count));
+    assert_eq!(of(2, 1), Err(DecodeError::Short));
+}
+
+#[test]
+fn hold() {
+    check(
+        Message::Hold(Hold {
+            cookie: COOKIE,
+            content: CONTENT,
+            size: 0x0102_0304,
+            portions: Portions(0xff00_0000_0000_0001),
+        }),
+        "53 70 01 0b                                   ; Sp, version 1, HOLD
+         00 00 00 00                                   ; reserved
+         c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+         abababab abababab abababab abababab abababab  ; content
+         00000000 01020304                             ; size
+         ff000000 00000001                             ; which 64ths are there",
+    );
+}
+
+#[test]
 fn listing() {
     let names = ["animals/cat.txt", "animals/dog.txt", "zoo"];
     let names = names.map(|name| ShareName::parse(name).unwrap());
@@ -301,5 +404,52 @@ fn listing() {
     assert_eq!(encode_listing(files).bytes, expected);
     let (entries, refused) = decode_listing(&expected, ListingLimits::default()).unwrap();
     assert_eq!(refused, 0);
-    assert!(entries.iter().map(|e| (&e.name, e.content, e.size)).eq(files));
+    let files = files.map(|(name, content, size)| (name.borrowed(), content, size));
+    assert!(entries.iter().map(|e| (e.name, e.content, e.size)).eq(files));
+}
+
+#[test]
+fn changes_of_a_listing() {
+    let names = ["animals/cat.txt", "animals/dog.txt", "zoo"];
+    let [cat, dog, zoo] = &names.map(|name| ShareName::parse(name).unwrap());
+    let mut first = StepWriter::new(1_000);
+    first.gone(cat);
+    first.gone(dog);
+    first.come(zoo, ContentId([0x03; 20]), 300);
+    let mut second = StepWriter::new(1_000);
+    second.come(dog, ContentId([0x02; 20]), 0);
+    let expected = bytes(
+        "02                                            ; two names went
+         01                                            ; one entry came
+         00                                            ; shares nothing
+         0f  616e696d616c732f6361742e747874            ; 15 bytes: animals/cat.txt
+         08                                            ; shares 'animals/'
+         07  646f672e747874                            ; 7 bytes: dog.txt
+         03030303 03030303 03030303 03030303 03030303  ; content
+         ac 02                                         ; size 300
+         00                                            ; shares nothing
+         03  7a6f6f                                    ; 3 bytes: zoo
+         00                                            ; the next step: no name went
+         01                                            ; one entry came
+         02020202 02020202 02020202 02020202 02020202  ; content
+         00                                            ; size 0
+         00                                            ; shares nothing
+         0f  616e696d616c732f646f672e747874            ; 15 bytes: animals/dog.txt",
+    );
+    let written = [first, second].map(|step| step.finish().unwrap()).concat();
+    assert_eq!(written, expected);
+    let padded = [&expected[..], &[0; 29]].concat();
+    let (mut reader, mut names) =
+        (ChangesReader::new(ListingLimits::default()), ChangedNames::new());
+    assert_eq!(reader.read(&padded, 100, &mut names), Ok(true));
+    let files = [
+        (cat.clone(), None),
+        (dog.clone(), Some((ContentId([0x02; 20]), 0))),
+        (zoo.clone(), Some((ContentId([0x03; 20]), 300))),
+    ];
+    assert_eq!(names, ChangedNames::from(files));
+    // SHA-1 of 20 bytes 0xd1 and 20 bytes 0xd2.
+    let [old, new] = [0xd1, 0xd2].map(|byte| ListingDigest([byte; 20]));
+    let named = "b5011e96 c160dd38 273057fc b4173ca2 0d8ba423";
+    assert_eq!(ChangesId::between(old, new).0.to_vec(), bytes(named));
 }

@@ -164,7 +164,7 @@ class Run:
         self.fetches, self.sources = {}, {}
         self.hosts, self.receivers = {}, {}
         self.offered, self.gone_files = {}, 0  # name -> (size, content)
-        self.discovered = []  # (time, appeared, host, size)
+        self.shown = []  # (time, hosts, files): what d.json showed
         self.refused = Counter()  # refusals that we sent, by reason
         self.undecodable = Counter()
         self.sent, self.received = Counter(), Counter()  # datagrams by message
@@ -556,9 +556,9 @@ class Reader:
         length = (fields.get("signature") or {}).get("size", 0)
         self.hashing[fields.get("name", "?")] = (t, length)
 
-    def output_discovered(self, t, fields):
-        host, size = fields.get("host", "?"), fields.get("size", 0)
-        self.run.discovered.append((t, bool(fields.get("appeared")), host, size))
+    def output_directory(self, t, fields):
+        hosts = fields.get("hosts") or []
+        self.run.shown.append((t, len(hosts), sum(host.get("files", 0) for host in hosts)))
 
     def output_fetch_ended(self, t, fields):
         fetch = self.run.fetches.get(fields.get("fetch"))

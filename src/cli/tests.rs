@@ -1,7 +1,15 @@
 //! A table of command lines and what comes of them.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
-use crate::config::{Print, TraceConfig, Until};
+use crate::config::{
+    DEFAULT_PORT, Destination, LOOK_TIME, PeerHost, Print, Question, TraceConfig, Until, Verbosity,
+    Wanted,
+};
+use crate::node::FETCH_SIZE_MAX;
 
 const SHA1: &str = "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12";
 
@@ -201,7 +209,12 @@ fn help_and_version() {
     }
     assert_eq!(run("--version"), Ok(Command::Version));
     assert_eq!(run("-V peer"), Ok(Command::Version));
-    for help in [HELP, PEER_HELP, FETCH_HELP] {
+    for verb in &VERBS {
+        assert_eq!(run(&format!("{} --help", verb.word)), Ok(Command::Help(verb.help)));
+        assert!(verb.help.starts_with(&format!("sprat {} ", verb.word)), "{}", verb.word);
+        assert!(HELP.contains(&format!("  sprat {}", verb.word)), "{}", verb.word);
+    }
+    for help in VERBS.iter().map(|verb| verb.help).chain([HELP]) {
         assert!(help.lines().all(|line| line.chars().count() <= 100));
     }
 }
@@ -331,5 +344,101 @@ fn what_is_replayed() {
     ] {
         let told = run(line).unwrap_err();
         assert!(told.starts_with(start), "{line}: {told}");
+    }
+}
+
+#[test]
+fn what_is_asked() {
+    let asked = |line: &str, variables: &[(&str, &str)]| match run_with(line, variables) {
+        Ok(Command::Ask(config, ask)) => (config, ask),
+        other => panic!("{line}: {other:?}"),
+    };
+    let name = |text: &str| Wanted::Name(text.to_owned());
+    for (line, question) in [
+        ("ls", Question::Files(None)),
+        ("ls *.iso", Question::Files(Some(name("*.iso")))),
+        ("ls SHA1", Question::Files(Some(Wanted::Content(SHA1.parse().unwrap())))),
+        ("ls -- -rf", Question::Files(Some(name("-rf")))),
+        ("peers", Question::Hosts),
+        ("info a_b", Question::About(name("a b"))),
+        ("loc a", Question::Holders(name("a"))),
+    ] {
+        let (config, ask) = asked(line, &[]);
+        assert_eq!((ask.question, ask.json, ask.timeout), (question, false, LOOK_TIME), "{line}");
+        assert_eq!(config.port, DEFAULT_PORT);
+    }
+    let (config, ask) = asked("ls --json --timeout 0.5 --peer h --port 9 --root /x", &[]);
+    assert_eq!((ask.json, ask.timeout), (true, Duration::from_millis(500)));
+    // Named hosts listen where all do, unless told otherwise.
+    assert_eq!(config.peers, [PeerHost::Named { name: "h".into(), port: 9 }]);
+    assert!(asked("ls", &[("SPRAT_JSON", "1")]).1.json);
+    for (line, part) in [
+        ("ls a b", "put it in quotes"),
+        ("ls __", "NAME has to be"),
+        ("peers a", "peers takes options alone"),
+        ("info", "info wants one NAME or SHA1"),
+        ("info a b", "info wants one NAME or SHA1"),
+        ("ls --frobnicate", "is no option"),
+        ("peer --json", "\"--json\" is no option"),
+    ] {
+        let refusal = run(line).expect_err(line);
+        assert!(refusal.contains(part), "{line}: {refusal}");
+    }
+}
+
+#[test]
+fn doctor_takes_the_options_of_a_peer() {
+    for (line, json) in [("doctor", false), ("doctor --json", true)] {
+        match run(&format!("{line} --port 9 --peer h")) {
+            Ok(Command::Doctor(config, doctor)) => {
+                assert_eq!((config.port, doctor.json), (9, json));
+                // A peer's own port says nothing about where others listen.
+                let port = DEFAULT_PORT;
+                assert_eq!(config.peers, [PeerHost::Named { name: "h".into(), port }]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for (line, part) in [("doctor now", "options alone"), ("doctor --timeout 3", "is no option")] {
+        let refusal = run(line).expect_err(line);
+        assert!(refusal.contains(part), "{line}: {refusal}");
+    }
+}
+
+#[test]
+fn what_is_got_and_given() {
+    let got = |line: &str| match run(line) {
+        Ok(Command::Get(_, get)) => get,
+        other => panic!("{line}: {other:?}"),
+    };
+    let plain = got("get a b/ SHA1");
+    assert_eq!(plain.wanted.len(), 3);
+    assert_eq!((plain.jobs, plain.output, plain.timeout), (1, None, None));
+    let all = got("get a --jobs 4 -o out --force --timeout 3");
+    assert_eq!((all.jobs, all.force, all.timeout), (4, true, Some(Duration::from_secs(3))));
+    assert_eq!(all.output, Some(Destination::Path("out".into())));
+    assert_eq!(got("get -o - a").output, Some(Destination::Standard));
+    assert_eq!(got("get a --output=-").output, Some(Destination::Standard));
+    match run("add a ../b") {
+        Ok(Command::Add(_, add)) => assert_eq!(add.paths, [PathBuf::from("a"), "../b".into()]),
+        other => panic!("{other:?}"),
+    }
+    match run("rm a/b --force --json") {
+        Ok(Command::Remove(_, remove)) => assert!(remove.force && remove.json),
+        other => panic!("{other:?}"),
+    }
+    for (line, part) in [
+        ("get", "get wants at least one"),
+        ("get a --jobs 0", "--jobs wants a number from 1 to 64"),
+        ("get a --jobs 65", "--jobs wants"),
+        ("get a -o", "-o needs a value"),
+        ("get a -o - --json", "both want standard output"),
+        ("fetch SHA1 n 1 -o x", "is no option"),
+        ("add", "add wants at least one"),
+        ("rm", "rm wants at least one"),
+        ("rm ../a", "NAME cannot be"),
+    ] {
+        let refusal = run(line).expect_err(line);
+        assert!(refusal.contains(part), "{line}: {refusal}");
     }
 }

@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::{Options, Refusal, refuse, shown, values};
+use super::options::Options;
+use super::{Command, Refusal, refuse, shown, values};
 use crate::config::{Print, ReplayConfig, TraceConfig};
 
 impl Options<'_> {
@@ -24,54 +25,38 @@ impl Options<'_> {
         }
         Ok(Some(TraceConfig { file, payload, private, ring }))
     }
+}
 
-    /// Whether something is switched on, and whether by the command line.
-    pub(super) fn switch(&mut self, option: &'static str, variable: &str) -> (bool, bool) {
-        let given = self.long(option);
-        let inherited = self.variable(variable).is_some_and(|value| value != "0");
-        (given || inherited, given)
+/// `sprat replay FILE`.
+pub(super) fn replay(mut options: Options<'_>, words: &[OsString]) -> Result<Command, Refusal> {
+    let [file] = words else {
+        let sentence = "replay needs one FILE, which a run with --trace has written";
+        return Err(refuse(match words.get(1) {
+            None => sentence.to_owned(),
+            Some(word) => format!("{sentence}, and no {} after it", shown(word)),
+        }));
+    };
+    let (until, _) = options.value("--until", values::parse_until)?;
+    let (rewrite, _) = options.value("--rewrite", |value: &OsStr| Ok(PathBuf::from(value)))?;
+    let json = options.long("--print=json");
+    let text = options.long("--print") | options.long("--print=text");
+    let config = ReplayConfig {
+        file: PathBuf::from(file),
+        against: options.long("--against"),
+        step: options.long("--step"),
+        until,
+        print: match (json, text) {
+            (true, _) => Some(Print::Json),
+            (false, true) => Some(Print::Text),
+            (false, false) => None,
+        },
+        quiet: options.flag("--quiet", "-q"),
+        rewrite,
+        expand: options.long("--expand"),
+    };
+    if config.expand && config.rewrite.is_none() {
+        return Err(refuse("--expand needs --rewrite OUT, which says where to write"));
     }
-
-    /// Whether an option without a value and without a short name is given.
-    fn long(&mut self, option: &'static str) -> bool {
-        let mut found = false;
-        while self.given.contains(option) {
-            found = true;
-        }
-        found
-    }
-
-    /// All of `sprat replay`.
-    pub(super) fn replay(mut self, words: &[OsString]) -> Result<ReplayConfig, Refusal> {
-        let [file] = words else {
-            let sentence = "replay needs one FILE, which a run with --trace has written";
-            return Err(refuse(match words.get(1) {
-                None => sentence.to_owned(),
-                Some(word) => format!("{sentence}, and no {} after it", shown(word)),
-            }));
-        };
-        let (until, _) = self.value("--until", values::parse_until)?;
-        let (rewrite, _) = self.value("--rewrite", |value: &OsStr| Ok(PathBuf::from(value)))?;
-        let json = self.long("--print=json");
-        let text = self.long("--print") | self.long("--print=text");
-        let config = ReplayConfig {
-            file: PathBuf::from(file),
-            against: self.long("--against"),
-            step: self.long("--step"),
-            until,
-            print: match (json, text) {
-                (true, _) => Some(Print::Json),
-                (false, true) => Some(Print::Text),
-                (false, false) => None,
-            },
-            quiet: self.flag("--quiet", "-q"),
-            rewrite,
-            expand: self.long("--expand"),
-        };
-        if config.expand && config.rewrite.is_none() {
-            return Err(refuse("--expand needs --rewrite OUT, which says where to write"));
-        }
-        self.refuse_unknown()?;
-        Ok(config)
-    }
+    options.refuse_unknown()?;
+    Ok(Command::Replay(config))
 }

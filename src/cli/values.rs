@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::{BindHost, PeerHost, Until};
 use crate::content::block_layout::CONTENT_SIZE_MAX;
+use crate::node::FETCHES_MAX;
 use crate::wire::address::{self, HostError};
 
 /// What turns the name of an interface into its number.
@@ -37,6 +38,13 @@ pub(crate) fn parse_timeout(text: &OsStr) -> Result<Duration, String> {
         .ok_or_else(|| "a number of seconds".to_owned())
 }
 
+/// Reads how many files are fetched at once.
+pub(crate) fn parse_jobs(text: &OsStr) -> Result<usize, String> {
+    let jobs = text.to_str().and_then(digits).and_then(|jobs| usize::try_from(jobs).ok());
+    jobs.filter(|jobs| (1..=FETCHES_MAX).contains(jobs))
+        .ok_or_else(|| format!("a number from 1 to {FETCHES_MAX}"))
+}
+
 /// The smallest ring, in bytes: with less there is hardly a state that fits.
 const RING_MIN: u64 = 256 * 1024;
 
@@ -54,6 +62,12 @@ const RATE_MIN: u64 = 16 * 1024;
 pub(crate) fn parse_rate(text: &OsStr) -> Result<u64, String> {
     let bytes = text.to_str().and_then(bytes_in_units).filter(|bytes| *bytes >= RATE_MIN);
     bytes.ok_or_else(|| "bytes a second from 16K on, such as 500K or 10M".to_owned())
+}
+
+/// Reads the size of the longest file.
+pub(crate) fn parse_max_size(text: &OsStr) -> Result<u64, String> {
+    let bytes = text.to_str().and_then(bytes_in_units);
+    bytes.ok_or_else(|| "a number of bytes, such as 700M or 4G".to_owned())
 }
 
 /// A number, of KiB, MiB or GiB where the letter says so.

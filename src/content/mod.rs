@@ -11,6 +11,8 @@
 pub mod block_layout;
 pub mod content_id;
 pub mod hex;
+pub mod nearest;
+pub mod pattern;
 pub mod range_set;
 pub mod share_name;
 pub mod state_chain;
@@ -18,6 +20,7 @@ pub mod terminal_text;
 
 pub use block_layout::BlockLayout;
 pub use content_id::ContentId;
+pub use pattern::Pattern;
 pub use range_set::RangeSet;
 pub use share_name::ShareName;
 pub use state_chain::{ChainId, ChainState};

@@ -34,6 +34,11 @@ const EXTENSION_LENGTH_MAX: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ShareName(Arc<str>);
 
+/// A [`ShareName`] whose text belongs to something larger. Written down it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename = "ShareName")]
+pub struct ShareNameRef<'a>(&'a str);
+
 impl<'de> Deserialize<'de> for ShareName {
     /// A text that keeps every rule.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -97,37 +102,12 @@ impl std::error::Error for NameError {}
 impl ShareName {
     /// Takes a text for a name if it keeps every rule. It is taken as it is, nothing is repaired.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if text.len() > NAME_LENGTH_MAX {
-            return Err(NameError::TooLong);
-        }
-        if text.starts_with('/') {
-            return Err(NameError::Absolute);
-        }
-        if text.split('/').count() > COMPONENT_COUNT_MAX {
-            return Err(NameError::TooDeep);
-        }
-        for component in text.split('/') {
-            match component {
-                "" => return Err(NameError::EmptyComponent),
-                "." | ".." => return Err(NameError::DotComponent),
-                _ if component.len() > COMPONENT_LENGTH_MAX => {
-                    return Err(NameError::ComponentTooLong);
-                }
-                _ => {}
-            }
-        }
-        for character in text.chars() {
-            if character == '\\' {
-                return Err(NameError::Backslash);
-            }
-            if let Some(kind) = Unprintable::of(character) {
-                return Err(NameError::Character(character, kind));
-            }
-        }
-        Ok(Self(text.into()))
+        ShareNameRef::parse(text).map(ShareNameRef::to_owned)
+    }
+
+    /// The name, borrowed.
+    pub fn borrowed(&self) -> ShareNameRef<'_> {
+        ShareNameRef(&self.0)
     }
 
     /// The whole path.
@@ -142,19 +122,14 @@ impl ShareName {
 
     /// The last component.
     pub fn file_name(&self) -> &str {
-        self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
+        self.borrowed().file_name()
     }
 
     /// Whether a file of this name in `share/` is offered to others: not if it or a folder on the
     /// way to it is hidden by a dot, nor if the name is one of a file that somebody is still
     /// writing.
     pub fn is_offered(&self) -> bool {
-        let name = self.file_name().as_bytes();
-        let unfinished = UNFINISHED_ENDINGS.iter().any(|ending| {
-            let start = name.len().saturating_sub(ending.len());
-            name[start..].eq_ignore_ascii_case(ending.as_bytes())
-        });
-        !unfinished && !self.components().any(|component| component.starts_with('.'))
+        self.borrowed().is_offered()
     }
 
     /// The name beside this one for content that cannot have it, because other content has:
@@ -187,6 +162,79 @@ impl ShareName {
             kept -= 1;
         }
         Self(format!("{folder}{}{suffix}{extension}", &stem[..kept]).into())
+    }
+}
+
+impl<'a> ShareNameRef<'a> {
+    /// As [`ShareName::parse`], without a copy.
+    pub fn parse(text: &'a str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.len() > NAME_LENGTH_MAX {
+            return Err(NameError::TooLong);
+        }
+        if text.starts_with('/') {
+            return Err(NameError::Absolute);
+        }
+        if text.split('/').count() > COMPONENT_COUNT_MAX {
+            return Err(NameError::TooDeep);
+        }
+        for component in text.split('/') {
+            match component {
+                "" => return Err(NameError::EmptyComponent),
+                "." | ".." => return Err(NameError::DotComponent),
+                _ if component.len() > COMPONENT_LENGTH_MAX => {
+                    return Err(NameError::ComponentTooLong);
+                }
+                _ => {}
+            }
+        }
+        for character in text.chars() {
+            if character == '\\' {
+                return Err(NameError::Backslash);
+            }
+            if let Some(kind) = Unprintable::of(character) {
+                return Err(NameError::Character(character, kind));
+            }
+        }
+        Ok(Self(text))
+    }
+
+    /// A piece of text that was a name when it was put there.
+    pub(crate) const fn known(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// The whole path.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// The last component.
+    pub fn file_name(self) -> &'a str {
+        self.0.rsplit_once('/').map_or(self.0, |(_, name)| name)
+    }
+
+    /// As [`ShareName::is_offered`].
+    pub fn is_offered(self) -> bool {
+        let name = self.file_name().as_bytes();
+        let unfinished = UNFINISHED_ENDINGS.iter().any(|ending| {
+            let start = name.len().saturating_sub(ending.len());
+            name[start..].eq_ignore_ascii_case(ending.as_bytes())
+        });
+        !unfinished && !self.0.split('/').any(|component| component.starts_with('.'))
+    }
+
+    /// A name of its own.
+    pub fn to_owned(self) -> ShareName {
+        ShareName(self.0.into())
+    }
+}
+
+impl fmt::Display for ShareNameRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
     }
 }
 

@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use super::clock::{self, Slice};
-use super::executor::{Executor, Task};
+use super::executor::{Executor, PeerWork, Task};
 use super::hash_cache::HashCache;
 use crate::node::input::ShareSearch;
 use crate::node::{Input, Instant};
 
 /// How long a step of making and reading listings works at most, one piece more or less.
 const LISTINGS_STEP: Duration = Duration::from_micros(1_500);
+/// The same for a step of making `d.json` and telling what came and went.
+const DIRECTORY_STEP: Duration = Duration::from_micros(1_500);
 
 impl Executor {
     /// Does what is due or was begun, kind after kind, until the slice is over.
@@ -62,7 +64,7 @@ impl Executor {
             Task::ScanShare => peer.watcher.next_due(),
             Task::LookAtPartials => peer.partials.next_due(),
             Task::WriteCache => peer.cache.next_due(),
-            Task::Hash | Task::Listings | Task::WorkForFetches => None,
+            Task::Hash | Task::Listings | Task::ShowDirectory | Task::WorkForFetches => None,
         });
         self.task_has_more[task as usize] || due.is_some_and(|due| due <= now)
     }
@@ -70,6 +72,8 @@ impl Executor {
     fn work_on(&mut self, task: Task, now: Instant) -> bool {
         if task == Task::WorkForFetches {
             return self.work_for_fetches();
+        } else if task == Task::Listings {
+            return self.listings.step(&Slice::of(LISTINGS_STEP), &mut self.inbox);
         }
         let Some(peer) = &mut self.peer else {
             return false;
@@ -89,8 +93,12 @@ impl Executor {
             Task::LookAtPartials => peer.partials.step(now, inputs),
             Task::Hash => peer.jobs.step(&self.share, &peer.partials, &mut peer.cache, inputs),
             Task::WriteCache => peer.cache.step(now),
-            Task::Listings => peer.listings.step(&Slice::of(LISTINGS_STEP), inputs),
-            Task::WorkForFetches => false,
+            Task::ShowDirectory => {
+                let PeerWork { directory, discoveries, .. } = peer;
+                let slice = Slice::of(DIRECTORY_STEP);
+                discoveries.together(|lines| directory.step(&slice, |line| lines.line(line)))
+            }
+            Task::Listings | Task::WorkForFetches => false,
         }
     }
 

@@ -1,26 +1,29 @@
-//! The one place that reads a clock. The core's time counts from the moment the driver started; wall
-//! time is only for what leaves the program (`d.json`) and for judging the times of files.
+//! The one place that reads a clock. The core's time counts from the moment the driver started, and goes on
+//! while the machine sleeps, so that the core knows that it did; wall time is only for what leaves the
+//! program (`d.json`) and for judging the times of files.
 
 use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::node;
 
 /// The driver's clock, and the origin of the core's time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    origin: std::time::Instant,
+    /// Since the machine was started.
+    origin: Duration,
 }
 
 impl Clock {
     /// A clock whose origin is now.
     pub fn start() -> Self {
-        Self { origin: monotonic() }
+        Self { origin: since_boot() }
     }
 
     /// The time since the origin. Never goes back.
     pub fn now(&self) -> node::Instant {
-        let elapsed = monotonic().saturating_duration_since(self.origin);
-        node::Instant::ORIGIN + elapsed
+        node::Instant::ORIGIN + since_boot().saturating_sub(self.origin)
     }
 }
 
@@ -52,6 +55,13 @@ impl Slice {
 #[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]
 pub fn wall_now() -> SystemTime {
     SystemTime::now()
+}
+
+/// The monotonic clock that counts the time of sleep, too: the standard library's stands still then.
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]

@@ -9,11 +9,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::clock::{Clock, Slice};
 use super::executor::Executor;
 use super::interfaces::Interfaces;
+use super::netlink::Changes;
 use super::receive_batch::ReceiveBatch;
 use super::recording::Recording;
 use super::signals::{LoopSignals, SIGUSR1};
@@ -26,6 +27,7 @@ const SOCKET: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const SHARE: Token = Token(2);
 const CHUNKS: Token = Token(3);
+const ROUTES: Token = Token(4);
 
 /// What a turn spends on datagrams before it looks at anything else.
 const RECEIVE_SLICE: Duration = Duration::from_micros(1_500);
@@ -40,8 +42,12 @@ const WORK_WAITS_MAX: u32 = 4;
 
 /// How often the loop looks after itself.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// Every how many times of these the interfaces are looked at.
+/// Every how many times of these the interfaces are looked at where the kernel tells of no changes,
 const INTERFACES_EVERY: u32 = 3;
+/// and where it does: a group that could not be joined is tried again.
+const INTERFACES_EVERY_TOLD: u32 = 30;
+/// Changes that come one after the other (a link, its addresses) are looked at together.
+const INTERFACES_GATHERING: Duration = Duration::from_millis(50);
 /// How long the core may take to leave the network.
 const STOP_WITHIN: Duration = Duration::from_millis(500);
 
@@ -63,6 +69,10 @@ pub struct EventLoop {
     batch: ReceiveBatch,
     signals: LoopSignals,
     interfaces: Interfaces,
+    /// None where the system does not tell.
+    changes: Option<Changes>,
+    /// Something about the interfaces has changed.
+    interfaces_due: Option<Instant>,
     /// Readiness is edge-triggered: the socket has to be read until nothing comes.
     readable: bool,
     work_waited: u32,
@@ -107,6 +117,7 @@ impl EventLoop {
                 }
             }
         }
+        let changes = listen_for_changes(registry);
         let now = clock.now();
         Ok(Self {
             node,
@@ -120,6 +131,8 @@ impl EventLoop {
             batch: ReceiveBatch::new(),
             signals,
             interfaces: Interfaces::new(),
+            changes,
+            interfaces_due: None,
             readable: true,
             work_waited: 0,
             housekeeping_due: now + HOUSEKEEPING,
@@ -226,7 +239,7 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let core = self.node.poll_timeout().map(|deadline| deadline.at);
-        [core, executor.next_work(), Some(self.housekeeping_due), self.stop_by]
+        [core, executor.next_work(), Some(self.housekeeping_due), self.interfaces_due, self.stop_by]
             .into_iter()
             .flatten()
             .min()
@@ -243,6 +256,11 @@ impl EventLoop {
                     writable |= event.is_writable();
                 }
                 SIGNALS => signalled = true,
+                ROUTES => {
+                    if self.changes.as_ref().is_some_and(Changes::take) {
+                        self.interfaces_due.get_or_insert(self.now + INTERFACES_GATHERING);
+                    }
+                }
                 token => {
                     if let Some(peer) = &mut self.executor.peer {
                         match token {
@@ -254,7 +272,7 @@ impl EventLoop {
             }
         }
         if signalled {
-            self.take_signals();
+            self.see_signals();
         }
         if writable && self.executor.socket.flush() {
             self.feed(Input::Writable);
@@ -262,7 +280,7 @@ impl EventLoop {
     }
 
     /// The first signal asks to stop, the second does not wait for that. SIGUSR1 asks for the recording.
-    fn take_signals(&mut self) {
+    pub fn see_signals(&mut self) {
         for signal in self.signals.pending() {
             if signal == SIGUSR1 {
                 self.recording.iter_mut().for_each(Recording::hand_out);
@@ -349,6 +367,9 @@ impl EventLoop {
 
     /// Whether it was time.
     fn keep_house(&mut self) -> bool {
+        if self.interfaces_due.is_some_and(|due| due <= self.now) {
+            self.look_at_interfaces();
+        }
         if self.now < self.housekeeping_due {
             return false;
         }
@@ -356,19 +377,37 @@ impl EventLoop {
         self.housekeepings += 1;
         self.executor.tidy(self.now);
         self.recording.take_if(|recording| !recording.keep());
-        if self.housekeepings % INTERFACES_EVERY == 0 {
+        let every = self.changes.as_ref().map_or(INTERFACES_EVERY, |_| INTERFACES_EVERY_TOLD);
+        if self.housekeepings % every == 0 {
             self.look_at_interfaces();
         }
         true
     }
 
     fn look_at_interfaces(&mut self) {
+        self.interfaces_due = None;
         let socket = &mut self.executor.socket;
         if let Some(addresses) = self.interfaces.refresh(&*socket) {
             let addresses = socket.own_addresses(addresses);
             let own = addresses.iter().map(|own| own.address).collect();
             socket.set_own_addresses(own);
             self.feed_now(Input::Interfaces { addresses });
+        }
+    }
+}
+
+/// Where the kernel does not tell of changes, the interfaces are looked at more often.
+fn listen_for_changes(registry: &Registry) -> Option<Changes> {
+    let listen = || {
+        let changes = Changes::listen()?;
+        registry.register(&mut SourceFd(&changes.fd().as_raw_fd()), ROUTES, Interest::READABLE)?;
+        Ok::<_, io::Error>(changes)
+    };
+    match listen() {
+        Ok(changes) => Some(changes),
+        Err(error) => {
+            log::info!("the kernel does not tell of changes of its interfaces: {error}");
+            None
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::block_buffers::BlockBuffers;
 use super::chunk_store::ChunkStore;
 use super::clock;
-use super::directory_file::DirectoryFile;
+use super::directory::DirectoryJobs;
 use super::hash_cache::HashCache;
 use super::hash_jobs::HashJobs;
 use super::lines::Lines;
@@ -19,8 +19,8 @@ use super::serving::{ServeOrder, Serving, Shelves};
 use super::share_folder::ShareFolder;
 use super::share_search::SearchJob;
 use super::share_watcher::ShareWatcher;
+use super::synced;
 use super::udp_socket::UdpSocket;
-use crate::content::terminal_text::printable;
 use crate::node::input::{DiskFault, DiskFaultKind, ServeOutcome, ShareSearch};
 use crate::node::output::{FetchEnding, ServeSource};
 use crate::node::{BufferId, FetchId, Input, Instant, Output};
@@ -29,8 +29,8 @@ use crate::wire::DATA_HEADER_LENGTH;
 /// What only a peer has.
 #[derive(Debug)]
 pub struct PeerWork {
-    /// `d.json`.
-    pub directory: DirectoryFile,
+    /// `d.json`, and what is told of it.
+    pub directory: DirectoryJobs,
     /// `share/`.
     pub watcher: ShareWatcher,
     /// `chunks/`.
@@ -39,22 +39,19 @@ pub struct PeerWork {
     pub jobs: HashJobs,
     /// What was computed before.
     pub cache: HashCache,
-    /// What is offered, here and elsewhere, as bytes.
-    pub listings: ListingJobs,
     /// What is discovered, for people.
     pub discoveries: Lines<std::io::Stdout>,
 }
 
 impl PeerWork {
     /// The work of a peer in the folder `root`, whose lock is held.
-    pub fn new(root: &Path, directory: DirectoryFile) -> Self {
+    pub fn new(root: &Path, directory: DirectoryJobs) -> Self {
         Self {
             directory,
             watcher: ShareWatcher::new(),
             partials: PartialWatcher::new(root),
             jobs: HashJobs::new(),
             cache: HashCache::open(root),
-            listings: ListingJobs::new(),
             discoveries: Lines::new(std::io::stdout()),
         }
     }
@@ -77,10 +74,14 @@ pub struct Executor {
     pub socket: UdpSocket,
     /// Blocks that are put together and proven.
     pub buffers: BlockBuffers,
+    /// What is offered, here and elsewhere, as bytes.
+    pub listings: ListingJobs,
     /// There in a peer.
     pub peer: Option<PeerWork>,
     /// How the fetches ended, in order.
     pub endings: Vec<(FetchId, FetchEnding)>,
+    /// The core's look, or its search for holders, is over.
+    pub has_looked: bool,
     /// The core has stopped.
     pub stopped: bool,
     pub(super) root: PathBuf,
@@ -101,16 +102,18 @@ pub(super) enum Task {
     Hash,
     WriteCache,
     Listings,
+    ShowDirectory,
     WorkForFetches,
 }
 
 impl Task {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::ScanShare,
         Self::LookAtPartials,
         Self::Hash,
         Self::WriteCache,
         Self::Listings,
+        Self::ShowDirectory,
         Self::WorkForFetches,
     ];
 }
@@ -122,8 +125,10 @@ impl Executor {
             inbox: VecDeque::new(),
             socket,
             buffers: BlockBuffers::default(),
+            listings: ListingJobs::new(),
             peer,
             endings: Vec::new(),
+            has_looked: false,
             stopped: false,
             root: root.to_path_buf(),
             share,
@@ -143,8 +148,8 @@ impl Executor {
                 let order = ServeOrder { to, nonce, source, offset, length, payload_length };
                 let share = &self.share;
                 let shelves = match &mut self.peer {
-                    Some(PeerWork { partials, cache, listings, .. }) => {
-                        let (partials, listings) = (Some(&*partials), Some(&*listings));
+                    Some(PeerWork { partials, cache, .. }) => {
+                        let (partials, listings) = (Some(&*partials), Some(&self.listings));
                         Shelves { share, partials, cache: Some(cache), listings }
                     }
                     None => Shelves { share, partials: None, cache: None, listings: None },
@@ -163,23 +168,20 @@ impl Executor {
             | Output::MakeListing { .. }
             | Output::KeepListing { .. }
             | Output::ReadListing { .. }
+            | Output::ReadChanges { .. }
             | Output::DropListing { .. } => self.ask_listing_jobs(output, in_hand),
             Output::Reserve { buffer, length } => self.buffers.reserve(buffer, length),
             Output::Keep { buffer, offset } => self.keep(buffer, offset, in_hand),
             Output::Verify { fetch, buffer, link } => self.buffers.queue_proof(fetch, buffer, link),
             Output::Release { buffer } => self.buffers.release(buffer),
-            Output::Directory { discovered_files } => {
+            Output::Directory { hosts } => {
                 if let Some(peer) = &mut self.peer {
-                    peer.directory.write(&discovered_files, clock::wall_now());
+                    peer.directory.show(hosts, clock::wall_now());
+                    self.note_work(Task::ShowDirectory);
                 }
             }
-            Output::Discovered { appeared, host, content, size, name } => {
-                if let Some(peer) = &mut self.peer {
-                    let sign = if appeared { '+' } else { '-' };
-                    let (host, name) = (printable(&host), printable(name.as_str()));
-                    peer.discoveries.line(&format!("{sign} {host} {content} {size} B {name}"));
-                }
-            }
+            Output::LookEnded | Output::Located { .. } => self.has_looked = true,
+            Output::Synced { content, name } => synced::remember(&self.root, content, &name),
             Output::Stopped => self.stopped = true,
             of_a_store => self.execute_store(of_a_store),
         }
@@ -264,10 +266,7 @@ impl Executor {
     }
 
     fn ask_listing_jobs(&mut self, output: Output, in_hand: Option<&[u8]>) {
-        let Some(PeerWork { listings, .. }) = &mut self.peer else {
-            debug_assert!(false, "only a peer lists");
-            return;
-        };
+        let listings = &mut self.listings;
         match output {
             Output::AddToListing { name, content, size } => listings.add(name, content, size),
             Output::TakeOffListing { name } => listings.take_off(name),
@@ -283,6 +282,10 @@ impl Executor {
             }
             Output::ReadListing { listing, digest } => {
                 listings.read(listing, digest);
+                self.note_work(Task::Listings);
+            }
+            Output::ReadChanges { listing, digest, old } => {
+                listings.read_changes(listing, digest, old);
                 self.note_work(Task::Listings);
             }
             _ => {}

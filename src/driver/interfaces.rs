@@ -2,7 +2,8 @@
 //! each.
 //!
 //! A kernel drops memberships with the interface, and gives out indexes anew when one is plugged in
-//! again, so the list is looked at every few seconds and what is missing is joined.
+//! again, so the list is looked at when the kernel tells of a change (`netlink`), or every few seconds where it
+//! tells nothing, and what is missing is joined.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -38,7 +39,7 @@ impl Interfaces {
     }
 
     /// Looks at the interfaces, joins the groups on those that are new, and hands back the list
-    /// (sorted) where it differs from the last. To be called at the start and every few seconds.
+    /// (sorted) where it differs from the last. To be called at the start, at changes and now and then.
     pub fn refresh(&mut self, socket: impl AsFd) -> Option<Vec<InterfaceAddress>> {
         let addresses = match if_addrs::get_if_addrs() {
             Ok(interfaces) => sorted_addresses(&interfaces),

@@ -33,6 +33,37 @@ impl<W: Write + AsFd> Lines<W> {
         let _ = self.write_all(format!("{text}\n").as_bytes());
         let _ = self.flush();
     }
+
+    /// Writes the lines that `tell` tells, as many in one piece as go into one.
+    pub fn together<T>(&mut self, tell: impl FnOnce(&mut Gathered<'_, W>) -> T) -> T {
+        let mut gathered = Gathered { lines: self, text: String::new() };
+        let told = tell(&mut gathered);
+        gathered.write_out();
+        told
+    }
+}
+
+/// Lines that are written together.
+#[derive(Debug)]
+pub struct Gathered<'a, W> {
+    lines: &'a mut Lines<W>,
+    text: String,
+}
+
+impl<W: Write + AsFd> Gathered<'_, W> {
+    /// One line more.
+    pub fn line(&mut self, text: &str) {
+        if self.text.len() + text.len() + 1 > PIECE_LENGTH_MAX {
+            self.write_out();
+        }
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn write_out(&mut self) {
+        let _ = self.lines.write_all(self.text.as_bytes());
+        self.text.clear();
+    }
 }
 
 impl<W: Write + AsFd> Write for Lines<W> {

@@ -2,16 +2,23 @@
 //! so that 100,000 names never hold up the loop. The core speaks of names and knows no listing's bytes;
 //! here nothing is decided but whether bytes are a listing.
 
+mod applying;
+mod steps;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
+use self::applying::Applying;
+use self::steps::Steps;
 use super::clock::Slice;
 use crate::content::{ContentId, ShareName};
 use crate::node::input::ListingReading;
-use crate::node::{Input, ListingId};
+use crate::node::{CHANGES_KEPT, Input, ListingId};
 use crate::wire::identity::ListingHasher;
+use crate::wire::listing::changes::StepWriter;
 use crate::wire::listing::{
-    EncodedListing, ListingEntry, ListingLimits, ListingReader, ListingWriter,
+    EncodedListing, ListingEntries, ListingEntriesBuilder, ListingLimits, ListingReader,
+    ListingWriter,
 };
 use crate::wire::{LISTING_LENGTH_MAX, ListingDigest, ListingSummary};
 
@@ -34,12 +41,18 @@ pub struct ListingJobs {
     /// What has changed since; nothing stands for a file that was taken off.
     changes: BTreeMap<ShareName, Option<File>>,
     making: Option<(ListingId, Making)>,
+    /// What has changed since the listing before the one that is being made.
+    difference: Option<StepWriter>,
+    /// Whether all files had room in the listing that was made last.
+    all_fit: bool,
     /// The newest first.
     kept: VecDeque<(ListingDigest, Vec<u8>)>,
-    /// Listings that come packet by packet.
+    /// What leads from one of our last listings to another.
+    steps: Steps,
+    /// Listings, and changes of them, that come packet by packet.
     coming: BTreeMap<ListingId, Vec<u8>>,
     /// The first one is worked on.
-    reading: VecDeque<Reading>,
+    reading: VecDeque<(ListingId, Reading)>,
 }
 
 /// A listing of ours that is being made.
@@ -53,17 +66,22 @@ enum Making {
     Hashing(EncodedListing, Hashing),
 }
 
-/// A listing of another host that is being read.
+/// What a listing of another host is read from.
 #[derive(Debug)]
-struct Reading {
-    listing: ListingId,
+enum Reading {
+    Whole(Whole),
+    Changes(Applying),
+}
+
+/// A listing of another host that came whole.
+#[derive(Debug)]
+struct Whole {
     digest: ListingDigest,
     bytes: Vec<u8>,
     /// Until it is known to be genuine.
     hashing: Option<Hashing>,
     reader: ListingReader,
-    entries: Vec<ListingEntry>,
-    names_length: u64,
+    entries: ListingEntriesBuilder,
 }
 
 impl ListingJobs {
@@ -86,7 +104,13 @@ impl ListingJobs {
     pub fn make(&mut self, listing: ListingId) {
         debug_assert!(self.making.is_none(), "listings are made one after the other");
         let changes = std::mem::take(&mut self.changes);
+        self.difference = Some(StepWriter::new(CHANGES_KEPT as usize));
         self.making = Some((listing, Making::Changing(changes)));
+    }
+
+    /// The changes between two listings of ours, if they are kept.
+    pub fn changes(&self, from: ListingId, to: ListingId) -> Option<Vec<u8>> {
+        self.steps.between(from, to)
     }
 
     /// The bytes of a listing of ours, if it is one of those that are kept.
@@ -113,21 +137,27 @@ impl ListingJobs {
 
     /// Takes an `Output::ReadListing`.
     pub fn read(&mut self, listing: ListingId, digest: ListingDigest) {
-        self.reading.push_back(Reading {
-            listing,
+        let whole = Whole {
             digest,
             bytes: self.coming.remove(&listing).unwrap_or_default(),
             hashing: Some(Hashing::default()),
             reader: ListingReader::new(ListingLimits::default()),
-            entries: Vec::new(),
-            names_length: 0,
-        });
+            entries: ListingEntriesBuilder::default(),
+        };
+        self.reading.push_back((listing, Reading::Whole(whole)));
+    }
+
+    /// Takes an `Output::ReadChanges`.
+    pub fn read_changes(&mut self, listing: ListingId, digest: ListingDigest, old: ListingEntries) {
+        let changes = self.coming.remove(&listing).unwrap_or_default();
+        let applying = Applying::new(old, changes, digest);
+        self.reading.push_back((listing, Reading::Changes(applying)));
     }
 
     /// Takes an `Output::DropListing`.
     pub fn forget(&mut self, listing: ListingId) {
         self.coming.remove(&listing);
-        self.reading.retain(|reading| reading.listing != listing);
+        self.reading.retain(|(reading, _)| *reading != listing);
     }
 
     /// How many listings of others there is something of.
@@ -142,14 +172,16 @@ impl ListingJobs {
             if let Some((listing, making)) = self.making.take() {
                 match self.make_on(making) {
                     Step::On(making) => self.making = Some((listing, making)),
-                    Step::Over((summary, left_out)) => {
-                        inputs.push_back(Input::ListingMade { listing, summary, left_out });
+                    Step::Over((encoded, digest)) => {
+                        inputs.push_back(self.made(listing, encoded, digest));
                     }
                 }
-            } else if let Some(reading) = self.reading.pop_front() {
-                match reading.read_on() {
-                    Step::On(reading) => self.reading.push_front(reading),
-                    Step::Over(answer) => inputs.push_back(answer),
+            } else if let Some((listing, reading)) = self.reading.pop_front() {
+                match reading.go_on() {
+                    Step::On(reading) => self.reading.push_front((listing, reading)),
+                    Step::Over(outcome) => {
+                        inputs.push_back(Input::ListingRead { listing, outcome });
+                    }
                 }
             }
             if slice.is_over() {
@@ -159,15 +191,14 @@ impl ListingJobs {
         self.making.is_some() || !self.reading.is_empty()
     }
 
-    fn make_on(&mut self, making: Making) -> Step<Making, (ListingSummary, u32)> {
+    fn make_on(&mut self, making: Making) -> Step<Making, (EncodedListing, ListingDigest)> {
         match making {
             Making::Changing(mut changes) => {
                 for _ in 0..NAMES {
-                    match changes.pop_first() {
-                        None => return Step::On(Making::Writing(ListingWriter::new(), None)),
-                        Some((name, Some(file))) => self.files.insert(name, file),
-                        Some((name, None)) => self.files.remove(&name),
+                    let Some((name, file)) = changes.pop_first() else {
+                        return Step::On(Making::Writing(ListingWriter::new(), None));
                     };
+                    self.change(name, file);
                 }
                 Step::On(Making::Changing(changes))
             }
@@ -186,22 +217,66 @@ impl ListingJobs {
             }
             Making::Hashing(encoded, hashing) => match hashing.go_on(&encoded.bytes) {
                 Step::On(hashing) => Step::On(Making::Hashing(encoded, hashing)),
-                Step::Over(digest) => {
-                    let EncodedListing { bytes, files, left_out } = encoded;
-                    let length = bytes.len() as u64;
-                    if self.kept.front().is_none_or(|(newest, _)| *newest != digest) {
-                        self.kept.truncate(KEPT - 1);
-                        self.kept.push_front((digest, bytes));
-                    }
-                    Step::Over((ListingSummary { digest, length, files }, left_out))
-                }
+                Step::Over(digest) => Step::Over((encoded, digest)),
+            },
+        }
+    }
+
+    /// What a name is in the listing that is being made.
+    fn change(&mut self, name: ShareName, file: Option<File>) {
+        let before = self.files.get(&name).copied();
+        match (file, &mut self.difference) {
+            (file, _) if file == before => return,
+            (Some((content, size)), Some(difference)) => difference.come(&name, content, size),
+            (None, Some(difference)) => difference.gone(&name),
+            (_, None) => {}
+        }
+        match file {
+            Some(file) => self.files.insert(name, file),
+            None => self.files.remove(&name),
+        };
+    }
+
+    /// A listing is whole: it is kept, and so is the way to it from the one before. What had no room in one
+    /// of them would make another way than that of the files.
+    fn made(
+        &mut self,
+        listing: ListingId,
+        encoded: EncodedListing,
+        digest: ListingDigest,
+    ) -> Input<'static> {
+        let EncodedListing { bytes, files, left_out } = encoded;
+        let summary = ListingSummary { digest, length: bytes.len() as u64, files };
+        let step = self.difference.take().and_then(StepWriter::finish);
+        let fitted = std::mem::replace(&mut self.all_fit, left_out == 0);
+        let mut changes = None;
+        if self.kept.front().is_none_or(|(newest, _)| *newest != digest) {
+            self.kept.truncate(KEPT - 1);
+            self.kept.push_front((digest, bytes));
+            let step = step.filter(|_| fitted && self.all_fit);
+            changes = self.steps.push(listing, step.as_deref());
+        }
+        Input::ListingMade { listing, summary, left_out, changes }
+    }
+}
+
+impl Reading {
+    fn go_on(self) -> Step<Self, ListingReading> {
+        match self {
+            Self::Whole(whole) => match whole.go_on() {
+                Step::On(whole) => Step::On(Self::Whole(whole)),
+                Step::Over(reading) => Step::Over(reading),
+            },
+            Self::Changes(applying) => match applying.go_on() {
+                Step::On(applying) => Step::On(Self::Changes(applying)),
+                Step::Over(reading) => Step::Over(reading),
             },
         }
     }
 }
 
-impl Reading {
-    fn read_on(mut self) -> Step<Self, Input<'static>> {
+impl Whole {
+    fn go_on(mut self) -> Step<Self, ListingReading> {
         if let Some(hashing) = self.hashing.take() {
             return match hashing.go_on(&self.bytes) {
                 Step::On(hashing) => Step::On(Self { hashing: Some(hashing), ..self }),
@@ -209,27 +284,23 @@ impl Reading {
                 Step::Over(_) => self.bad("it has another digest"),
             };
         }
-        let known = self.entries.len();
-        let all = self.reader.read(&self.bytes, NAMES, &mut self.entries);
-        let names = self.entries[known..].iter().map(|entry| entry.name.as_str().len() as u64);
-        self.names_length += names.sum::<u64>();
-        match all {
+        match self.reader.read(&self.bytes, NAMES, &mut self.entries) {
             Ok(false) => Step::On(self),
             Ok(true) => {
-                let outcome = ListingReading::Genuine {
-                    entries: self.entries.into(),
-                    names_length: self.names_length,
+                let entries = self.entries.finish();
+                Step::Over(ListingReading::Genuine {
+                    names_length: entries.names_length(),
+                    entries,
                     refused_names: self.reader.refused_names(),
-                };
-                Step::Over(Input::ListingRead { listing: self.listing, outcome })
+                })
             }
             Err(error) => self.bad(&error.to_string()),
         }
     }
 
-    fn bad(self, why: &str) -> Step<Self, Input<'static>> {
+    fn bad(self, why: &str) -> Step<Self, ListingReading> {
         log::debug!("listing {}, {} bytes, is none: {why}", self.digest, self.bytes.len());
-        Step::Over(Input::ListingRead { listing: self.listing, outcome: ListingReading::Bad })
+        Step::Over(ListingReading::Bad)
     }
 }
 

@@ -1,21 +1,28 @@
 //! The only code that meets the operating system: every system call, no decision.
 
+pub mod asking;
 pub mod background;
 pub mod block_buffers;
 pub mod chunk_store;
 pub mod clock;
-pub mod directory_file;
+pub mod directory;
+pub mod doctor;
 pub mod event_loop;
 pub mod executor;
 mod file_hash;
 pub mod folder_events;
+pub mod getting;
+pub mod giving;
 pub mod hash_cache;
 pub mod hash_jobs;
 pub mod interfaces;
 pub mod lines;
 pub mod listing_jobs;
 mod local_addresses;
+mod looking;
+pub mod netlink;
 pub mod partial_watcher;
+pub mod placing;
 pub mod progress;
 pub mod publish;
 pub mod receive_batch;
@@ -28,5 +35,6 @@ pub mod share_folder;
 pub mod share_search;
 pub mod share_watcher;
 pub mod signals;
+pub mod synced;
 pub mod turn_statistics;
 pub mod udp_socket;

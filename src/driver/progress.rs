@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Stderr};
 use std::time::Duration;
 
-use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::Lines;
 use crate::node::{FetchProgress, Instant};
@@ -37,8 +37,12 @@ pub struct Progress {
 #[derive(Debug)]
 enum Look {
     Silent,
-    Bar(ProgressBar),
-    Lines { stderr: Lines<Stderr>, told: String },
+    /// A bar, and those that it is one of.
+    Bar(ProgressBar, Option<MultiProgress>),
+    Lines {
+        stderr: Lines<Stderr>,
+        told: String,
+    },
 }
 
 impl Progress {
@@ -47,7 +51,7 @@ impl Progress {
         let look = if quiet {
             Look::Silent
         } else if std::io::stderr().is_terminal() {
-            Look::Bar(bar(name, size))
+            Look::Bar(bar(name, size), None)
         } else {
             Look::Lines { stderr: Lines::new(std::io::stderr()), told: String::new() }
         };
@@ -64,6 +68,15 @@ impl Progress {
         }
     }
 
+    /// The same, its bar being one of several.
+    pub fn among(self, bars: &MultiProgress) -> Self {
+        let look = match self.look {
+            Look::Bar(bar, _) => Look::Bar(bars.add(bar), Some(bars.clone())),
+            other => other,
+        };
+        Self { look, ..self }
+    }
+
     /// To be called at every turn of the loop; draws or writes where it is time to.
     pub fn update(&mut self, now: Instant, progress: FetchProgress) {
         if progress.received != self.last.received {
@@ -78,7 +91,7 @@ impl Progress {
         let still = now.since(self.still_since);
         match &mut self.look {
             Look::Silent => {}
-            Look::Bar(bar) => {
+            Look::Bar(bar, _) => {
                 self.next = now + BAR_EVERY;
                 if bar.length() != Some(progress.size) {
                     bar.set_length(progress.size);
@@ -118,10 +131,14 @@ impl Progress {
         let text = format!("{}: {size} in {seconds:.2} s{sources}", self.name);
         match &mut self.look {
             Look::Silent => {}
-            Look::Bar(bar) => {
+            Look::Bar(bar, bars) => {
                 bar.finish_and_clear();
-                if done {
-                    Lines::new(std::io::stderr()).line(&text);
+                let line = || Lines::new(std::io::stderr()).line(&text);
+                match bars.as_ref().filter(|_| done) {
+                    // While others are drawn below.
+                    Some(bars) => bars.suspend(line),
+                    None if done => line(),
+                    None => {}
                 }
             }
             Look::Lines { stderr, .. } => {

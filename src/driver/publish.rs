@@ -5,7 +5,7 @@
 //! Cut short at any point, or dropped, all this leaves `chunks/` so that opening the store puts it
 //! right (`chunk_store/scan.rs`).
 
-mod copy;
+pub(super) mod copy;
 mod gather;
 mod join;
 mod look;

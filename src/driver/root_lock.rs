@@ -93,6 +93,12 @@ impl RootLock {
     }
 }
 
+/// Whether a peer runs in the folder `root`. Where the file system has no locks, none is seen.
+pub fn is_taken(root: &Path) -> bool {
+    open_folder(root)
+        .is_ok_and(|house| try_lock(&house, FlockOperation::NonBlockingLockShared) == Lock::Taken)
+}
+
 /// What came of asking for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lock {
@@ -210,6 +216,8 @@ mod tests {
         let old = RootLock::take(root.path()).unwrap();
         assert!(!old.somebody_knocks());
         assert!(!old.somebody_knocks(), "listening is not knocking");
+        assert!(is_taken(root.path()) && !is_taken(&root.path().join("share")));
+        assert!(!old.somebody_knocks(), "neither is looking who is there");
 
         let mut newcomer = Newcomer::new(root.path()).unwrap();
         assert!(matches!(newcomer.attempt(), Attempt::Knocking));

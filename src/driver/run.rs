@@ -12,7 +12,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::chunk_store::ChunkStore;
 use super::clock::{self, Clock};
-use super::directory_file::DirectoryFile;
+use super::directory::DirectoryJobs;
 use super::event_loop::{EventLoop, Turn};
 use super::executor::{Executor, PeerWork};
 use super::interfaces::prepare_multicast;
@@ -22,6 +22,7 @@ use super::recording::Recording;
 use super::root_lock::RootLock;
 use super::share_folder::ShareFolder;
 use super::signals::{end_as_if_by, outlive_file_size_limit};
+use super::synced;
 use super::udp_socket::{BindAddress, UdpSocket};
 use crate::config::{Config, DEFAULT_PORT, FetchConfig, PeerHost, SWEEP, Verbosity};
 use crate::node::input::{Command, FetchRequest};
@@ -30,17 +31,17 @@ use crate::node::{FetchId, Node, NodeConfig};
 use crate::trace::How;
 
 /// Exit codes of the contract.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;
-const NOT_NOW: u8 = 75;
+pub(super) const NOT_NOW: u8 = 75;
 
 /// Why a run cannot begin or go on: one sentence.
-type Sentence = String;
+pub(super) type Sentence = String;
 
 /// Why a run cannot begin or go on.
-struct Trouble {
-    sentence: Sentence,
-    code: u8,
+pub(super) struct Trouble {
+    pub(super) sentence: Sentence,
+    pub(super) code: u8,
 }
 
 impl From<Sentence> for Trouble {
@@ -64,9 +65,15 @@ pub fn run_fetch(config: &Config, fetch: FetchConfig) -> ExitCode {
     finish(fetch_one(config, fetch))
 }
 
+/// Runs a tracker until it is stopped. Where a signal stops it, this does not return.
+pub fn run_tracker(config: &Config) -> ExitCode {
+    give_way(config);
+    finish(track(config))
+}
+
 /// In the background, the processor is left to others, and so is the disk: Linux derives the one's priority from the
 /// other's where its scheduler has any.
-fn give_way(config: &Config) {
+pub(super) fn give_way(config: &Config) {
     if config.restraint.background {
         if let Err(error) = rustix::process::nice(19) {
             log::info!("the kernel gives no lower priority: {error}");
@@ -75,12 +82,12 @@ fn give_way(config: &Config) {
 }
 
 /// How a run ended.
-enum End {
+pub(super) enum End {
     Code(u8),
     BySignal(i32),
 }
 
-fn finish(result: Result<End, Trouble>) -> ExitCode {
+pub(super) fn finish(result: Result<End, Trouble>) -> ExitCode {
     match result {
         Ok(End::Code(code)) => ExitCode::from(code),
         Ok(End::BySignal(signal)) => {
@@ -95,7 +102,7 @@ fn finish(result: Result<End, Trouble>) -> ExitCode {
 }
 
 /// Lets a run take place. Where it is recorded, the recording is told how it ends, whatever happens.
-fn recorded(
+pub(super) fn recorded(
     mut run: EventLoop,
     body: impl FnOnce(&mut EventLoop) -> Result<End, Trouble>,
 ) -> Result<End, Trouble> {
@@ -125,7 +132,7 @@ fn peer(config: &Config) -> Result<End, Trouble> {
     Recording::check(config.trace.as_ref())?;
     make_folder(&config.root)?;
     let lock = RootLock::take(&config.root)?;
-    let directory = DirectoryFile::create(&config.root, clock::wall_now())
+    let directory = DirectoryJobs::create(&config.root, clock::wall_now())
         .map_err(|error| no_directory(&config.root, &error))?;
     make_folder(&config.root.join("chunks"))?;
     let share = open_share(&config.root)?;
@@ -134,13 +141,21 @@ fn peer(config: &Config) -> Result<End, Trouble> {
     let node_config = node_config(config, true, &socket)?;
     let work = PeerWork::new(&config.root, directory);
     let executor = Executor::new(&config.root, share, socket, Some(work));
-    recorded(open_loop(config, clock, node_config, executor)?, |run| peer_to_its_end(run, &lock))
+    recorded(open_loop(config, clock, node_config, executor)?, |run| {
+        if config.sync.is_some() {
+            run.executor.inbox.extend(synced::read(&config.root));
+        }
+        peer_to_its_end(run, &lock)
+    })
 }
 
 fn peer_to_its_end(run: &mut EventLoop, lock: &RootLock) -> Result<End, Trouble> {
     run.begin(None);
     loop {
-        match run.turn().map_err(loop_failed)? {
+        let turn = run.turn().map_err(loop_failed)?;
+        // The core knows how those ended that it started by itself.
+        run.executor.endings.clear();
+        match turn {
             Turn::On => {}
             Turn::Housekeeping => {
                 if lock.somebody_knocks() {
@@ -153,16 +168,36 @@ fn peer_to_its_end(run: &mut EventLoop, lock: &RootLock) -> Result<End, Trouble>
     }
     if let Some(peer) = &mut run.executor.peer {
         peer.cache.flush();
+        peer.directory.close();
     }
     tell_statistics(run);
     Ok(run.ended_by.map_or(End::Code(0), End::BySignal))
+}
+
+fn track(config: &Config) -> Result<End, Trouble> {
+    let clock = Clock::start();
+    Recording::check(config.trace.as_ref())?;
+    let socket = open_socket(config, config.port)?;
+    log::info!("tracker on {}", socket.local_address());
+    let node_config = NodeConfig { tracks: true, ..node_config(config, false, &socket)? };
+    // Nothing is served, searched or published.
+    let folder = ShareFolder::open_or_make(&config.root)
+        .map_err(|error| format!("cannot open {}: {error}", config.root.display()))?;
+    let executor = Executor::new(&config.root, folder, socket, None);
+    recorded(open_loop(config, clock, node_config, executor)?, |run| {
+        run.begin(None);
+        while run.turn().map_err(loop_failed)? != Turn::Over {}
+        tell_statistics(run);
+        Ok(run.ended_by.map_or(End::Code(0), End::BySignal))
+    })
 }
 
 fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
     let clock = Clock::start();
     Recording::check(config.trace.as_ref())?;
     let share = open_share(&config.root)?;
-    if config.peers.iter().any(|peer| matches!(peer, PeerHost::Named { .. })) {
+    let mut named = config.peers.iter().chain(&config.trackers);
+    if named.any(|peer| matches!(peer, PeerHost::Named { .. })) {
         // Looking names up is network traffic, and the attrs stand there before any.
         let FetchConfig { content, size, name, .. } = &fetch;
         ChunkStore::new(&config.root, *content, *size, name.clone()).open();
@@ -237,7 +272,7 @@ fn fetch_to_its_end(
     Ok(End::Code(code))
 }
 
-fn open_loop(
+pub(super) fn open_loop(
     config: &Config,
     clock: Clock,
     node_config: NodeConfig,
@@ -265,7 +300,7 @@ fn no_directory(root: &Path, error: &io::Error) -> Trouble {
     Trouble { sentence: format!("cannot write {}: {error}; {advice}", place.display()), code }
 }
 
-fn loop_failed(error: io::Error) -> Sentence {
+pub(super) fn loop_failed(error: io::Error) -> Sentence {
     format!("cannot wait for events any more ({error})")
 }
 
@@ -275,14 +310,14 @@ fn make_folder(path: &Path) -> Result<(), Sentence> {
     })
 }
 
-fn open_share(root: &Path) -> Result<ShareFolder, Sentence> {
+pub(super) fn open_share(root: &Path) -> Result<ShareFolder, Sentence> {
     let path = root.join("share");
     ShareFolder::open_or_make(&path).map_err(|error| {
         format!("cannot open the folder {} ({error}): see to its rights", path.display())
     })
 }
 
-fn open_socket(config: &Config, port: u16) -> Result<UdpSocket, Sentence> {
+pub(super) fn open_socket(config: &Config, port: u16) -> Result<UdpSocket, Sentence> {
     let at = BindAddress {
         address: config.bind.map(|bind| bind.address),
         scope_id: config.bind.map_or(0, |bind| bind.scope_id),
@@ -303,7 +338,11 @@ fn open_socket(config: &Config, port: u16) -> Result<UdpSocket, Sentence> {
     Ok(socket)
 }
 
-fn node_config(config: &Config, serves: bool, socket: &UdpSocket) -> Result<NodeConfig, Sentence> {
+pub(super) fn node_config(
+    config: &Config,
+    serves: bool,
+    socket: &UdpSocket,
+) -> Result<NodeConfig, Sentence> {
     let mut seed = [0; 32];
     let filled = getrandom(&mut seed, GetRandomFlags::empty())
         .map_err(|error| format!("the kernel gives no random numbers ({error})"))?;
@@ -312,7 +351,10 @@ fn node_config(config: &Config, serves: bool, socket: &UdpSocket) -> Result<Node
         serves,
         port: socket.local_address().port(),
         default_port: if serves { DEFAULT_PORT } else { config.port },
-        peers: resolve(&config.peers),
+        peers: resolve("--peer", &config.peers),
+        trackers: resolve("--tracker", &config.trackers),
+        tracks: false,
+        sync: config.sync.clone(),
         seed,
         sweep: SWEEP,
         restraint: config.restraint,
@@ -320,14 +362,14 @@ fn node_config(config: &Config, serves: bool, socket: &UdpSocket) -> Result<Node
 }
 
 /// The addresses of the hosts; a name that does not resolve now is told and left out.
-fn resolve(hosts: &[PeerHost]) -> Vec<SocketAddr> {
+pub(super) fn resolve(option: &str, hosts: &[PeerHost]) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for host in hosts {
         match host {
             PeerHost::Address(address) => addresses.push(*address),
             PeerHost::Named { name, port } => match (name.as_str(), *port).to_socket_addrs() {
                 Ok(found) => addresses.extend(found.take(2)),
-                Err(error) => log::warn!("--peer {name} is left out: {error}"),
+                Err(error) => log::warn!("{option} {name} is left out: {error}"),
             },
         }
     }
@@ -336,7 +378,7 @@ fn resolve(hosts: &[PeerHost]) -> Vec<SocketAddr> {
     addresses
 }
 
-fn tell_statistics(run: &EventLoop) {
+pub(super) fn tell_statistics(run: &EventLoop) {
     let statistics = run.statistics();
     log::info!(
         "{} turns, the longest {:.1} ms ({})",

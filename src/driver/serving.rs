@@ -137,7 +137,7 @@ impl Serving {
         shelves: Shelves<'_>,
         socket: &mut UdpSocket,
     ) -> io::Result<ServeOutcome> {
-        let (partial, chain);
+        let (partial, chain, changes);
         let reader = match &order.source {
             ServeSource::File { name, signature } => {
                 let file = self.files.open(now, name, signature, shelves.share)?;
@@ -158,6 +158,11 @@ impl Serving {
             ServeSource::Listing { digest } => {
                 let kept = shelves.listings.and_then(|listings| listings.kept(*digest));
                 Reader::Bytes(kept.ok_or(io::ErrorKind::NotFound)?)
+            }
+            ServeSource::Changes { from, to } => {
+                let kept = shelves.listings.and_then(|listings| listings.changes(*from, *to));
+                changes = kept.ok_or(io::ErrorKind::NotFound)?;
+                Reader::Bytes(&changes)
             }
             ServeSource::Bytes(bytes) => Reader::Bytes(bytes),
         };
@@ -201,9 +206,10 @@ fn send_all(
 fn write_headers(run: &mut [u8], packet: usize, order: &ServeOrder) {
     let kind = match order.source {
         ServeSource::File { .. } | ServeSource::Partial { .. } => DataKind::Data,
-        ServeSource::Chain { .. } | ServeSource::Listing { .. } | ServeSource::Bytes(_) => {
-            DataKind::Meta
-        }
+        ServeSource::Chain { .. }
+        | ServeSource::Listing { .. }
+        | ServeSource::Changes { .. }
+        | ServeSource::Bytes(_) => DataKind::Meta,
     };
     let mut offset = order.offset;
     for part in run.chunks_mut(packet) {

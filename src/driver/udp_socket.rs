@@ -27,9 +27,9 @@ pub const PAYLOAD_LENGTH_MAX: usize = 65_507;
 pub const SEGMENTS_MAX: usize = 64;
 
 /// What is asked of the kernel as receive buffer, in bytes. It grants what `net.core.rmem_max` allows.
-const RECEIVE_BUFFER_WANTED: usize = 4 << 20;
+pub const RECEIVE_BUFFER_WANTED: usize = 4 << 20;
 /// What is asked of the kernel as send buffer, in bytes.
-const SEND_BUFFER_WANTED: usize = 1 << 20;
+pub const SEND_BUFFER_WANTED: usize = 1 << 20;
 
 /// Where to bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,6 +258,24 @@ impl UdpSocket {
                 self.counters.queue_overflow += 1;
             }
         }
+    }
+
+    /// Sends one datagram past the queue and tells what the kernel says to it: for who wants to know why
+    /// nothing arrives.
+    ///
+    /// # Errors
+    /// The kernel's own; also that the socket has no room.
+    pub fn attempt(
+        &mut self,
+        to: SocketAddr,
+        via: Option<Ipv4Addr>,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        if let Some(via) = via {
+            self.options().set_multicast_if_v4(&via)?;
+            self.multicast_via = Some(via);
+        }
+        self.send_raw(to, bytes, None)
     }
 
     /// Sends what waits. True where all of it went and somebody whose segments were blocked is to

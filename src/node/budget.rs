@@ -69,15 +69,19 @@ impl Pace {
         self.next_at
     }
 
+    /// What may go at once, in bytes with all headers: five milliseconds' worth.
+    pub(crate) fn burst(&self) -> u64 {
+        let micros = u64::try_from(PIECE.as_micros()).unwrap_or(u64::MAX);
+        (self.per_second.saturating_mul(micros) / 1_000_000).min(PIECE_MAX)
+    }
+
     /// How much payload may go at once to or from this address: five milliseconds' worth, and at least a
     /// packet. Nothing before the next piece may go.
     pub(crate) fn piece(&self, now: Instant, at: SocketAddr, payload_length: u64) -> u64 {
         if now < self.next_at {
             return 0;
         }
-        let micros = u64::try_from(PIECE.as_micros()).unwrap_or(u64::MAX);
-        let bytes = (self.per_second.saturating_mul(micros) / 1_000_000).min(PIECE_MAX);
-        (bytes / (payload_length + headers(at))).max(1) * payload_length
+        (self.burst() / (payload_length + headers(at))).max(1) * payload_length
     }
 
     /// So much payload goes.

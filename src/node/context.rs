@@ -59,7 +59,9 @@ impl Context<'_> {
                 IpAddr::V4(own) if ways.group_v4 && !address.loopback => {
                     Some((SocketAddr::new(GROUP_V4.into(), port), Some(own)))
                 }
-                IpAddr::V6(own) if ways.group_v6 && own.is_unicast_link_local() => {
+                IpAddr::V6(own)
+                    if own.is_unicast_link_local() && ways.are_v6(address, self.interfaces) =>
+                {
                     let to = std::net::SocketAddrV6::new(GROUP_V6, port, 0, address.index);
                     Some((to.into(), None))
                 }
@@ -83,14 +85,28 @@ pub(crate) struct Ways {
     pub(crate) broadcast: bool,
     pub(crate) group_v4: bool,
     pub(crate) group_v6: bool,
+    /// By the IPv6 group where an interface has no IPv4 address.
+    pub(crate) group_v6_alone: bool,
 }
 
 impl Ways {
-    pub(crate) const ALL: Self = Self { broadcast: true, group_v4: true, group_v6: true };
+    pub(crate) const ALL: Self =
+        Self { broadcast: true, group_v4: true, group_v6: true, group_v6_alone: true };
 
-    /// One after the other, so that a quiet network stays nearly silent. IPv6 has only the one.
+    /// One after the other, so that a quiet network stays nearly silent. Where a host has both, its IPv6
+    /// addresses are spare, and need not be heard as often.
     pub(crate) const fn in_turn(count: u64) -> Self {
-        Self { broadcast: count % 2 == 0, group_v4: count % 2 == 1, group_v6: count % 2 == 1 }
+        Self {
+            broadcast: count % 2 == 0,
+            group_v4: count % 2 == 1,
+            group_v6: count % 6 == 0,
+            group_v6_alone: true,
+        }
+    }
+
+    /// Whether the IPv6 group of this address's interface is one of them.
+    fn are_v6(self, address: &InterfaceAddress, interfaces: &Interfaces) -> bool {
+        self.group_v6 || (self.group_v6_alone && !interfaces.has_v4(address.index))
     }
 }
 
@@ -101,14 +117,24 @@ pub(crate) struct Interfaces {
 }
 
 impl Interfaces {
-    pub(crate) fn replace(&mut self, mut addresses: Vec<InterfaceAddress>) {
+    /// Whether others can be reached now by an address that was not there before.
+    pub(crate) fn replace(&mut self, mut addresses: Vec<InterfaceAddress>) -> bool {
         addresses.sort();
         addresses.dedup();
+        let is_new =
+            |address: &InterfaceAddress| !address.loopback && !self.addresses.contains(address);
+        let any = addresses.iter().any(is_new);
         self.addresses = addresses;
+        any
     }
 
     fn usable(&self) -> impl Iterator<Item = &InterfaceAddress> {
         self.addresses.iter().take(INTERFACES_MAX)
+    }
+
+    /// Whether an interface has an IPv4 address.
+    fn has_v4(&self, index: u32) -> bool {
+        self.usable().any(|own| own.index == index && own.address.is_ipv4())
     }
 
     /// Whether an address is on a network that the machine is on; the loopback network is one.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::flow::Stray;
 use crate::wire::DecodeError;
@@ -50,11 +50,13 @@ pub enum DropReason {
     HostileName,
     /// A block that does not fit its chain.
     BadBlock,
+    /// Changes that do not lead to the listing that they should, or are none.
+    BadChanges,
 }
 
 impl DropReason {
     /// All of them, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ForbiddenSource,
         Self::Ourselves,
         Self::OffLink,
@@ -75,6 +77,7 @@ impl DropReason {
         Self::BadListing,
         Self::HostileName,
         Self::BadBlock,
+        Self::BadChanges,
     ];
 
     /// A short name for logs.
@@ -98,6 +101,7 @@ impl DropReason {
             Self::TooManyChains => "too-many-chains",
             Self::TooManyListings => "too-many-listings",
             Self::BadListing => "bad-listing",
+            Self::BadChanges => "bad-changes",
             Self::HostileName => "hostile-name",
             Self::BadBlock => "bad-block",
         }
@@ -118,7 +122,20 @@ impl From<Stray> for DropReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     undecodable: [u64; DecodeError::ALL.len()],
+    #[serde(deserialize_with = "of_fewer_reasons")]
     dropped: [u64; DropReason::ALL.len()],
+}
+
+/// What was written down when there were fewer reasons: new ones are added at the end.
+fn of_fewer_reasons<'de, D: Deserializer<'de>, const N: usize>(
+    from: D,
+) -> Result<[u64; N], D::Error> {
+    let mut counts = Vec::deserialize(from)?;
+    if counts.len() < N {
+        counts.resize(N, 0);
+    }
+    let too_many = |_| serde::de::Error::custom("there are not so many reasons");
+    counts.try_into().map_err(too_many)
 }
 
 impl Counters {

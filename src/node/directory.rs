@@ -6,41 +6,70 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::listed::Listed;
 use super::remote::Remote;
 use super::time::Instant;
-use crate::wire::InstanceId;
 use crate::wire::address::format_host;
-use crate::wire::listing::ListingEntry;
+use crate::wire::listing::ListingEntries;
+use crate::wire::{InstanceId, ListingDigest};
 
 /// About how many bytes of memory all listings together take; some million files.
 const LISTINGS_WEIGHT_MAX: u64 = 128 << 20;
 
+/// What is known of files on the network: the hosts that are shown, each once and under its preferred address, in
+/// the order in which they are listed. Cheap to clone. Two are equal if they show the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory(Arc<[DirectoryHost]>);
+
 /// What the directory shows of one host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DirectoryHost {
+    /// Which host it is, wherever.
+    pub instance: InstanceId,
+    /// Where it is, as `d.json` has it and as `fetch` takes it back.
+    pub host: String,
+    /// How many files it lists.
+    pub files: u32,
+    /// Which listing this is.
+    pub listing: ListingDigest,
+    /// The listing, for which its digest stands where the directory is written down.
+    #[serde(skip)]
+    pub entries: ListingEntries,
+}
+
+impl Directory {
+    /// A directory of these hosts.
+    pub fn new(hosts: Vec<DirectoryHost>) -> Self {
+        Self(hosts.into())
+    }
+
+    /// The hosts.
+    pub fn hosts(&self) -> &[DirectoryHost] {
+        &self.0
+    }
+}
+
+impl PartialEq for DirectoryHost {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |it: &Self| (it.instance, it.listing);
+        key(self) == key(other) && self.host == other.host
+    }
+}
+
+impl Eq for DirectoryHost {}
+
+/// What is shown of one host, and where it is reached.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Shown {
     pub(crate) address: SocketAddr,
-    /// Since when it has proven, without a break, that it is there.
-    since: Instant,
-    pub(crate) entries: Arc<[ListingEntry]>,
+    digest: ListingDigest,
+    pub(super) entries: ListingEntries,
 }
 
-/// One host's files, as they enter the directory.
-pub(crate) struct HostFiles<'a> {
-    pub(crate) host: SocketAddr,
-    pub(crate) entries: &'a [ListingEntry],
-}
-
-#[derive(Serialize)]
-struct File<'a> {
-    sha1: String,
-    size: u64,
-    locations: Vec<Location<'a>>,
-}
-
-#[derive(Serialize)]
-struct Location<'a> {
-    ip: &'a str,
-    filename: &'a str,
+impl PartialEq for Shown {
+    fn eq(&self, other: &Self) -> bool {
+        (self.address, self.digest) == (other.address, other.digest)
+    }
 }
 
 /// How a host is written: as `fetch` takes it back.
@@ -59,54 +88,41 @@ pub(crate) fn preference(host: SocketAddr) -> (u8, SocketAddr) {
     (class, host)
 }
 
-/// The hosts as the directory shows them: each once, under its preferred address.
+/// The hosts that are shown: each that lists anything once, under its preferred address.
 pub(crate) fn shown(remotes: &BTreeMap<SocketAddr, Remote>) -> BTreeMap<InstanceId, Shown> {
-    let mut visible: BTreeMap<InstanceId, Shown> = BTreeMap::new();
+    let mut visible = BTreeMap::new();
     for (&address, remote) in remotes {
         let (Some(instance), Some(listed)) = (remote.instance, &remote.listed) else {
             continue;
         };
-        let entries = Arc::clone(&listed.entries);
-        let shown = Shown { address, since: remote.proven_since(), entries };
         // Anybody can say that he is this instance: who has been it for longest keeps its place.
-        let rank = |shown: &Shown| {
-            let (class, address) = preference(shown.address);
-            (class, shown.since, address)
-        };
-        if visible.get(&instance).is_none_or(|other| rank(other) > rank(&shown)) {
-            visible.insert(instance, shown);
+        let (class, address) = preference(address);
+        let rank = (class, remote.proven_since(), address);
+        if visible.get(&instance).is_none_or(|&(other, _)| other > rank) {
+            visible.insert(instance, (rank, listed));
         }
     }
-    visible
+    let shown = |((_, _, address), listed): (_, &Listed)| Shown {
+        address,
+        digest: listed.digest,
+        entries: listed.entries.clone(),
+    };
+    let hosts = visible.into_iter().map(|(instance, visible)| (instance, shown(visible)));
+    hosts.filter(|(_, shown)| !shown.entries.is_empty()).collect()
 }
 
-/// The value of `discovered_files`: contents by name, then size; locations by host, then file name. The
-/// same hash with two sizes makes two entries: one of the hosts is wrong, and nobody here knows which.
-pub(crate) fn discovered_files(hosts: &[HostFiles<'_>]) -> Arc<str> {
-    let texts: Vec<String> = hosts.iter().map(|files| host_text(files.host)).collect();
-    let mut rows: Vec<_> = hosts
-        .iter()
-        .enumerate()
-        .flat_map(|(index, files)| {
-            files.entries.iter().map(move |entry| {
-                (entry.content, entry.size, preference(files.host), entry.name.as_str(), index)
-            })
-        })
-        .collect();
-    rows.sort_unstable();
-    let mut files: Vec<File<'_>> = Vec::new();
-    let mut last = None;
-    for (content, size, _, filename, index) in rows {
-        if last != Some((content, size)) {
-            last = Some((content, size));
-            files.push(File { sha1: content.to_string(), size, locations: Vec::new() });
-        }
-        if let Some(file) = files.last_mut() {
-            file.locations.push(Location { ip: &texts[index], filename });
-        }
-    }
-    let json = serde_json::to_string(&files).expect("strings and numbers are always JSON");
-    json.into()
+/// What is known of files on the network, of what is shown.
+pub(crate) fn directory(shown: &BTreeMap<InstanceId, Shown>) -> Directory {
+    let mut hosts: Vec<_> = shown.iter().collect();
+    hosts.sort_by_key(|(_, shown)| preference(shown.address));
+    let host = |(&instance, shown): (&InstanceId, &Shown)| DirectoryHost {
+        instance,
+        host: host_text(shown.address),
+        files: shown.entries.len() as u32,
+        listing: shown.digest,
+        entries: shown.entries.clone(),
+    };
+    Directory::new(hosts.into_iter().map(host).collect())
 }
 
 /// Drops the heaviest listings until the others are not too much together, so that no host with a long one
@@ -132,57 +148,62 @@ pub(crate) fn bound_listings(remotes: &mut BTreeMap<SocketAddr, Remote>, now: In
     }
 }
 
-/// What came and what went between two lists of one host, in order of name.
-pub(crate) fn differences<'a>(
-    old: &'a [ListingEntry],
-    new: &'a [ListingEntry],
-) -> Vec<(bool, &'a ListingEntry)> {
-    let index = |entries: &'a [ListingEntry]| -> BTreeMap<&'a str, &'a ListingEntry> {
-        entries.iter().map(|entry| (entry.name.as_str(), entry)).collect()
-    };
-    let (before, after) = (index(old), index(new));
-    let gone = old.iter().filter(|entry| after.get(entry.name.as_str()) != Some(entry));
-    let come = new.iter().filter(|entry| before.get(entry.name.as_str()) != Some(entry));
-    gone.map(|entry| (false, entry)).chain(come.map(|entry| (true, entry))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::content::{ContentId, ShareName};
-    use crate::node::listed::Listed;
     use crate::node::random::Random;
-    use crate::wire::ListingDigest;
+    use crate::wire::listing::ListingEntry;
 
-    fn entry(content: u8, size: u64, name: &str) -> ListingEntry {
-        let name = ShareName::parse(name).unwrap();
-        ListingEntry { content: ContentId([content; 20]), size, name }
+    fn remote(address: SocketAddr, instance: u8, listing: u8) -> Remote {
+        let mut remote = Remote::new(address, false, Instant::ORIGIN, &mut Random::new([1; 32]));
+        remote.instance = Some(InstanceId([instance; 16]));
+        let digest = ListingDigest([listing; 20]);
+        let name = ShareName::parse("fox.txt").unwrap();
+        let entry = ListingEntry { content: ContentId([7; 20]), size: 43, name };
+        let entries = ListingEntries::try_from(vec![entry; usize::from(listing.min(1))]).unwrap();
+        remote.set_listed(Listed { digest, entries, is_complete: true, weight: 0 });
+        remote
     }
 
     #[test]
-    fn one_entry_a_content_in_a_stable_order() {
-        let a = [entry(2, 43, "fox.txt"), entry(1, 7, "z")];
-        let b = [entry(2, 43, "animals/quick-fox.txt"), entry(2, 43, "again")];
-        let host = |text: &str| text.parse().unwrap();
-        let hosts = [
-            HostFiles { host: host("192.0.2.7:27183"), entries: &b },
-            HostFiles { host: host("192.0.2.4:4001"), entries: &a },
-        ];
-        let json: serde_json::Value = serde_json::from_str(&discovered_files(&hosts)).unwrap();
-        assert_eq!(
-            json,
-            serde_json::json!([
-                { "sha1": "01".repeat(20), "size": 7, "locations": [
-                    { "ip": "192.0.2.4:4001", "filename": "z" } ] },
-                { "sha1": "02".repeat(20), "size": 43, "locations": [
-                    { "ip": "192.0.2.4:4001", "filename": "fox.txt" },
-                    { "ip": "192.0.2.7", "filename": "again" },
-                    { "ip": "192.0.2.7", "filename": "animals/quick-fox.txt" } ] },
-            ])
-        );
-        let reversed: Vec<_> = hosts.into_iter().rev().collect();
-        let again: serde_json::Value = serde_json::from_str(&discovered_files(&reversed)).unwrap();
-        assert_eq!(again, json);
+    fn each_host_once_under_its_preferred_address_and_in_order_of_these() {
+        let addresses =
+            ["[fe80::1%2]:27183", "[2001:db8::1]:27183", "192.0.2.7:27183", "192.0.2.4:4001"];
+        let addresses = addresses.map(|text| text.replace("%2", "").parse::<SocketAddr>().unwrap());
+        let [local, global, seven, four] = addresses;
+        let hosts = [(local, 1), (global, 1), (seven, 2), (local, 3), (four, 1)];
+        let texts = |count: usize| -> Vec<(String, u8)> {
+            let remotes = hosts[..count].iter().enumerate().map(|(at, &(address, instance))| {
+                // Addresses are keys: those of other hosts have other ports.
+                let address = SocketAddr::new(address.ip(), address.port() + at as u16 / 3);
+                (address, remote(address, instance, instance))
+            });
+            let directory = directory(&shown(&remotes.collect()));
+            directory.hosts().iter().map(|it| (it.host.clone(), it.instance.0[0])).collect()
+        };
+        let expected = |hosts: &[(&str, u8)]| -> Vec<(String, u8)> {
+            hosts.iter().map(|&(text, number)| (text.to_owned(), number)).collect()
+        };
+        assert_eq!(texts(1), expected(&[("fe80::1", 1)]));
+        assert_eq!(texts(3), expected(&[("192.0.2.7", 2), ("2001:db8::1", 1)]));
+        let all = [("192.0.2.4:4002", 1), ("192.0.2.7", 2), ("[fe80::1]:27184", 3)];
+        assert_eq!(texts(5), expected(&all));
+    }
+
+    #[test]
+    fn it_is_another_where_a_host_a_listing_or_an_address_is() {
+        let of = |address: &str, instance, listing| {
+            let address: SocketAddr = address.parse().unwrap();
+            directory(&shown(&BTreeMap::from([(address, remote(address, instance, listing))])))
+        };
+        let one = of("192.0.2.1:1", 1, 1);
+        assert_eq!(one, of("192.0.2.1:1", 1, 1));
+        let others = [of("192.0.2.2:1", 1, 1), of("192.0.2.1:1", 2, 1), of("192.0.2.1:1", 1, 2)];
+        assert!(others.iter().all(|other| *other != one));
+        let json = serde_json::to_string(&one).unwrap();
+        assert!(json.contains("192.0.2.1:1") && !json.contains("fox.txt"), "{json}");
+        assert_eq!(of("192.0.2.1:1", 1, 0), Directory::default(), "it lists nothing");
     }
 
     #[test]
@@ -195,7 +216,12 @@ mod tests {
             let mut remote = Remote::new(address, false, Instant::ORIGIN, &mut random);
             remote.instance = Some(InstanceId([number; 16]));
             let digest = ListingDigest([number; 20]);
-            remote.set_listed(Listed { digest, entries: Arc::from([]), weight });
+            remote.set_listed(Listed {
+                digest,
+                entries: ListingEntries::default(),
+                is_complete: true,
+                weight,
+            });
             remotes.insert(address, remote);
         }
         let left = |remotes: &BTreeMap<SocketAddr, Remote>| -> Vec<bool> {
@@ -204,23 +230,5 @@ mod tests {
         assert_eq!(bound_listings(&mut remotes, Instant::ORIGIN), 1);
         assert_eq!(left(&remotes), [true, true, false, false]);
         assert_eq!(bound_listings(&mut remotes, Instant::ORIGIN), 0);
-    }
-
-    #[test]
-    fn what_came_and_went() {
-        let old = [entry(1, 1, "a"), entry(2, 2, "b")];
-        let new = [entry(1, 1, "a"), entry(3, 2, "b"), entry(4, 4, "c")];
-        let text: Vec<String> = differences(&old, &new)
-            .into_iter()
-            .map(|(came, entry)| {
-                format!(
-                    "{}{}{}",
-                    if came { '+' } else { '-' },
-                    entry.name.as_str(),
-                    entry.content.0[0]
-                )
-            })
-            .collect();
-        assert_eq!(text, ["-b2", "+b3", "+c4"]);
     }
 }

@@ -4,32 +4,34 @@
 //! for it by unicast; what enters the directory has come from an address that answered our question, and
 //! is what its digest says.
 
-use std::collections::BTreeMap;
+mod announcing;
+mod keeping;
+pub(crate) mod looking;
+pub(super) mod told;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info};
 use serde::{Deserialize, Serialize};
 
-use super::context::{Context, Interfaces, Ways};
+use super::context::{Context, Interfaces};
 use super::counters::DropReason;
 use super::deadline::{Deadline, Earliest};
-use super::directory::{
-    HostFiles, Shown, bound_listings, differences, discovered_files, host_text, shown,
-};
+use super::directory::{Directory, Shown, bound_listings, directory, host_text, shown};
 use super::ids::ListingId;
 use super::input::ListingReading;
-use super::listed::Listed;
 use super::output::Output;
 use super::random::Random;
 use super::remote::{Read, Remote};
 use super::time::Instant;
-use crate::wire::listing::ListingEntry;
 use crate::wire::{
-    Announce, Ask, Cookie, Data, Farewell, FarewellSecret, InstanceId, ListingDigest,
-    ListingSummary, Message, RefuseReason,
+    Announce, Ask, CHANGES_STEP, Data, Farewell, FarewellSecret, InstanceId, ListingDigest,
+    ListingSummary, RefuseReason, Tell,
 };
+use looking::Looking;
+use told::Told;
 
 /// Hosts that are known at once; further ones are dropped, unproven ones first.
 pub(crate) const REMOTES_MAX: usize = 1_024;
@@ -37,16 +39,12 @@ pub(crate) const REMOTES_MAX: usize = 1_024;
 const DOWNLOADS_MAX: usize = 8;
 /// And of them from one IP address.
 const DOWNLOADS_EACH: usize = 2;
-/// How often a host announces itself when nothing changes; shortened by up to a fifth by chance, so that
-/// hosts do not fall into step.
-const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
-/// After the start and after a change, announcements are repeated, because broadcasts get lost.
-const ANNOUNCE_AGAIN: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(1_200)];
 /// How long a host waits before it asks about an announcement: all that heard it would ask at once.
 const ASK_JITTER: Duration = Duration::from_millis(30);
-/// How long changes are gathered before the directory is made anew, and how much longer for each file.
+/// How long changes are gathered before the directory is made anew,
 const DIRECTORY_DELAY: Duration = Duration::from_millis(20);
-const DIRECTORY_DELAY_EACH: Duration = Duration::from_micros(10);
+/// and the least time between two changes of it: a single one shows at once, many do not keep the disk busy.
+const DIRECTORY_REST: Duration = Duration::from_secs(1);
 /// Hosts beyond the reach of broadcasts that are told of changes one by one.
 const LISTENERS_MAX: usize = 64;
 /// For how long after its last question such a host is told.
@@ -59,6 +57,7 @@ pub(crate) struct Discovery {
     instance: InstanceId,
     pub(super) remotes: BTreeMap<SocketAddr, Remote>,
     listeners: BTreeMap<SocketAddr, Instant>,
+    told: Told,
     announced: Option<ListingDigest>,
     announce_at: Instant,
     announcements_again: usize,
@@ -66,19 +65,41 @@ pub(crate) struct Discovery {
     sweep_at: Instant,
     next_listing: u64,
     shown: BTreeMap<InstanceId, Shown>,
-    directory: Arc<str>,
+    /// What follows from that, once it was asked for.
+    #[serde(skip)]
+    directory: Option<Directory>,
     directory_due: Option<Instant>,
+    /// When it changed last.
+    #[serde(default)]
+    directory_made: Option<Instant>,
+    /// When something is due at one of the hosts, or before.
+    #[serde(default)]
+    hosts_due: Option<Instant>,
+    /// Hosts whose listing may have to be fetched, and those whose listing is on its way.
+    #[serde(default)]
+    lacking: BTreeSet<SocketAddr>,
+    #[serde(default)]
+    downloading: BTreeSet<SocketAddr>,
+    /// There in one that only looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    looking: Option<Looking>,
 }
 
 impl Discovery {
-    pub(crate) fn new(now: Instant, peers: &[SocketAddr], random: &mut Random) -> Self {
+    /// `named` are the hosts that a person named, trackers included.
+    pub(crate) fn new<'a>(
+        now: Instant,
+        named: impl Iterator<Item = &'a SocketAddr>,
+        random: &mut Random,
+    ) -> Self {
         let secret = FarewellSecret(random.bytes16());
-        let peers = peers.iter().take(REMOTES_MAX / 2);
+        let peers = named.take(REMOTES_MAX / 2);
         Self {
             secret,
             instance: InstanceId::of(&secret),
             remotes: peers.map(|&peer| (peer, Remote::new(peer, true, now, random))).collect(),
             listeners: BTreeMap::new(),
+            told: Told::new(),
             announced: None,
             announce_at: now,
             announcements_again: 0,
@@ -86,13 +107,23 @@ impl Discovery {
             sweep_at: now,
             next_listing: 0,
             shown: BTreeMap::new(),
-            directory: "[]".into(),
+            directory: None,
             directory_due: None,
+            directory_made: None,
+            hosts_due: Some(now),
+            lacking: BTreeSet::new(),
+            downloading: BTreeSet::new(),
+            looking: None,
         }
     }
 
     pub(crate) const fn instance(&self) -> InstanceId {
         self.instance
+    }
+
+    /// The hosts as the directory shows them.
+    pub(crate) const fn shown(&self) -> &BTreeMap<InstanceId, Shown> {
+        &self.shown
     }
 
     /// Whether this address is that of a host whose answers or listing we await.
@@ -118,9 +149,9 @@ impl Discovery {
             ctx.soon(ASK_JITTER)
         };
         if let Some(remote) = self.remote(ctx, from) {
-            remote.announced(ctx.now, announce.instance, announce.listing, ask_at);
+            remote.announced(ctx.now, announce, ask_at);
         }
-        self.ask_due(ctx);
+        self.look_at(ctx, from);
     }
 
     pub(crate) fn on_farewell(&mut self, ctx: &mut Context<'_>, farewell: &Farewell) {
@@ -148,6 +179,9 @@ impl Discovery {
         ask: &Ask,
         proven: bool,
     ) {
+        if proven && ask.tell_hosts {
+            self.tell_of_others(ctx, from, ask.nonce);
+        }
         let is_host = ask.instance != InstanceId::NONE && ask.instance != self.instance;
         if !is_host {
             return;
@@ -161,13 +195,14 @@ impl Discovery {
         if let Some(remote) = self.remote(ctx, from) {
             remote.introduced(ctx.now);
         }
-        if !ctx.interfaces.is_broadcast_reach(from.ip()) {
+        let is_tracker = ctx.config.trackers.contains(&from);
+        if is_tracker || !ctx.interfaces.is_broadcast_reach(from.ip()) {
             let room = self.listeners.len() < LISTENERS_MAX || self.listeners.contains_key(&from);
             if room {
                 self.listeners.insert(from, ctx.now);
             }
         }
-        self.ask_due(ctx);
+        self.look_at(ctx, from);
     }
 
     /// Whether an answer to a question of ours came.
@@ -175,11 +210,14 @@ impl Discovery {
         &mut self,
         ctx: &mut Context<'_>,
         from: SocketAddr,
-        nonce: u64,
-        instance: InstanceId,
-        cookie: Cookie,
+        tell: &Tell,
         listing: ListingSummary,
+        changes: u16,
     ) {
+        let &Tell { nonce, cookie, instance, .. } = tell;
+        if self.has_looked() || self.call_answered(ctx, from, nonce) {
+            return;
+        }
         let Some(remote) = self.remotes.get_mut(&from).filter(|remote| remote.awaits(nonce)) else {
             return ctx.counters.drop(DropReason::StrayAnswer);
         };
@@ -190,16 +228,18 @@ impl Discovery {
             return ctx.counters.drop(DropReason::StrayAnswer);
         }
         let before = remote.instance;
-        remote.told(ctx, instance, cookie, listing);
+        remote.told(ctx, instance, cookie, listing, u64::from(changes) * CHANGES_STEP);
         if before != Some(instance) {
             debug!("{} is here", host_text(from));
             self.directory_changed(ctx);
         }
+        let is_looking = self.is_looking();
         let remote = self.remotes.get_mut(&from).expect("it was there above");
-        if !remote.knows_us {
+        if !remote.knows_us || is_looking && remote.may_ask_of_others(ctx.now) {
             remote.knows_us = true;
             remote.ask(ctx, self.instance);
         }
+        self.look_at(ctx, from);
         self.start_downloads(ctx);
     }
 
@@ -212,6 +252,7 @@ impl Discovery {
         if let Err(stray) = remote.received(ctx, header.nonce, header.offset, length) {
             ctx.counters.drop(stray.into());
         }
+        self.look_at(ctx, from);
     }
 
     /// The answer to [`Output::ReadListing`].
@@ -221,18 +262,28 @@ impl Discovery {
         listing: ListingId,
         outcome: &ListingReading,
     ) {
-        let mut remotes = self.remotes.values_mut();
-        match remotes.find_map(|remote| remote.listing_read(ctx.now, listing, outcome)) {
-            // Its host is gone, or offers something else by now.
-            None => return,
-            Some(Read::Bad) => ctx.counters.drop(DropReason::BadListing),
-            Some(Read::Genuine { refused_names }) => {
+        let downloading: Vec<SocketAddr> = self.downloading.iter().copied().collect();
+        let read = downloading.into_iter().find_map(|address| {
+            let remote = self.remotes.get_mut(&address)?;
+            Some((address, remote.listing_read(ctx.now, listing, outcome)?))
+        });
+        // Where there is none, its host is gone or offers something else by now.
+        let Some((address, read)) = read else { return };
+        match read {
+            Read::Bad => ctx.counters.drop(DropReason::BadListing),
+            // It is fetched whole at once.
+            Read::BadChanges => ctx.counters.drop(DropReason::BadChanges),
+            Read::Genuine { refused_names } => {
                 ctx.counters.drop_many(DropReason::HostileName, u64::from(refused_names));
                 let dropped = bound_listings(&mut self.remotes, ctx.now);
                 ctx.counters.drop_many(DropReason::TooManyListings, dropped);
                 self.directory_changed(ctx);
+                if dropped > 0 {
+                    self.look_at_all(ctx);
+                }
             }
         }
+        self.look_at(ctx, address);
         self.start_downloads(ctx);
     }
 
@@ -248,23 +299,30 @@ impl Discovery {
         if !ours {
             ctx.counters.drop(DropReason::StrayAnswer);
         }
-        self.ask_due(ctx);
+        self.look_at(ctx, from);
     }
 
-    pub(crate) fn deadline(&self, now: Instant, interfaces: &Interfaces) -> Option<Deadline> {
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Deadline> {
         let mut earliest = Earliest::default();
-        earliest.at(Some(self.sweep_at), "the sweep");
-        earliest.at(Some(self.announce_at), "an announcement");
-        earliest.at(self.directory_due, "the directory is made anew");
-        for (address, remote) in &self.remotes {
-            let out_of_reach = remote.is_out_of_reach(*address, interfaces);
-            earliest.consider(remote.deadline(now, out_of_reach));
+        if self.has_looked() {
+            return None;
+        } else if self.is_looking() {
+            self.look_deadline(now, &mut earliest);
+        } else {
+            earliest.at(Some(self.sweep_at), "the sweep");
+            earliest.at(Some(self.announce_at), "an announcement");
         }
+        earliest.at(self.directory_due, "the directory is made anew");
+        earliest.at(self.hosts_due, "something is due at a host");
         earliest.get()
     }
 
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>, listing: ListingSummary) {
-        self.announce_due(ctx, listing);
+        match () {
+            () if self.has_looked() => return,
+            () if self.is_looking() => self.look_on(ctx),
+            () => self.announce_due(ctx, listing),
+        }
         let gone: Vec<SocketAddr> = self
             .remotes
             .iter()
@@ -278,10 +336,12 @@ impl Discovery {
             }
             self.forget(ctx, address);
         }
+        self.find_spares(ctx.now);
         self.ask_due(ctx);
         for remote in self.remotes.values_mut() {
             remote.handle_timeout(ctx);
         }
+        self.look_at_all(ctx);
         self.start_downloads(ctx);
         let now = ctx.now;
         self.listeners.retain(|_, asked_at| now.since(*asked_at) < LISTENER_KEPT);
@@ -289,23 +349,13 @@ impl Discovery {
             self.directory_due = None;
             self.make_directory(ctx);
         }
-        if self.sweep_at <= ctx.now {
+        if self.sweep_at <= ctx.now && !self.is_looking() {
             self.sweep(ctx);
         }
     }
 
-    /// Tells everybody that we leave.
-    pub(crate) fn say_farewell(&self, ctx: &mut Context<'_>) {
-        let farewell = Message::Farewell(Farewell { secret: self.secret });
-        ctx.send_to_all(&farewell, Ways::ALL);
-        for (&address, remote) in &self.remotes {
-            if remote.is_proven() {
-                ctx.send(address, &farewell);
-            }
-        }
-    }
-
-    pub(crate) fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self, now: Instant, interfaces: &Interfaces) {
+        self.check_kept(now, interfaces);
         assert!(self.remotes.len() <= REMOTES_MAX);
         assert!(self.listeners.len() <= LISTENERS_MAX);
         let downloads = self.remotes.values().filter(|remote| remote.is_downloading()).count();
@@ -335,6 +385,7 @@ impl Discovery {
         if let Some(remote) = self.remotes.get_mut(&address) {
             if remote.configured {
                 remote.forget(ctx);
+                self.look_at(ctx, address);
             } else {
                 self.remove(ctx, address);
             }
@@ -348,137 +399,27 @@ impl Discovery {
         }
     }
 
-    /// Announces our listing if it is another one or if it is time.
-    pub(crate) fn announce_due(&mut self, ctx: &mut Context<'_>, listing: ListingSummary) {
-        let changed = self.announced != Some(listing.digest);
-        if !changed && ctx.now < self.announce_at {
+    fn directory_changed(&mut self, ctx: &Context<'_>) {
+        if self.is_looking() {
             return;
         }
-        let message = Message::Announce(Announce { instance: self.instance, listing });
-        if changed {
-            self.announced = Some(listing.digest);
-            self.announcements_again = 0;
-            for &listener in self.listeners.keys() {
-                ctx.send(listener, &message);
-            }
-        }
-        let again = ANNOUNCE_AGAIN.get(self.announcements_again).copied();
-        self.announcements_again += 1;
-        if changed || again.is_some() {
-            ctx.send_to_all(&message, Ways::ALL);
-        } else {
-            self.turn += 1;
-            ctx.send_to_all(&message, Ways::in_turn(self.turn));
-        }
-        let until_next = again.unwrap_or(ANNOUNCE_EVERY - ctx.random.jitter(ANNOUNCE_EVERY / 5));
-        self.announce_at = ctx.now + until_next;
-    }
-
-    fn ask_due(&mut self, ctx: &mut Context<'_>) {
-        for (address, remote) in &mut self.remotes {
-            let out_of_reach = remote.is_out_of_reach(*address, ctx.interfaces);
-            if remote.is_question_due(ctx.now, out_of_reach) {
-                remote.ask(ctx, self.instance);
-            }
-        }
-    }
-
-    /// Fetches listings that are wanted, as many at once as may be; one that the same host has already
-    /// given from another of its addresses is not fetched again.
-    fn start_downloads(&mut self, ctx: &mut Context<'_>) {
-        let mut missing: Vec<(SocketAddr, ListingSummary)> = self
-            .remotes
-            .iter()
-            .filter_map(|(&address, remote)| Some((address, remote.missing_listing(ctx.now)?)))
-            .collect();
-        // Who has kept us waiting before comes last.
-        missing.sort_by_key(|(address, _)| {
-            self.remotes.get(address).map_or(0, |remote| remote.listings_failed())
-        });
-        for (address, summary) in missing {
-            let instance = self.remotes.get(&address).and_then(|remote| remote.instance);
-            let known = self.remotes.values().find_map(|other| {
-                let listed = other.listed.as_ref()?;
-                (other.instance == instance && listed.digest == summary.digest).then_some(listed)
-            });
-            if let Some(listed) = known.cloned().or_else(|| Listed::empty(summary)) {
-                if let Some(remote) = self.remotes.get_mut(&address) {
-                    remote.set_listed(listed);
-                }
-                self.directory_changed(ctx);
-                continue;
-            }
-            let running = self.remotes.values().filter(|remote| remote.is_downloading()).count();
-            if running >= DOWNLOADS_MAX {
-                break;
-            }
-            // One machine with many ports does not get all the turns.
-            let beside = self
-                .remotes
-                .iter()
-                .filter(|(other, remote)| other.ip() == address.ip() && remote.is_downloading());
-            if beside.count() >= DOWNLOADS_EACH {
-                continue;
-            }
-            if let Some(remote) = self.remotes.get_mut(&address) {
-                let listing = ListingId(self.next_listing);
-                self.next_listing += 1;
-                remote.start_download(ctx, listing, summary);
-            }
-        }
-    }
-
-    fn directory_changed(&mut self, ctx: &Context<'_>) {
-        let files: usize = self
-            .remotes
-            .values()
-            .filter_map(|remote| Some(remote.listed.as_ref()?.entries.len()))
-            .sum();
-        let each = DIRECTORY_DELAY_EACH * u32::try_from(files).unwrap_or(u32::MAX);
-        self.directory_due.get_or_insert(ctx.now + DIRECTORY_DELAY + each);
+        let rested = self.directory_made.map_or(ctx.now, |made| made + DIRECTORY_REST);
+        self.directory_due.get_or_insert(rested.max(ctx.now + DIRECTORY_DELAY));
     }
 
     fn make_directory(&mut self, ctx: &mut Context<'_>) {
         let visible = shown(&self.remotes);
-        let nothing: Arc<[ListingEntry]> = Arc::from([]);
-        for instance in
-            self.shown.keys().chain(visible.keys().filter(|new| !self.shown.contains_key(new)))
-        {
-            let old = self.shown.get(instance);
-            let new = visible.get(instance);
-            let entries_of = |shown: Option<&Shown>| {
-                shown.map_or_else(|| Arc::clone(&nothing), |shown| Arc::clone(&shown.entries))
-            };
-            let (before, after) = (entries_of(old), entries_of(new));
-            if Arc::ptr_eq(&before, &after) {
-                continue;
-            }
-            for (appeared, entry) in differences(&before, &after) {
-                let shown = if appeared { new.or(old) } else { old.or(new) };
-                let Some(shown) = shown else { continue };
-                ctx.emit(Output::Discovered {
-                    appeared,
-                    host: host_text(shown.address),
-                    content: entry.content,
-                    size: entry.size,
-                    name: entry.name.clone(),
-                });
-            }
-        }
-        let hosts: Vec<HostFiles<'_>> = visible
-            .values()
-            .map(|shown| HostFiles { host: shown.address, entries: &shown.entries })
-            .collect();
-        let directory = discovered_files(&hosts);
-        self.shown = visible;
-        if directory != self.directory {
-            self.directory = directory;
+        if visible != self.shown {
+            self.shown = visible;
+            self.directory = None;
+            self.directory_made = Some(ctx.now);
             self.sweep(ctx);
         }
     }
 
     fn sweep(&mut self, ctx: &mut Context<'_>) {
-        ctx.emit(Output::Directory { discovered_files: Arc::clone(&self.directory) });
+        let hosts = self.directory.get_or_insert_with(|| directory(&self.shown));
+        ctx.emit(Output::Directory { hosts: hosts.clone() });
         self.sweep_at = ctx.now + ctx.config.sweep;
     }
 }

@@ -7,15 +7,19 @@ use super::context::Context;
 use super::counters::DropReason;
 use super::discovery::Discovery;
 use super::fetch::Fetch;
-use super::ids::FetchId;
+use super::ids::{FetchId, ListingId};
+use super::input::ListingReading;
+use super::locate::Locate;
 use super::output::ServeSource;
 use super::partials::Partials;
 use super::serve::{Server, refuse};
 use super::shelf::Shelf;
+use super::sync::Sync;
+use super::tracker::Tracker;
 use crate::content::{BlockLayout, ChainId, ContentId};
 use crate::wire::{
-    About, Answer, Ask, Cookie, Data, DataKind, Grant, Holding, Message, News, Object, ObjectRange,
-    Refuse, RefuseReason, Tell,
+    About, Answer, Ask, Cookie, Data, DataKind, Grant, Hold, Holding, Hosts, Message, News, Object,
+    ObjectRange, Refuse, RefuseReason, Tell,
 };
 
 /// The machines of a node, borrowed apart from what they share.
@@ -24,7 +28,10 @@ pub(super) struct Machines<'a> {
     pub(super) partials: &'a mut Partials,
     pub(super) server: &'a mut Server,
     pub(super) discovery: Option<&'a mut Discovery>,
+    pub(super) tracker: Option<&'a mut Tracker>,
+    pub(super) sync: Option<&'a mut Sync>,
     pub(super) fetches: &'a mut BTreeMap<FetchId, Fetch>,
+    pub(super) locate: Option<&'a mut Locate>,
 }
 
 impl Machines<'_> {
@@ -37,11 +44,17 @@ impl Machines<'_> {
     ) {
         match message {
             Message::Announce(announce) => {
+                if let Some(tracker) = &mut self.tracker {
+                    tracker.on_announce(ctx, from, announce);
+                }
                 if let Some(discovery) = &mut self.discovery {
                     discovery.on_announce(ctx, from, announce);
                 }
             }
             Message::Farewell(farewell) => {
+                if let Some(tracker) = &mut self.tracker {
+                    tracker.on_farewell(ctx, from, farewell);
+                }
                 if let Some(discovery) = &mut self.discovery {
                     discovery.on_farewell(ctx, farewell);
                 }
@@ -52,16 +65,108 @@ impl Machines<'_> {
             Message::Data(data) => self.on_data(ctx, from, data),
             Message::Refuse(refusal) => self.on_refuse(ctx, from, refusal),
             Message::News(news) => self.on_news(ctx, from, news),
+            Message::Hosts(hosts) => self.on_hosts(ctx, from, hosts),
+            Message::Hold(hold) => self.on_hold(ctx, from, hold),
+        }
+    }
+
+    /// A tracker answers what it is asked, and nothing that was asked of many.
+    fn on_ask_of_tracker(&mut self, ctx: &mut Context<'_>, from: SocketAddr, ask: &Ask) {
+        let Some(tracker) = &mut self.tracker else { return };
+        if ask.to_many || ask.instance == tracker.instance() {
+            return;
+        }
+        let proven = ask.cookie != Cookie::NONE && self.server.accepts(ctx, from, &ask.cookie);
+        if proven || self.server.may_answer(ctx) {
+            let cookie = self.server.cookie_for(ctx, from);
+            ctx.send(from, &Message::Tell(tracker.answer(ask, cookie)));
+        }
+        if proven {
+            tracker.on_ask(ctx, from, ask);
+        }
+    }
+
+    fn on_hosts(&mut self, ctx: &mut Context<'_>, from: SocketAddr, hosts: &Hosts<'_>) {
+        let fetches = self.fetches.values_mut().any(|fetch| fetch.on_hosts(ctx, from, hosts));
+        let discovery = self.discovery.as_mut();
+        if !fetches && !discovery.is_some_and(|discovery| discovery.on_hosts(ctx, from, hosts)) {
+            ctx.counters.drop(DropReason::StrayAnswer);
+        }
+    }
+
+    fn on_hold(&mut self, ctx: &mut Context<'_>, from: SocketAddr, hold: &Hold) {
+        match &mut self.tracker {
+            Some(tracker) if self.server.accepts(ctx, from, &hold.cookie) => {
+                tracker.on_hold(ctx, from, hold);
+            }
+            Some(_) => ctx.counters.drop(DropReason::StaleCookie),
+            None => ctx.counters.drop(DropReason::StrayAnswer),
+        }
+    }
+
+    /// Another host's listing was read.
+    pub(super) fn on_listing_read(
+        &mut self,
+        ctx: &mut Context<'_>,
+        listing: ListingId,
+        outcome: &ListingReading,
+    ) {
+        if let Some(tracker) = &mut self.tracker {
+            tracker.on_listing_read(ctx, listing, outcome);
+        }
+        if let Some(discovery) = &mut self.discovery {
+            discovery.on_listing_read(ctx, listing, outcome);
+        }
+    }
+
+    /// Fetches what others offer, where that is wanted.
+    pub(super) fn keep_in_step(&mut self, ctx: &mut Context<'_>) {
+        let (Some(sync), Some(discovery)) = (&mut self.sync, &self.discovery) else { return };
+        if !sync.is_due(ctx.now) {
+            return;
+        }
+        sync.lists_are(discovery.shown());
+        for request in sync.work(ctx, self.shelf, self.fetches) {
+            let id = request.fetch;
+            let fetch = Fetch::new(ctx, request);
+            self.fetches.insert(id, fetch);
+        }
+    }
+
+    /// Fetches have ended: who keeps in step learns how.
+    pub(super) fn tell_endings(&mut self, ctx: &mut Context<'_>) {
+        let Some(sync) = &mut self.sync else { return };
+        for (&id, fetch) in self.fetches.iter() {
+            if let Some(ending) = fetch.ending() {
+                sync.ended(ctx, id, ending);
+            }
+        }
+    }
+
+    /// From time to time, trackers are told what there is of unfinished contents.
+    pub(super) fn tell_trackers(&mut self, ctx: &mut Context<'_>) {
+        if let Some(discovery) = &self.discovery {
+            if let Some(holds) = self.partials.told_to_trackers(ctx) {
+                discovery.tell_trackers(ctx, &holds);
+            }
         }
     }
 
     fn on_ask(&mut self, ctx: &mut Context<'_>, from: SocketAddr, ask: &Ask) {
-        let Some(discovery) = &mut self.discovery else { return };
+        if self.tracker.is_some() {
+            return self.on_ask_of_tracker(ctx, from, ask);
+        }
+        let Some(discovery) = self.discovery.as_deref_mut().filter(|_| ctx.config.serves) else {
+            return;
+        };
         if ask.instance == discovery.instance() {
             return ctx.counters.drop(DropReason::Ourselves);
         }
         let answer = match ask.about {
-            About::Listing => Answer::Listing(self.shelf.listing()),
+            About::Listing { has } => {
+                let (listing, changes) = (self.shelf.listing(), self.shelf.changes_since(has));
+                Answer::Listing { listing, changes }
+            }
             About::Content { content, .. } => {
                 let answer = content_answer(self.shelf, self.partials, content);
                 if ask.to_many
@@ -88,15 +193,18 @@ impl Machines<'_> {
 
     fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) {
         match tell.answer {
-            Answer::Listing(listing) => match &mut self.discovery {
-                Some(discovery) => {
-                    discovery.on_tell(ctx, from, tell.nonce, tell.instance, tell.cookie, listing);
-                }
-                None => ctx.counters.drop(DropReason::StrayAnswer),
+            Answer::Listing { listing, changes } => match &mut self.discovery {
+                Some(discovery) => discovery.on_tell(ctx, from, tell, listing, changes),
+                None => match &mut self.tracker {
+                    Some(tracker) => tracker.on_tell(ctx, from, tell),
+                    None => ctx.counters.drop(DropReason::StrayAnswer),
+                },
             },
             Answer::Content { .. } => {
                 let mut fetches = self.fetches.values_mut();
-                if !fetches.any(|fetch| fetch.on_tell(ctx, from, tell)) {
+                let taken = fetches.any(|fetch| fetch.on_tell(ctx, from, tell));
+                let mut locate = self.locate.iter_mut();
+                if !taken && !locate.any(|locate| locate.on_tell(ctx, from, tell)) {
                     ctx.counters.drop(DropReason::StrayAnswer);
                 }
             }
@@ -104,7 +212,7 @@ impl Machines<'_> {
     }
 
     fn on_grant(&mut self, ctx: &mut Context<'_>, from: SocketAddr, grant: &Grant) {
-        if self.discovery.is_none() {
+        if !ctx.config.serves {
             return ctx.counters.drop(DropReason::UnknownObject);
         }
         if !self.server.is_proven(ctx, from, grant) {
@@ -168,19 +276,30 @@ impl Machines<'_> {
                 let listing = self.shelf.listing_of(digest).ok_or(RefuseReason::UnknownObject)?;
                 (ServeSource::Listing { digest }, within(listing.length))
             }
+            Object::Changes(changes) => {
+                let way = self.shelf.changes_named(changes).ok_or(RefuseReason::UnknownObject)?;
+                (ServeSource::Changes { from: way.from, to: way.to }, within(way.length))
+            }
         };
         if fits { Ok(source) } else { Err(RefuseReason::BadRange) }
     }
 
     fn on_data(&mut self, ctx: &mut Context<'_>, from: SocketAddr, data: &Data<'_>) {
-        if self.fetches.values_mut().any(|fetch| fetch.on_data(ctx, from, data)) {
+        if self.fetches.values_mut().any(|fetch| fetch.on_data(ctx, from, data))
+            || self.locate.iter_mut().any(|locate| locate.on_data(ctx, from, data))
+        {
             return;
         }
         match &mut self.discovery {
             Some(discovery) if data.header.kind == DataKind::Meta => {
                 discovery.on_meta(ctx, from, data);
             }
-            _ => ctx.counters.drop(DropReason::StrayData),
+            _ => match &mut self.tracker {
+                Some(tracker) if data.header.kind == DataKind::Meta => {
+                    tracker.on_meta(ctx, from, data);
+                }
+                _ => ctx.counters.drop(DropReason::StrayData),
+            },
         }
     }
 
@@ -215,12 +334,17 @@ impl Machines<'_> {
 
     fn on_refuse(&mut self, ctx: &mut Context<'_>, from: SocketAddr, refusal: &Refuse) {
         let (nonce, reason) = (refusal.nonce, refusal.reason);
-        if self.fetches.values_mut().any(|fetch| fetch.on_refuse(ctx, from, nonce, reason)) {
+        if self.fetches.values_mut().any(|fetch| fetch.on_refuse(ctx, from, nonce, reason))
+            || self.locate.iter_mut().any(|locate| locate.on_refuse(ctx, from, nonce, reason))
+        {
             return;
         }
         match &mut self.discovery {
             Some(discovery) => discovery.on_refuse(ctx, from, nonce, reason),
-            None => ctx.counters.drop(DropReason::StrayAnswer),
+            None => match &mut self.tracker {
+                Some(tracker) => tracker.on_refuse(ctx, from, nonce, reason),
+                None => ctx.counters.drop(DropReason::StrayAnswer),
+            },
         }
     }
 }

@@ -2,7 +2,6 @@
 //! after each it takes every [`Output`](super::Output) before it hands in the next.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{BufferId, FetchId, JobId, ListingId};
 use crate::content::{ContentId, ShareName};
 use crate::wire::ListingSummary;
-use crate::wire::listing::ListingEntry;
+use crate::wire::listing::ListingEntries;
 
 /// The bytes of a datagram, where they are. Under this name serde does not want to borrow them when an input is
 /// read back, which no datagram is.
@@ -76,8 +75,13 @@ pub enum Input<'a> {
         summary: ListingSummary,
         /// Files that did not fit the limits of a listing.
         left_out: u32,
+        /// Where it is another than the one made before it: bytes of what has changed between the two,
+        /// if that is kept.
+        #[serde(default)]
+        changes: Option<u64>,
     },
-    /// The answer to [`Output::ReadListing`](super::Output::ReadListing).
+    /// The answer to [`Output::ReadListing`](super::Output::ReadListing) and
+    /// [`Output::ReadChanges`](super::Output::ReadChanges).
     ListingRead {
         /// Which.
         listing: ListingId,
@@ -174,6 +178,13 @@ pub enum Input<'a> {
     },
     /// Somebody wants something.
     Command(Command),
+    /// This has come by keeping in step, in an earlier run; told at the start.
+    SyncedBefore {
+        /// The content.
+        content: ContentId,
+        /// Its name.
+        name: ShareName,
+    },
 }
 
 /// What people and front ends ask for.
@@ -182,6 +193,15 @@ pub enum Input<'a> {
 pub enum Command {
     /// Fetch one file.
     Fetch(FetchRequest),
+    /// Look who is there and what they offer, without being a host; once in a run, and not in one that
+    /// serves. [`Output::LookEnded`](super::Output::LookEnded) comes.
+    Look {
+        /// It is over after this long at the most.
+        patience: Duration,
+    },
+    /// Find out who holds which blocks of a content; one at a time, a further one takes the place of the one
+    /// before. [`Output::Located`](super::Output::Located) comes.
+    Locate(LocateRequest),
     /// Leave the network politely and stop: farewells are sent, then
     /// [`Output::Stopped`](super::Output::Stopped) comes.
     Stop,
@@ -202,6 +222,19 @@ pub struct FetchRequest {
     pub sources: Vec<SocketAddr>,
     /// Give up after this long; never, where there is none.
     pub timeout: Option<Duration>,
+}
+
+/// One content whose holders are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocateRequest {
+    /// Which.
+    pub content: ContentId,
+    /// Its size in bytes, as the caller believes it.
+    pub size: u64,
+    /// Hosts that are said to hold it.
+    pub sources: Vec<SocketAddr>,
+    /// It is over after this long at the most.
+    pub patience: Duration,
 }
 
 /// One address of one of the machine's interfaces.
@@ -283,7 +316,7 @@ pub enum ListingReading {
     /// It has the digest that it should have, and is a listing.
     Genuine {
         /// Its files, ascending by name.
-        entries: Arc<[ListingEntry]>,
+        entries: ListingEntries,
         /// Bytes of all their names together: what is decided by their lengths goes by this.
         names_length: u64,
         /// Further files, with names that nobody should have sent.

@@ -6,7 +6,8 @@
 //! |---|---|
 //! | [`input`], [`output`] | nothing: the two closed lists of what can happen and what can be asked for |
 //! | `discovery`, `remote`, `download`, `listed`, `directory` | who is on the network and what they offer |
-//! | `shelf`, `partials` | what we offer: settled files, and proven parts of unfinished downloads |
+//! | `shelf`, `changes`, `partials` | what we offer: settled files and how their listing changes, and proven parts of unfinished downloads |
+//! | `tracker` | who is there and who holds what, for hosts that no broadcast brings together |
 //! | `serve`, `cookie`, `budget` | who is served when, and who has to prove an address first |
 //! | `fetch` | one download: its sources, chains, blocks, and what to ask of whom |
 //! | `flow` | one way from a source to us: window, pacing, loss |
@@ -15,6 +16,8 @@
 //! [`Node::poll_timeout`] says when to call [`Node::handle_timeout`] at the latest; calling it early is harmless.
 
 mod budget;
+mod changes;
+mod config;
 mod context;
 mod cookie;
 mod counters;
@@ -29,6 +32,7 @@ mod flow;
 pub mod ids;
 pub mod input;
 mod listed;
+mod locate;
 pub mod output;
 mod partials;
 mod random;
@@ -36,7 +40,9 @@ mod remote;
 mod serve;
 mod shelf;
 mod snapshot;
+mod sync;
 pub mod time;
+mod tracker;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -45,18 +51,24 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use changes::{CHANGES_KEPT, LISTINGS_REMEMBERED};
+pub use config::{NodeConfig, Restraint};
 pub use counters::{Counters, DropReason};
 pub use deadline::Deadline;
 pub use digest::Digest;
+pub use directory::{Directory, DirectoryHost};
+pub use discovery::looking::{AddressSeen, HostSeen, Way};
 #[cfg(test)]
 pub(crate) use fetch::publishing::{Next, Publishing};
 pub use fetch::{FetchProgress, FetchView, SIZE_MAX as FETCH_SIZE_MAX, SourceView};
 pub use ids::{BufferId, FetchId, JobId, ListingId};
 pub use input::Input;
+pub use locate::HolderSeen;
 pub use output::Output;
 pub use random::Random;
 pub use shelf::SETTLE;
 pub use snapshot::{SectionVisitor, SnapshotError};
+pub use sync::SyncRules;
 pub use time::Instant;
 pub use view::HostView;
 
@@ -68,58 +80,23 @@ use discovery::Discovery;
 use dispatch::Machines;
 use fetch::Fetch;
 use input::Command;
+use locate::Locate;
 use output::ServeSource;
 use partials::Partials;
 use serve::{Server, Verdict, is_forbidden};
 use shelf::Shelf;
+use sync::Sync;
+use tracker::Tracker;
 
 /// Fetches that one node runs at once.
 pub const FETCHES_MAX: usize = 64;
+/// A host to which nothing has happened for longer than this, not even its own deadlines, was stopped
+/// meanwhile, or its machine slept.
+const SLEPT_AFTER: Duration = Duration::from_secs(3);
 /// Bytes in flight before the socket's buffer is known: what a default one of 212,992 takes.
 const IN_FLIGHT_UNKNOWN: u64 = 64 * 1024;
 /// And never more than this.
 const IN_FLIGHT_MOST: u64 = 8 * 1024 * 1024;
-
-/// What a node is told at its start and never again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeConfig {
-    /// Whether it offers files, announces itself and keeps the directory.
-    pub serves: bool,
-    /// Its own port.
-    pub port: u16,
-    /// The port that others listen on.
-    pub default_port: u16,
-    /// Hosts to talk to although no broadcast may reach them; half of the table's room is used at most.
-    pub peers: Vec<SocketAddr>,
-    /// Where all randomness comes from.
-    #[serde(with = "crate::content::hex")]
-    pub seed: [u8; 32],
-    /// How often the directory is handed out, changed or not.
-    pub sweep: Duration,
-    /// How it holds back for the sake of others.
-    #[serde(default, skip_serializing_if = "Restraint::is_none")]
-    pub restraint: Restraint,
-}
-
-/// How a node holds back for the sake of others: if at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Restraint {
-    /// Bytes a second, as the network counts them, that it sends where it serves, and asks for where it
-    /// fetches: data packets with all their headers.
-    #[serde(default)]
-    pub limit: Option<u64>,
-    /// Whether what it fetches gives way to everything else on the path.
-    #[serde(default)]
-    pub background: bool,
-}
-
-impl Restraint {
-    fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// One host: what it offers, whom it knows, what it fetches.
 ///
@@ -138,7 +115,13 @@ pub struct Node {
     partials: Partials,
     server: Server,
     discovery: Option<Discovery>,
+    #[serde(default)]
+    tracker: Option<Tracker>,
+    #[serde(default)]
+    sync: Option<Sync>,
     fetches: BTreeMap<FetchId, Fetch>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    locate: Option<Locate>,
     in_flight_max: u64,
     /// What all fetches together may ask for.
     #[serde(default)]
@@ -152,7 +135,9 @@ impl Node {
         let mut random = Random::new(config.seed);
         let pace = config.restraint.limit.map(Pace::new);
         let server = Server::new(CookieJar::new(&mut random), pace.clone());
-        let discovery = config.serves.then(|| Discovery::new(now, &config.peers, &mut random));
+        let named = config.trackers.iter().chain(&config.peers);
+        let discovery = config.serves.then(|| Discovery::new(now, named, &mut random));
+        let tracker = config.tracks.then(|| Tracker::new(&mut random));
         Self {
             now,
             random,
@@ -163,7 +148,10 @@ impl Node {
             partials: Partials::default(),
             server,
             discovery,
+            tracker,
+            sync: config.sync.clone().map(|rules| Sync::new(rules, now)),
             fetches: BTreeMap::new(),
+            locate: None,
             in_flight_max: IN_FLIGHT_UNKNOWN,
             asking: pace,
             stopped: false,
@@ -173,15 +161,14 @@ impl Node {
 
     /// Something happened. Time that goes back is taken as standing still.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
-        self.now = self.now.max(now);
-        if self.stopped {
+        if !self.advance(now) {
             return;
         }
         match input {
             Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
             Input::Writable => self.with(|node, ctx| node.server.writable(ctx)),
             Input::SocketBuffer { bytes } => self.on_socket_buffer(bytes),
-            Input::Interfaces { addresses } => self.interfaces.replace(addresses),
+            Input::Interfaces { addresses } => self.on_interfaces(addresses),
             Input::FileSeen { name, signature, unchanged_for } => {
                 self.with(|node, ctx| node.shelf.seen(ctx, name, signature, unchanged_for));
             }
@@ -189,19 +176,17 @@ impl Node {
             Input::Hashed { name, signature, outcome } => {
                 self.with(|node, ctx| node.shelf.hashed(ctx, name, signature, outcome));
             }
-            Input::ListingMade { listing, summary, left_out } => {
+            Input::ListingMade { listing, summary, left_out, changes } => {
                 self.with(|node, ctx| {
-                    let is_new = node.shelf.listing_made(listing, summary, left_out);
+                    let is_new = node.shelf.listing_made(listing, summary, left_out, changes);
                     if let Some(discovery) = node.discovery.as_mut().filter(|_| is_new) {
                         discovery.announce_due(ctx, summary);
                     }
                 });
             }
-            Input::ListingRead { listing, outcome } => self.with(|node, ctx| {
-                if let Some(discovery) = &mut node.discovery {
-                    discovery.on_listing_read(ctx, listing, &outcome);
-                }
-            }),
+            Input::ListingRead { listing, outcome } => {
+                self.with(|node, ctx| node.on_listing_read(ctx, listing, &outcome));
+            }
             Input::PartialSeen { content, size, extents, chain } => {
                 self.with(|node, ctx| node.partials.seen(ctx, content, size, extents, chain));
             }
@@ -232,14 +217,16 @@ impl Node {
                 self.with_fetch(fetch, |fetch, ctx| fetch.publish_stepped(ctx, outcome));
             }
             Input::Command(command) => self.on_command(command),
+            Input::SyncedBefore { content, name } => {
+                self.sync.iter_mut().for_each(|sync| sync.came_before(content, name.clone()));
+            }
         }
-        self.fetches.retain(|_, fetch| !fetch.has_ended());
+        self.drop_ended();
     }
 
     /// Time has passed; what is due is done. Afterwards the next deadline is later than `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = self.now.max(now);
-        if self.stopped {
+        if !self.advance(now) {
             return;
         }
         self.with(|node, ctx| {
@@ -250,11 +237,19 @@ impl Node {
             if let Some(discovery) = &mut node.discovery {
                 discovery.handle_timeout(ctx, listing);
             }
+            if let Some(tracker) = &mut node.tracker {
+                tracker.handle_timeout(ctx);
+            }
+            node.tell_trackers(ctx);
             for fetch in node.fetches.values_mut() {
                 fetch.handle_timeout(ctx);
             }
+            if let Some(locate) = &mut node.locate {
+                locate.handle_timeout(ctx);
+            }
+            node.keep_in_step(ctx);
         });
-        self.fetches.retain(|_, fetch| !fetch.has_ended());
+        self.drop_ended();
         debug_assert!(
             self.poll_timeout().is_none_or(|deadline| deadline.at > self.now),
             "a firing must move time forward: {:?} at {}",
@@ -278,11 +273,14 @@ impl Node {
         earliest.consider(self.server.deadline());
         earliest.consider(self.partials.deadline());
         if let Some(discovery) = &self.discovery {
-            earliest.consider(discovery.deadline(self.now, &self.interfaces));
+            earliest.consider(discovery.deadline(self.now));
         }
+        earliest.consider(self.tracker.as_ref().and_then(Tracker::deadline));
+        earliest.consider(self.sync.as_ref().map(Sync::deadline));
         for fetch in self.fetches.values() {
             earliest.consider(fetch.deadline(self.now, self.asking.as_ref()));
         }
+        earliest.consider(self.locate.as_ref().and_then(|locate| locate.deadline(self.now)));
         earliest.get()
     }
 
@@ -291,8 +289,9 @@ impl Node {
     /// not asked for) it uses nothing but the length.
     pub fn reads_payload(&self, from: SocketAddr, datagram: &[u8]) -> bool {
         let Ok(Message::Data(data)) = wire::decode(datagram) else { return false };
-        let mut fetches = self.fetches.values();
-        !self.stopped && fetches.find_map(|fetch| fetch.reads_payload(from, &data)) == Some(true)
+        let of_fetch = self.fetches.values().find_map(|fetch| fetch.reads_payload(from, &data));
+        let of_locate = || self.locate.as_ref()?.reads_payload(from, &data);
+        !self.stopped && of_fetch.or_else(of_locate) == Some(true)
     }
 
     /// How far a fetch is; nothing once it has ended.
@@ -316,10 +315,26 @@ impl Node {
         self.server.check_invariants();
         self.partials.check_invariants();
         if let Some(discovery) = &self.discovery {
-            discovery.check_invariants();
+            discovery.check_invariants(self.now, &self.interfaces);
         }
+        self.tracker.iter().for_each(Tracker::check_invariants);
+        self.sync.iter().for_each(Sync::check_invariants);
         self.fetches.values().for_each(Fetch::check_invariants);
+        self.locate.iter().for_each(Locate::check_invariants);
         assert!(self.fetches.len() <= FETCHES_MAX);
+    }
+
+    /// Time goes on. Whether there is still something to do.
+    fn advance(&mut self, now: Instant) -> bool {
+        let gap = now.since(self.now);
+        self.now = self.now.max(now);
+        // A node that keeps a directory has something to do every two seconds.
+        if gap > SLEPT_AFTER && !self.stopped {
+            self.with(|node, ctx| {
+                node.discovery.iter_mut().for_each(|discovery| discovery.woke(ctx, gap));
+            });
+        }
+        !self.stopped
     }
 
     fn on_datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
@@ -333,6 +348,16 @@ impl Node {
             }
             node.on_message(ctx, from, &message);
         });
+    }
+
+    fn on_interfaces(&mut self, addresses: Vec<input::InterfaceAddress>) {
+        let are_new = self.interfaces.replace(addresses);
+        if let Some(discovery) = &mut self.discovery {
+            discovery.interfaces_changed(self.now);
+            if are_new {
+                discovery.announce_anew(self.now);
+            }
+        }
     }
 
     fn on_socket_buffer(&mut self, bytes: u64) {
@@ -349,7 +374,10 @@ impl Node {
             }
             Verdict::Changed(ServeSource::Partial { content }) => node.partials.changed(content),
             Verdict::Changed(
-                ServeSource::Chain { .. } | ServeSource::Listing { .. } | ServeSource::Bytes(_),
+                ServeSource::Chain { .. }
+                | ServeSource::Listing { .. }
+                | ServeSource::Changes { .. }
+                | ServeSource::Bytes(_),
             ) => {}
         });
     }
@@ -364,6 +392,17 @@ impl Node {
                 let (id, mut fetch) = (request.fetch, None);
                 self.with(|_, ctx| fetch = Some(Fetch::new(ctx, request)));
                 self.fetches.extend(fetch.map(|fetch| (id, fetch)));
+            }
+            Command::Look { patience } => {
+                let named = self.config.trackers.iter().chain(&self.config.peers);
+                let random = &mut self.random;
+                let look = || Discovery::looking(self.now, named, random, patience);
+                self.discovery.get_or_insert_with(look);
+            }
+            Command::Locate(request) => {
+                let mut locate = None;
+                self.with(|_, ctx| locate = Some(Locate::new(ctx, request)));
+                self.locate = locate;
             }
             Command::Stop => {
                 self.with(|node, ctx| {
@@ -394,9 +433,20 @@ impl Node {
             partials: &mut self.partials,
             server: &mut self.server,
             discovery: self.discovery.as_mut(),
+            tracker: self.tracker.as_mut(),
+            sync: self.sync.as_mut(),
             fetches: &mut self.fetches,
+            locate: self.locate.as_mut(),
         };
         step(&mut machines, &mut ctx);
+    }
+
+    /// What has ended is not kept; who started it by itself learns how.
+    fn drop_ended(&mut self) {
+        if self.fetches.values().any(Fetch::has_ended) {
+            self.with(|node, ctx| node.tell_endings(ctx));
+            self.fetches.retain(|_, fetch| !fetch.has_ended());
+        }
     }
 
     fn with_fetch(&mut self, id: FetchId, step: impl FnOnce(&mut Fetch, &mut Context<'_>)) {
@@ -412,6 +462,7 @@ impl Node {
 impl Node {
     /// The instance that this node announces, if it announces itself.
     pub fn instance(&self) -> Option<InstanceId> {
-        self.discovery.as_ref().map(Discovery::instance)
+        let discovery = self.discovery.as_ref().map(Discovery::instance);
+        discovery.or_else(|| self.tracker.as_ref().map(Tracker::instance))
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::directory::Directory;
 use super::ids::{BufferId, FetchId, JobId, ListingId};
 use super::input::FileSignature;
 use crate::content::state_chain::Link;
 use crate::content::{ContentId, ShareName};
 use crate::wire::ListingDigest;
+use crate::wire::listing::ListingEntries;
 
 /// Something for the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,12 +72,15 @@ pub enum Output {
         name: ShareName,
     },
     /// Make the listing of all files that were added by now and not taken off, and keep its bytes for
-    /// serving, with those of the one before. Answer: `ListingMade`. One is asked for at a time.
+    /// serving, with those of the one before, and what has changed since each of the last
+    /// [`LISTINGS_REMEMBERED`](super::LISTINGS_REMEMBERED), as long as that is not more than
+    /// [`CHANGES_KEPT`](super::CHANGES_KEPT). Answer: `ListingMade`. One is asked for at a time.
     MakeListing {
         /// By which the answer speaks of it.
         listing: ListingId,
     },
-    /// Put the payload of the datagram in hand into a host's listing that is on its way. No answer.
+    /// Put the payload of the datagram in hand into a host's listing, or changes of it, on the way here. No
+    /// answer.
     KeepListing {
         /// The listing; a new one where it was not spoken of before.
         listing: ListingId,
@@ -90,6 +95,17 @@ pub enum Output {
         listing: ListingId,
         /// The digest that it is to have.
         digest: ListingDigest,
+    },
+    /// All changes of a host's listing have come: take them into the one that was read before, and see
+    /// whether what comes out is what its digest says. Answer: `ListingRead`, as if it had come whole.
+    ReadChanges {
+        /// The listing that comes out.
+        listing: ListingId,
+        /// The digest that it is to have.
+        digest: ListingDigest,
+        /// What changes. Written down it is left out: it came with an earlier `ListingRead`.
+        #[serde(skip)]
+        old: ListingEntries,
     },
     /// A listing that is on its way, or being read, is not wanted any more. No answer.
     DropListing {
@@ -211,22 +227,26 @@ pub enum Output {
         /// How.
         ending: FetchEnding,
     },
-    /// The list of what is known of the network, for `d.json`; at every sweep, changed or not.
+    /// What is known of files on the network, for `d.json`, and for people, who are told what came and
+    /// went; at every sweep, changed or not. No answer.
     Directory {
-        /// The value of `discovered_files` as JSON. The same pointer where nothing has changed.
-        discovered_files: Arc<str>,
+        /// The hosts with their listings. Cheap to compare: equal where nothing has changed.
+        hosts: Directory,
     },
-    /// A line for people on standard output: a file appeared on a host, or is gone from it.
-    Discovered {
-        /// Whether it came or went.
-        appeared: bool,
-        /// The host, as `d.json` has it.
-        host: String,
-        /// Which content.
+    /// The answer to the command `Look`: whoever answers has answered, and what they list has come as far
+    /// as it comes; [`Node::hosts_seen`](super::Node::hosts_seen) has it.
+    LookEnded,
+    /// The answer to the command `Locate`: whoever answers has answered;
+    /// [`Node::holders_seen`](super::Node::holders_seen) has it.
+    Located {
+        /// The content.
         content: ContentId,
-        /// Bytes.
-        size: u64,
-        /// Its name there.
+    },
+    /// This has come by keeping in step: it is remembered, so that it does not come again once somebody has deleted it.
+    Synced {
+        /// The content.
+        content: ContentId,
+        /// Its name.
         name: ShareName,
     },
     /// The answer to the command `Stop`: nothing more will come.
@@ -258,6 +278,14 @@ pub enum ServeSource {
     Listing {
         /// Which.
         digest: ListingDigest,
+    },
+    /// What has changed between two listings of what we offer, if it is kept; zeros fill the last
+    /// [`CHANGES_STEP`](crate::wire::CHANGES_STEP) bytes.
+    Changes {
+        /// The earlier one.
+        from: ListingId,
+        /// The later one.
+        to: ListingId,
     },
     /// Bytes that the core holds itself.
     Bytes(#[serde(with = "crate::content::hex")] Arc<[u8]>),

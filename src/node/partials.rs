@@ -7,6 +7,7 @@ mod news;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +15,17 @@ use super::context::Context;
 use super::deadline::{Deadline, Earliest};
 use super::input::Extent;
 use super::output::Output;
+use super::time::Instant;
+use super::tracker::holdings::PARTS_EACH;
 use crate::content::state_chain::{Chain, Link};
 use crate::content::{BlockLayout, ChainId, ContentId, RangeSet};
+use crate::wire::Portions;
 use news::{Callers, Listeners};
 
+/// How often trackers are told what is there: they keep it three times as long.
+const TELL_TRACKERS: Duration = Duration::from_secs(10);
+/// And how soon after the first of something.
+const TELL_TRACKERS_FIRST: Duration = Duration::from_secs(1);
 /// Unfinished downloads that are offered; further ones are not.
 const PARTIALS_MAX: usize = 256;
 
@@ -60,6 +68,9 @@ pub(crate) struct Partials {
     checking: Option<(ContentId, u64, Link)>,
     #[serde(default)]
     callers: Callers,
+    /// When trackers are told, where there are any.
+    #[serde(default)]
+    tell_trackers_at: Option<Instant>,
 }
 
 impl Partials {
@@ -95,7 +106,25 @@ impl Partials {
             partial.layout = layout;
         }
         partial.is_now(extents);
+        if !ctx.config.trackers.is_empty() {
+            self.tell_trackers_at.get_or_insert(ctx.now + TELL_TRACKERS_FIRST);
+        }
         self.check_next(ctx);
+    }
+
+    /// What trackers are to be told now, if it is time: of each unfinished content its size, and which parts are proven.
+    pub(crate) fn told_to_trackers(
+        &mut self,
+        ctx: &Context<'_>,
+    ) -> Option<Vec<(ContentId, u64, Portions)>> {
+        self.tell_trackers_at.take_if(|at| *at <= ctx.now)?;
+        self.tell_trackers_at = (!self.partials.is_empty()).then(|| ctx.now + TELL_TRACKERS);
+        let there = self.partials.iter().filter(|(_, partial)| !partial.proven.is_empty());
+        let holds = there.map(|(&content, partial)| {
+            let portions = Portions::of(&partial.proven, partial.layout.block_count());
+            (content, partial.layout.size(), portions)
+        });
+        Some(holds.take(PARTS_EACH).collect())
     }
 
     /// The chunk files of a download that was [`seen`](Self::seen) are these now.
@@ -171,6 +200,7 @@ impl Partials {
         for partial in self.partials.values() {
             earliest.at(partial.listeners.due(), "what has come is told");
         }
+        earliest.at(self.tell_trackers_at, "trackers are told what there is");
         earliest.get()
     }
 

@@ -1,17 +1,19 @@
 //! One host of the network, as another host sees it: what it has announced, what it has told from an
 //! address where it receives, and its listing, on its way or arrived.
 
+mod changes;
+mod liveness;
+mod telling;
 mod view;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::context::{Context, Interfaces};
+use super::context::Context;
 use super::deadline::{Deadline, Earliest};
-use super::download::{Download, LISTING_STALLED};
+use super::download::{ChangesFrom, Download};
 use super::flow::{Flow, Stray};
 use super::ids::ListingId;
 use super::input::ListingReading;
@@ -20,17 +22,14 @@ use super::output::Output;
 use super::random::Random;
 use super::time::Instant;
 use crate::wire::{
-    About, Ask, Cookie, InstanceId, ListingSummary, Message, PAYLOAD_LENGTHS, RefuseReason,
+    About, Announce, Ask, Cookie, InstanceId, ListingDigest, ListingSummary, Message,
+    PAYLOAD_LENGTHS, RefuseReason,
 };
 
-/// A host that was not heard for this long is asked whether it is still there.
-pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(6);
-/// A host that was not heard for this long is gone.
-pub(crate) const GONE_AFTER: Duration = Duration::from_millis(9_500);
-/// A host whose announcements are heard is nevertheless asked this often: they could be anyone's.
-const PROVE_AGAIN_AFTER: Duration = Duration::from_secs(45);
 /// A host that broadcasts do not reach is asked this often.
 const ASK_OUT_OF_REACH: Duration = Duration::from_secs(2);
+/// One that nobody named, but some host told of, this often: there may be a thousand.
+const ASK_TOLD_OF: Duration = Duration::from_secs(5);
 /// A configured host that never answers is asked this seldom.
 const ASK_ABSENT: Duration = Duration::from_secs(5);
 /// Waits for an answer, one after the other; the last one again and again.
@@ -44,6 +43,11 @@ const PATIENCE: [Duration; 4] = [
 const LISTING_HAS_NO_ROOM: Duration = Duration::from_secs(60);
 /// How long a host that refuses its listing is left alone: it might refuse again, for ever.
 const REFUSED_REST: Duration = Duration::from_millis(250);
+/// How long a listing that has come lasts before the next one of that host is fetched, for each of its files: a
+/// change is cheap to send, and not to take in.
+const LISTING_LASTS_EACH: Duration = Duration::from_micros(5);
+/// How long a listing that did not come in time is left alone; twice as long each time.
+const LISTING_REST: Duration = Duration::from_secs(1);
 /// After so long at the most, a listing that did not come in time is tried again.
 const LISTING_REST_MAX: Duration = Duration::from_secs(600);
 /// Questions that one announcement allows to an address that has proven nothing.
@@ -56,6 +60,13 @@ struct Question {
     sent_at: Instant,
     /// Sent more than once: its answer says nothing about the round trip.
     repeated: bool,
+    /// The listing of it that we had.
+    #[serde(default = "nothing_known")]
+    has: ListingDigest,
+}
+
+const fn nothing_known() -> ListingDigest {
+    ListingDigest::NONE
 }
 
 /// What became of a listing that was read.
@@ -68,6 +79,8 @@ pub(crate) enum Read {
     },
     /// It is not what the host announced, or no listing.
     Bad,
+    /// It came as changes, which do not lead to what the host announced.
+    BadChanges,
 }
 
 /// One host.
@@ -80,6 +93,18 @@ pub(crate) struct Remote {
     pub(crate) instance: Option<InstanceId>,
     pub(crate) listed: Option<Listed>,
     wanted: Option<ListingSummary>,
+    /// How the listing that is wanted follows from one that we had.
+    #[serde(default)]
+    changes: Option<ChangesFrom>,
+    /// Its host is there at a better address: this one is not shown, and not asked as long as that is so.
+    #[serde(default)]
+    spare: bool,
+    /// It announces itself this often, as it says.
+    #[serde(default)]
+    announces_within: Duration,
+    /// Changes did not lead where they should: the next listing comes whole.
+    #[serde(default)]
+    whole_next: bool,
     heard_at: Instant,
     proven_at: Option<Instant>,
     proven_since: Instant,
@@ -88,6 +113,11 @@ pub(crate) struct Remote {
     ask_at: Option<Instant>,
     credit: u32,
     cookie: Cookie,
+    /// Under this nonce it was asked of whom it knows, and it has not told yet.
+    #[serde(default)]
+    others_nonce: Option<u64>,
+    #[serde(default)]
+    others_at: Instant,
     /// It has asked us, so it knows of us; or we have introduced ourselves.
     pub(crate) knows_us: bool,
     flow: Flow<ListingId>,
@@ -111,6 +141,10 @@ impl Remote {
             instance: None,
             listed: None,
             wanted: None,
+            changes: None,
+            spare: false,
+            announces_within: Duration::ZERO,
+            whole_next: false,
             heard_at: now,
             proven_at: None,
             proven_since: now,
@@ -119,6 +153,8 @@ impl Remote {
             ask_at: configured.then_some(now),
             credit: 0,
             cookie: Cookie::NONE,
+            others_nonce: None,
+            others_at: now,
             knows_us: false,
             flow: Flow::new(address, random),
             download: None,
@@ -141,15 +177,11 @@ impl Remote {
     }
 
     /// An announcement in its name was heard. It is a hint: what it says is asked for, not believed.
-    pub(crate) fn announced(
-        &mut self,
-        now: Instant,
-        instance: InstanceId,
-        listing: ListingSummary,
-        ask_at: Instant,
-    ) {
+    pub(crate) fn announced(&mut self, now: Instant, announce: &Announce, ask_at: Instant) {
+        let &Announce { instance, listing, again_within } = announce;
         if self.instance.is_none_or(|known| known == instance) {
             self.heard_at = now;
+            self.announces_within = Duration::from_millis(100) * u32::from(again_within);
         }
         self.credit = (self.credit + 1).min(CREDIT_MAX);
         let known = self.instance == Some(instance) && self.wanted == Some(listing);
@@ -158,12 +190,34 @@ impl Remote {
         }
     }
 
+    /// We slept for `gap`: what was heard before it counts as heard so much later.
+    pub(crate) fn woke(&mut self, now: Instant, gap: Duration, ask_at: Instant) {
+        self.heard_at = (self.heard_at + gap).min(now);
+        self.proven_at = self.proven_at.map(|at| (at + gap).min(now));
+        if self.is_proven() || self.configured {
+            // It is asked with the patience of a first question.
+            self.unanswered = 0;
+            self.ask_at = Some(ask_at);
+        }
+    }
+
     /// It has shown that it is there and receives at its address: it deserves a question.
     pub(crate) fn introduced(&mut self, now: Instant) {
         self.heard_at = now;
         self.knows_us = true;
-        self.credit = (self.credit + 1).min(CREDIT_MAX);
+        // It has shown a cookie of ours: more than one question may be lost.
+        self.credit = CREDIT_MAX;
         if self.proven_at.is_none() {
+            self.ask_by(now);
+        }
+    }
+
+    /// It has answered a question to many: it deserves one of its own, unless one is out.
+    pub(crate) fn answered_call(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.knows_us = true;
+        self.credit = (self.credit + 1).min(CREDIT_MAX);
+        if self.proven_at.is_none() && self.question.is_none() {
             self.ask_by(now);
         }
     }
@@ -180,9 +234,11 @@ impl Remote {
         instance: InstanceId,
         cookie: Cookie,
         listing: ListingSummary,
+        changes: u64,
     ) {
         let now = ctx.now;
-        if let Some(question) = self.question.take().filter(|question| !question.repeated) {
+        let question = self.question.take();
+        if let Some(question) = question.filter(|question| !question.repeated) {
             self.flow.sample_round_trip(now, now.since(question.sent_at));
         }
         self.unanswered = 0;
@@ -190,23 +246,42 @@ impl Remote {
         if self.proven_at.is_none() || self.instance != Some(instance) {
             self.proven_since = now;
         }
+        let is_another = self.instance.is_some_and(|known| known != instance);
         self.instance = Some(instance);
         self.heard_at = now;
         self.proven_at = Some(now);
         self.cookie = cookie;
         self.flow.set_cookie(cookie);
         self.wanted = Some(listing);
-        if self.download.as_ref().is_some_and(|download| download.summary != listing) {
+        self.changes = question.map(|question| ChangesFrom { old: question.has, length: changes });
+        // What is on its way comes to its end, even if it is the listing before by now: from there the
+        // way is short, and where a host changes all the time, each would be given up for the next.
+        let is_damaged = |download: &Download| {
+            download.summary.digest == listing.digest && download.summary != listing
+        };
+        if is_another || self.download.as_ref().is_some_and(is_damaged) {
             self.stop_download(ctx);
         }
+        self.ask_for_changes(now);
+    }
+
+    /// Whether its listing is neither there nor on its way.
+    pub(crate) fn lacks_listing(&self) -> bool {
+        let there = self.listed.as_ref().map(|listed| listed.digest);
+        let wanted = self.wanted.filter(|_| self.is_proven()).map(|wanted| wanted.digest);
+        wanted.is_some() && wanted != there && self.download.is_none()
     }
 
     /// The listing that is wanted and not there yet.
     pub(crate) fn missing_listing(&self, now: Instant) -> Option<ListingSummary> {
-        let wanted = self.wanted.filter(|_| self.is_proven())?;
-        let there = self.listed.as_ref().is_some_and(|listed| listed.digest == wanted.digest);
-        let on_its_way = self.download.is_some();
-        (!there && !on_its_way && now >= self.listing_not_before).then_some(wanted)
+        let wanted = self.wanted.filter(|_| self.lacks_listing())?;
+        let may = !self.is_way_unknown();
+        (may && now >= self.listing_not_before).then_some(wanted)
+    }
+
+    /// The round trip, where it was measured.
+    pub(crate) fn measured_round_trip(&self) -> Option<Duration> {
+        self.flow.measured_round_trip()
     }
 
     /// How many listings of it, one after the other, did not come.
@@ -234,7 +309,9 @@ impl Remote {
         id: ListingId,
         summary: ListingSummary,
     ) {
-        self.download = Some(Download::new(id, summary, ctx.now));
+        let way = self.changes.filter(|way| way.length > 0 && way.length < summary.length);
+        let way = way.filter(|way| self.base().is_some_and(|base| base.digest == way.old));
+        self.download = Some(Download::new(id, summary, way, ctx.now));
         self.pump(ctx);
     }
 
@@ -247,8 +324,21 @@ impl Remote {
         length: u64,
     ) -> Result<(), Stray> {
         let piece = self.flow.arrived(ctx.now, nonce, offset, length)?;
-        if let Some(download) = &mut self.download {
-            download.received(ctx, piece, self.address, &mut self.flow);
+        let Some(download) = &mut self.download else { return Ok(()) };
+        if !download.received(ctx, piece, self.address, &mut self.flow) {
+            return Ok(());
+        }
+        let (listing, digest) = (download.id, download.summary.digest);
+        match download.changes {
+            None => ctx.emit(Output::ReadListing { listing, digest }),
+            Some(way) => match self.listed.as_ref().filter(|listed| listed.digest == way.old) {
+                Some(listed) => {
+                    let old = listed.entries.clone();
+                    ctx.emit(Output::ReadChanges { listing, digest, old });
+                }
+                // There was no room to keep it.
+                None => self.stop_download(ctx),
+            },
         }
         Ok(())
     }
@@ -263,10 +353,19 @@ impl Remote {
         let download = self.download.take_if(|download| download.id == id)?;
         Some(match outcome {
             ListingReading::Genuine { entries, names_length, refused_names } => {
-                let (digest, entries) = (download.summary.digest, Arc::clone(entries));
-                self.listed = Some(Listed::new(digest, entries, *names_length));
+                let (digest, entries) = (download.summary.digest, entries.clone());
+                let (is_complete, entries_count) = (*refused_names == 0, entries.len());
+                self.listed = Some(Listed::new(digest, entries, *names_length, is_complete));
                 self.listings_failed = 0;
+                self.whole_next = false;
+                let files = u32::try_from(entries_count).unwrap_or(u32::MAX);
+                self.listing_not_before = now + LISTING_LASTS_EACH * files;
+                self.ask_for_changes(now);
                 Read::Genuine { refused_names: *refused_names }
+            }
+            ListingReading::Bad if download.changes.is_some() => {
+                self.whole_next = true;
+                Read::BadChanges
             }
             ListingReading::Bad => {
                 self.listing_not_before = now + ASK_ABSENT * 2;
@@ -310,55 +409,32 @@ impl Remote {
 
     /// Asks it for its listing's digest, by which it also shows that it is there.
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, instance: InstanceId) {
+        let has = self.base().map_or(ListingDigest::NONE, |base| base.digest);
         // A repeated question keeps its nonce: the way may be longer than our patience.
-        let question = match self.question {
+        let question = match self.question.filter(|question| question.has == has) {
             Some(question) => Question { repeated: true, ..question },
-            None => Question { nonce: ctx.random.next_u64(), sent_at: ctx.now, repeated: false },
+            None => {
+                let (nonce, sent_at) = (ctx.random.next_u64(), ctx.now);
+                Question { nonce, sent_at, repeated: false, has }
+            }
         };
         let nonce = question.nonce;
         self.question = Some(question);
         self.credit = self.credit.saturating_sub(1);
-        let ask =
-            Ask { about: About::Listing, to_many: false, nonce, instance, cookie: self.cookie };
+        let tell_hosts = self.asks_of_others(ctx.now, nonce);
+        let ask = Ask {
+            about: About::Listing { has },
+            to_many: false,
+            tell_hosts,
+            nonce,
+            instance,
+            cookie: self.cookie,
+        };
         ctx.send(self.address, &Message::Ask(ask));
         let patience = PATIENCE[self.unanswered.min(PATIENCE.len() - 1)];
         let slow = self.unanswered >= PATIENCE.len() && self.configured && !self.is_proven();
         self.unanswered += 1;
         self.ask_at = Some(ctx.now + if slow { ASK_ABSENT } else { patience });
-    }
-
-    /// Whether its announcements may not reach us: whoever names a host has a reason to.
-    pub(crate) fn is_out_of_reach(&self, address: SocketAddr, interfaces: &Interfaces) -> bool {
-        self.configured || !interfaces.is_broadcast_reach(address.ip())
-    }
-
-    /// When the next question is due, if any.
-    fn question_due(&self, out_of_reach: bool) -> Option<Instant> {
-        let may = self.is_proven() || self.configured || self.credit > 0;
-        if !may {
-            return None;
-        }
-        let routine = self.proven_at.map(|proven_at| {
-            let after_proof = if out_of_reach { ASK_OUT_OF_REACH } else { PROVE_AGAIN_AFTER };
-            (proven_at + after_proof).min(self.heard_at + SILENT_AFTER)
-        });
-        match (self.ask_at, routine) {
-            // A question is out: its own patience counts, not the routine.
-            (Some(at), _) => Some(at),
-            (None, routine) => routine,
-        }
-    }
-
-    /// When it counts as gone.
-    pub(crate) fn gone_at(&self) -> Instant {
-        let silent = self.heard_at + GONE_AFTER;
-        // Announcements alone do not keep it: they could be anyone's.
-        let unproven = self.proven_at.map(|at| at + PROVE_AGAIN_AFTER + GONE_AFTER);
-        unproven.map_or(silent, |unproven| unproven.min(silent))
-    }
-
-    pub(crate) fn is_question_due(&self, now: Instant, out_of_reach: bool) -> bool {
-        self.question_due(out_of_reach).is_some_and(|due| due <= now)
     }
 
     pub(crate) fn deadline(&self, now: Instant, out_of_reach: bool) -> Option<Deadline> {
@@ -381,7 +457,7 @@ impl Remote {
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         if self.download.as_ref().is_some_and(|download| download.is_given_up(ctx.now)) {
             self.stop_download(ctx);
-            let rest = LISTING_STALLED * (1 << self.listings_failed.min(8));
+            let rest = LISTING_REST * (1 << self.listings_failed.min(10));
             self.listings_failed = self.listings_failed.saturating_add(1);
             self.listing_not_before = ctx.now + rest.min(LISTING_REST_MAX);
         } else {

@@ -30,6 +30,8 @@ pub(crate) const GRANTS_WAITING_MAX: usize = 128;
 /// What a receiver may be sent before it is another one's turn, in bytes of payload: as much as one grant
 /// asks for at most, so that each turn is worth a system call.
 pub(crate) const TURN_BYTES: u64 = GRANT_BYTES_MAX as u64;
+/// The same under a limit, however low it is: about a packet.
+const TURN_MIN: u64 = 1_024;
 /// Answers a second to addresses that have not proven themselves. None is longer than the question.
 const UNPROVEN_REPLIES_PER_SECOND: u64 = 10_000;
 
@@ -146,13 +148,14 @@ impl Server {
             ctx.counters.drop(DropReason::TooManyGrants);
             return;
         }
+        let turn = self.turn_bytes();
         let client = self.waiting.entry(from).or_default();
         if client.jobs.len() >= GRANTS_WAITING_MAX {
             ctx.counters.drop(DropReason::TooManyGrants);
             return;
         }
         if client.jobs.is_empty() {
-            client.allowance = TURN_BYTES;
+            client.allowance = turn;
             self.turns.push_back(from);
         }
         client.jobs.push_back(Job {
@@ -238,9 +241,10 @@ impl Server {
 
     /// What could not be sent is the first that its receiver gets.
     fn put_back(&mut self, to: SocketAddr, unsent: Job) {
+        let turn = self.turn_bytes();
         let client = self.waiting.entry(to).or_default();
         if client.jobs.is_empty() {
-            client.allowance = TURN_BYTES;
+            client.allowance = turn;
             self.turns.push_back(to);
         }
         match client.jobs.front_mut().filter(|rest| rest.nonce == unsent.nonce) {
@@ -263,8 +267,15 @@ impl Server {
         }
     }
 
+    /// What one turn is worth. Under a limit a turn takes time: who has little in flight because it knows of little
+    /// would wait longer for the others' turns than its own takes, and never learn of more.
+    fn turn_bytes(&self) -> u64 {
+        self.pace.as_ref().map_or(TURN_BYTES, |pace| pace.burst().clamp(TURN_MIN, TURN_BYTES))
+    }
+
     /// Whose turn it is, and how many bytes of the first range that waits there may go now.
     fn next_turn(&mut self, ctx: &Context<'_>) -> Option<(SocketAddr, u32)> {
+        let turn = self.turn_bytes();
         loop {
             let to = *self.turns.front()?;
             let client = self.waiting.get_mut(&to).expect("who has a turn waits");
@@ -280,7 +291,7 @@ impl Server {
                 client.allowance -= u64::from(length);
                 return Some((to, length));
             }
-            client.allowance += TURN_BYTES;
+            client.allowance += turn;
             self.turns.rotate_left(1);
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use log::{debug, warn};
 use serde::{Deserialize, Serialize};
 
+use super::changes::{ListingChanges, Way};
 use super::context::Context;
 use super::deadline::{Deadline, Earliest};
 use super::ids::ListingId;
@@ -19,7 +20,7 @@ use super::output::Output;
 use super::time::Instant;
 use crate::content::terminal_text::printable;
 use crate::content::{ChainId, ContentId, ShareName};
-use crate::wire::{LISTING_FILES_MAX, ListingDigest, ListingSummary};
+use crate::wire::{CHANGES_STEP, ChangesId, LISTING_FILES_MAX, ListingDigest, ListingSummary};
 
 /// For how long a file must not have changed before it is offered.
 pub const SETTLE: Duration = Duration::from_millis(800);
@@ -69,6 +70,8 @@ pub(crate) struct Shelf {
     listing: ListingSummary,
     /// The one before, for receivers that are in the middle of it.
     previous: Option<ListingSummary>,
+    #[serde(default)]
+    changes: ListingChanges,
     /// When a listing is to be made of what has changed, unless one is being made.
     listing_due: Option<Instant>,
     making: Option<ListingId>,
@@ -85,6 +88,7 @@ impl Shelf {
             hashing: Vec::new(),
             listing: ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 },
             previous: None,
+            changes: ListingChanges::default(),
             listing_due: None,
             making: None,
             next_listing: 0,
@@ -102,6 +106,35 @@ impl Shelf {
             .into_iter()
             .flatten()
             .find(|listing| listing.digest == digest)
+    }
+
+    /// Whether each file that is known of has been read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.settling.is_empty() && self.queue.is_empty() && self.hashing.is_empty()
+    }
+
+    /// Whether a file has this name, offered or not.
+    pub(crate) fn has_name(&self, name: &ShareName) -> bool {
+        self.files.contains_key(name)
+    }
+
+    /// Under which names a content is offered.
+    pub(crate) fn names_of(&self, content: ContentId) -> impl Iterator<Item = &ShareName> {
+        self.by_content.get(&content).into_iter().flatten()
+    }
+
+    /// How long the changes are that lead to the listing that is announced from another one, in steps of
+    /// [`CHANGES_STEP`] bytes; 0 where they are not offered: they are not known, or the listing is no longer.
+    pub(crate) fn changes_since(&self, has: ListingDigest) -> u16 {
+        let way = self.changes.between(has, self.listing.digest);
+        let way = way.filter(|way| way.length < self.listing.length);
+        way.and_then(|way| u16::try_from(way.length / CHANGES_STEP).ok()).unwrap_or(0)
+    }
+
+    /// The changes with this name, if they lead to the present listing or the one before.
+    pub(crate) fn changes_named(&self, changes: ChangesId) -> Option<Way> {
+        let mut ends = [Some(self.listing), self.previous].into_iter().flatten();
+        ends.find_map(|listing| self.changes.named(changes, listing.digest))
     }
 
     /// The file by which a content is offered.
@@ -215,6 +248,7 @@ impl Shelf {
         listing: ListingId,
         summary: ListingSummary,
         left_out: u32,
+        changes: Option<u64>,
     ) -> bool {
         if self.making.take_if(|making| *making == listing).is_none() {
             return false;
@@ -225,6 +259,7 @@ impl Shelf {
         let is_new = summary != self.listing;
         if is_new {
             self.previous = Some(std::mem::replace(&mut self.listing, summary));
+            self.changes.made(listing, summary.digest, changes);
         }
         is_new
     }
@@ -274,6 +309,7 @@ impl Shelf {
         let states =
             self.files.values().filter(|file| matches!(file.state, FileState::Offered { .. }));
         assert_eq!(offered, states.count());
+        self.changes.check_invariants();
     }
 
     fn settle(&mut self, until: Instant, name: &ShareName) -> FileState {

@@ -53,10 +53,19 @@ impl Node {
         visitor.section("partials", &self.partials);
         visitor.section("server", &self.server);
         visitor.section("discovery", &self.discovery);
+        if let Some(sync) = &self.sync {
+            visitor.section("sync", sync);
+        }
+        if let Some(tracker) = &self.tracker {
+            visitor.section("tracker", tracker);
+        }
         visitor.section("outputs", &self.outputs);
         visitor.section("rest", &rest);
         for (id, fetch) in &self.fetches {
             visitor.section(&id.to_string(), fetch);
+        }
+        if let Some(locate) = &self.locate {
+            visitor.section("locate", locate);
         }
     }
 }

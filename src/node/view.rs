@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::Node;
 use super::fetch::FetchView;
+use super::locate::Locate;
 use super::remote::Remote;
+use super::{HolderSeen, HostSeen, Node};
 use crate::wire::InstanceId;
 
 /// One other host.
@@ -30,6 +31,17 @@ impl Node {
     /// The fetches, by their numbers.
     pub fn fetch_views(&self) -> Vec<FetchView> {
         self.fetches.iter().map(|(&id, fetch)| fetch.view(id, self.now)).collect()
+    }
+
+    /// What a look has found; all of it once [`Output::LookEnded`](super::Output::LookEnded) has come.
+    pub fn hosts_seen(&self) -> Vec<HostSeen> {
+        let discovery = self.discovery.as_ref();
+        discovery.map_or_else(Vec::new, |discovery| discovery.hosts_seen(&self.interfaces))
+    }
+
+    /// What a search for holders has found; all of it once [`Output::Located`](super::Output::Located) has come.
+    pub fn holders_seen(&self) -> Vec<HolderSeen> {
+        self.locate.as_ref().map_or_else(Vec::new, Locate::holders_seen)
     }
 
     /// The other hosts that are known, by their addresses.

@@ -81,6 +81,8 @@ pub(crate) fn name(message: &Result<Message<'_>, DecodeError>) -> &'static str {
         Ok(Message::Data(_)) => "meta",
         Ok(Message::Refuse(_)) => "refuse",
         Ok(Message::News(_)) => "news",
+        Ok(Message::Hosts(_)) => "hosts",
+        Ok(Message::Hold(_)) => "hold",
         Err(_) => "undecodable",
     }
 }

@@ -20,12 +20,7 @@ use super::pseudonyms::Pseudonyms;
 const NAME: &str = "ShareName";
 
 /// Fields, and variants, that hold text for people or text made of names.
-const TEXTS: [(&str, &str); 4] = [
-    ("DiskFault", "message"),
-    ("FetchEnding", "failed"),
-    ("Output", "discovered_files"),
-    ("Discovery", "directory"),
-];
+const TEXTS: [(&str, &str); 2] = [("DiskFault", "message"), ("FetchEnding", "failed")];
 
 /// How names are written.
 #[derive(Debug)]

@@ -211,6 +211,8 @@ fn message_fields(bytes: &[u8], left_out: u32, fields: &mut Map<String, Value>) 
         Ok(Message::Grant(it)) => value(it),
         Ok(Message::Refuse(it)) => value(it),
         Ok(Message::News(it)) => value(it),
+        Ok(Message::Hosts(it)) => value(it),
+        Ok(Message::Hold(it)) => value(it),
         Ok(Message::Data(it)) => json!({
             "nonce": hex::encode(&it.header.nonce.to_be_bytes()),
             "offset": it.header.offset,

@@ -324,6 +324,7 @@ fn object_text(object: &Object) -> String {
         ObjectKind::Chain => "chain",
         ObjectKind::Have => "have",
         ObjectKind::Listing => "listing",
+        ObjectKind::Changes => "changes",
     };
     format!("{kind} {}", hex::encode(&object.id()))
 }

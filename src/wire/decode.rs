@@ -2,6 +2,7 @@
 //! limits or as a reason, after work bounded by its length.
 
 use super::error::DecodeError;
+use super::hosts::{Hold, Hosts, Portions, TOLD_HOST_LENGTH, ToldHosts};
 use super::identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
 use super::message::{
     About, Announce, Answer, Ask, Data, DataHeader, DataKind, Farewell, Grant, Holding,
@@ -49,6 +50,8 @@ pub fn decode(datagram: &[u8]) -> Result<Message<'_>, DecodeError> {
         type_code::GRANT => decode_grant(reader),
         type_code::REFUSE => decode_refuse(reader),
         type_code::NEWS => decode_news(reader),
+        type_code::HOSTS => decode_hosts(reader),
+        type_code::HOLD => decode_hold(reader),
         _ => Err(DecodeError::Type),
     }
 }
@@ -98,9 +101,9 @@ impl Reader<'_> {
 }
 
 fn decode_announce(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
-    let _flags_and_reserved: [u8; 4] = reader.array()?;
+    let [_flags, again_within, _, _] = reader.array()?;
     let instance = InstanceId(reader.array()?);
-    Ok(Message::Announce(Announce { instance, listing: reader.summary()? }))
+    Ok(Message::Announce(Announce { instance, listing: reader.summary()?, again_within }))
 }
 
 fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
@@ -111,7 +114,7 @@ fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let instance = InstanceId(reader.array()?);
     let cookie = Cookie(reader.array()?);
     let about = match about {
-        field::ABOUT_LISTING => About::Listing,
+        field::ABOUT_LISTING => About::Listing { has: ListingDigest(id) },
         field::ABOUT_CONTENT if size > CONTENT_SIZE_MAX => return Err(DecodeError::Size),
         field::ABOUT_CONTENT => About::Content { content: ContentId(id), size },
         _ => return Err(DecodeError::About),
@@ -119,6 +122,7 @@ fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     Ok(Message::Ask(Ask {
         about,
         to_many: flags & field::ASK_TO_MANY != 0,
+        tell_hosts: flags & field::ASK_TELL_HOSTS != 0,
         nonce,
         instance,
         cookie,
@@ -126,12 +130,13 @@ fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
 }
 
 fn decode_tell(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
-    let [about, flags, _, _] = reader.array()?;
+    let [about, flags] = reader.array()?;
+    let changes = reader.u16()?;
     let nonce = reader.u64()?;
     let cookie = Cookie(reader.array()?);
     let instance = InstanceId(reader.array()?);
     let answer = match about {
-        field::ABOUT_LISTING => Answer::Listing(reader.summary()?),
+        field::ABOUT_LISTING => Answer::Listing { listing: reader.summary()?, changes },
         field::ABOUT_CONTENT => Answer::Content {
             holding: match flags {
                 _ if flags & field::TELL_WHOLE != 0 => Holding::Whole,
@@ -196,6 +201,22 @@ fn decode_news(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let length = usize::from(count) * NEWS_RANGE_LENGTH;
     let ranges = reader.rest.get(..length).ok_or(DecodeError::Short)?;
     Ok(Message::News(News { nonce, blocks: BlockRanges::new(ranges)? }))
+}
+
+fn decode_hosts(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
+    let [count, _, _, _] = reader.array()?;
+    let nonce = reader.u64()?;
+    let length = usize::from(count) * TOLD_HOST_LENGTH;
+    let hosts = reader.rest.get(..length).ok_or(DecodeError::Short)?;
+    Ok(Message::Hosts(Hosts { nonce, hosts: ToldHosts::new(hosts)? }))
+}
+
+fn decode_hold(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
+    let _reserved: [u8; 4] = reader.array()?;
+    let cookie = Cookie(reader.array()?);
+    let content = ContentId(reader.array()?);
+    let size = reader.size()?;
+    Ok(Message::Hold(Hold { cookie, content, size, portions: Portions(reader.u64()?) }))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Values to datagrams. It cannot fail; a value that breaks a limit is a bug of the caller's.
 
+use super::hosts::{HOLD_LENGTH, HOSTS_HEADER_LENGTH, Hold, Hosts};
 use super::message::{
     About, Announce, Answer, Ask, Data, DataHeader, DataKind, Farewell, Grant, Holding,
     ListingSummary, Message, News, Refuse, Tell,
@@ -21,6 +22,8 @@ impl Message<'_> {
             Self::Data(data) => encode_data(data),
             Self::Refuse(refuse) => encode_refuse(refuse),
             Self::News(news) => encode_news(news),
+            Self::Hosts(hosts) => encode_hosts(hosts),
+            Self::Hold(hold) => encode_hold(hold),
         }
     }
 }
@@ -53,7 +56,7 @@ fn put_summary(bytes: &mut Vec<u8>, summary: &ListingSummary) {
 
 fn encode_announce(announce: &Announce) -> Vec<u8> {
     let mut bytes = start(type_code::ANNOUNCE, TALK_LENGTH);
-    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&[0, announce.again_within, 0, 0]);
     bytes.extend_from_slice(&announce.instance.0);
     put_summary(&mut bytes, &announce.listing);
     bytes.resize(TALK_LENGTH, 0);
@@ -68,10 +71,11 @@ fn encode_farewell(farewell: &Farewell) -> Vec<u8> {
 
 fn encode_ask(ask: &Ask) -> Vec<u8> {
     let (about, id, size) = match ask.about {
-        About::Listing => (field::ABOUT_LISTING, [0; 20], 0),
+        About::Listing { has } => (field::ABOUT_LISTING, has.0, 0),
         About::Content { content, size } => (field::ABOUT_CONTENT, content.0, size),
     };
-    let flags = if ask.to_many { field::ASK_TO_MANY } else { 0 };
+    let to_many = if ask.to_many { field::ASK_TO_MANY } else { 0 };
+    let flags = to_many | if ask.tell_hosts { field::ASK_TELL_HOSTS } else { 0 };
     let mut bytes = start(type_code::ASK, TALK_LENGTH);
     bytes.extend_from_slice(&[about, flags, 0, 0]);
     bytes.extend_from_slice(&ask.nonce.to_be_bytes());
@@ -84,8 +88,8 @@ fn encode_ask(ask: &Ask) -> Vec<u8> {
 }
 
 fn encode_tell(tell: &Tell) -> Vec<u8> {
-    let (about, flags) = match tell.answer {
-        Answer::Listing(_) => (field::ABOUT_LISTING, field::TELL_WHOLE),
+    let (about, flags, changes) = match tell.answer {
+        Answer::Listing { changes, .. } => (field::ABOUT_LISTING, field::TELL_WHOLE, changes),
         Answer::Content { holding, .. } => (
             field::ABOUT_CONTENT,
             match holding {
@@ -93,15 +97,17 @@ fn encode_tell(tell: &Tell) -> Vec<u8> {
                 Holding::Part => field::TELL_PART,
                 Holding::Whole => field::TELL_WHOLE,
             },
+            0,
         ),
     };
     let mut bytes = start(type_code::TELL, TALK_LENGTH);
-    bytes.extend_from_slice(&[about, flags, 0, 0]);
+    bytes.extend_from_slice(&[about, flags]);
+    bytes.extend_from_slice(&changes.to_be_bytes());
     bytes.extend_from_slice(&tell.nonce.to_be_bytes());
     bytes.extend_from_slice(&tell.cookie.0);
     bytes.extend_from_slice(&tell.instance.0);
     match &tell.answer {
-        Answer::Listing(summary) => put_summary(&mut bytes, summary),
+        Answer::Listing { listing, .. } => put_summary(&mut bytes, listing),
         Answer::Content { chain, size, blocks_held, .. } => {
             bytes.extend_from_slice(&chain.0);
             bytes.extend_from_slice(&size.to_be_bytes());
@@ -148,5 +154,24 @@ fn encode_news(news: &News<'_>) -> Vec<u8> {
     bytes.extend_from_slice(&[news.blocks.count() as u8, 0, 0, 0]);
     bytes.extend_from_slice(&news.nonce.to_be_bytes());
     bytes.extend_from_slice(ranges);
+    bytes
+}
+
+fn encode_hosts(hosts: &Hosts<'_>) -> Vec<u8> {
+    let told = hosts.hosts.bytes();
+    let mut bytes = start(type_code::HOSTS, HOSTS_HEADER_LENGTH + told.len());
+    bytes.extend_from_slice(&[hosts.hosts.count() as u8, 0, 0, 0]);
+    bytes.extend_from_slice(&hosts.nonce.to_be_bytes());
+    bytes.extend_from_slice(told);
+    bytes
+}
+
+fn encode_hold(hold: &Hold) -> Vec<u8> {
+    let mut bytes = start(type_code::HOLD, HOLD_LENGTH);
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&hold.cookie.0);
+    bytes.extend_from_slice(&hold.content.0);
+    bytes.extend_from_slice(&hold.size.to_be_bytes());
+    bytes.extend_from_slice(&hold.portions.0.to_be_bytes());
     bytes
 }

@@ -31,6 +31,10 @@ pub struct FarewellSecret(#[serde(with = "crate::content::hex")] pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cookie(#[serde(with = "crate::content::hex")] pub [u8; 16]);
 
+/// The name of the way from one listing to another: the SHA-1 of both digests, one after the other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ChangesId(#[serde(with = "crate::content::hex")] pub [u8; 20]);
+
 /// The SHA-1 of a listing's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ListingDigest(#[serde(with = "crate::content::hex")] pub [u8; 20]);
@@ -40,7 +44,17 @@ impl Cookie {
     pub const NONE: Self = Self([0; 16]);
 }
 
+impl ChangesId {
+    /// The name of the changes that lead from the listing `old` to the listing `new`.
+    pub fn between(old: ListingDigest, new: ListingDigest) -> Self {
+        Self(Sha1::new().chain_update(old.0).chain_update(new.0).finalize().into())
+    }
+}
+
 impl ListingDigest {
+    /// What stands where nobody has a listing.
+    pub const NONE: Self = Self([0; 20]);
+
     /// The digest of a listing's bytes; it takes as long as hashing them takes.
     pub fn of(listing: &[u8]) -> Self {
         Self(Sha1::digest(listing).into())
@@ -88,6 +102,19 @@ impl fmt::Display for ListingDigest {
 }
 
 impl fmt::Debug for ListingDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Display for ChangesId {
+    /// The first 8 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0[..4])
+    }
+}
+
+impl fmt::Debug for ChangesId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(f, &self.0)
     }

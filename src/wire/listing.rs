@@ -16,14 +16,20 @@
 //! A varint is unsigned LEB128: seven bits a byte, lowest first, the high bit set on all but the
 //! last; always the shortest form, so that equal listings have equal digests.
 
+pub mod changes;
+mod differences;
+mod entries;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::{LISTING_FILES_MAX, LISTING_LENGTH_MAX};
 use crate::content::block_layout::CONTENT_SIZE_MAX;
-use crate::content::share_name::NAME_LENGTH_MAX;
+use crate::content::share_name::{NAME_LENGTH_MAX, ShareNameRef};
 use crate::content::{ContentId, ShareName};
+pub use differences::Differences;
+pub use entries::{ListingEntries, ListingEntriesBuilder, ListingEntryRef};
 
 /// One offered file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +119,12 @@ impl ListingWriter {
     /// Adds a file; names come strictly ascending. What breaks a limit, or comes out of order, is
     /// left out and counted.
     pub fn push(&mut self, name: &ShareName, content: ContentId, size: u64) {
+        self.push_entry(ListingEntryRef { content, size, name: name.borrowed() });
+    }
+
+    /// The same of an entry of another listing.
+    pub fn push_entry(&mut self, entry: ListingEntryRef<'_>) {
+        let ListingEntryRef { content, size, name } = entry;
         let name = name.as_str();
         let in_order = self.files == 0 || self.previous.as_str() < name;
         debug_assert!(in_order, "{name:?} does not come after {:?}", self.previous);
@@ -126,13 +138,9 @@ impl ListingWriter {
             return;
         }
         let length_before = self.bytes.len();
-        let shared = shared_length(self.previous.as_bytes(), name.as_bytes());
-        let suffix = &name.as_bytes()[shared..];
         self.bytes.extend_from_slice(&content.0);
         put_varint(&mut self.bytes, size);
-        put_varint(&mut self.bytes, shared as u64);
-        put_varint(&mut self.bytes, suffix.len() as u64);
-        self.bytes.extend_from_slice(suffix);
+        put_name(&mut self.bytes, &self.previous, name);
         if self.bytes.len() as u64 > self.limits.bytes {
             self.bytes.truncate(length_before);
             self.left_out = self.left_out.saturating_add(1);
@@ -194,7 +202,7 @@ impl ListingReader {
         &mut self,
         listing: &[u8],
         at_most: u32,
-        entries: &mut Vec<ListingEntry>,
+        entries: &mut ListingEntriesBuilder,
     ) -> Result<bool, ListingError> {
         if listing.len() as u64 > self.limits.bytes {
             return Err(ListingError::Limit);
@@ -205,11 +213,11 @@ impl ListingReader {
             };
             let mut cursor = Cursor { rest };
             let entry = self.entry(&mut cursor)?;
-            self.position = listing.len() - cursor.rest.len();
             match entry {
-                Some(entry) => entries.push(entry),
+                Some(entry) => entries.push(entry)?,
                 None => self.refused_names += 1,
             }
+            self.position = listing.len() - cursor.rest.len();
         }
         Ok(self.position >= listing.len())
     }
@@ -220,7 +228,10 @@ impl ListingReader {
     }
 
     /// The next entry, or nothing where its name is refused.
-    fn entry(&mut self, cursor: &mut Cursor<'_>) -> Result<Option<ListingEntry>, ListingError> {
+    fn entry(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<Option<ListingEntryRef<'_>>, ListingError> {
         let content = ContentId(cursor.array()?);
         let size = cursor.varint(CONTENT_SIZE_MAX)?;
         let shared = cursor.name_length()?;
@@ -243,9 +254,9 @@ impl ListingReader {
         self.previous.extend_from_slice(suffix);
         let name = std::str::from_utf8(&self.previous)
             .ok()
-            .and_then(|text| ShareName::parse(text).ok())
-            .filter(ShareName::is_offered);
-        Ok(name.map(|name| ListingEntry { content, size, name }))
+            .and_then(|text| ShareNameRef::parse(text).ok())
+            .filter(|name| name.is_offered());
+        Ok(name.map(|name| ListingEntryRef { content, size, name }))
     }
 }
 
@@ -256,11 +267,11 @@ impl ListingReader {
 pub fn decode_listing(
     listing: &[u8],
     limits: ListingLimits,
-) -> Result<(Vec<ListingEntry>, u32), ListingError> {
+) -> Result<(ListingEntries, u32), ListingError> {
     let mut reader = ListingReader::new(limits);
-    let mut entries = Vec::new();
+    let mut entries = ListingEntriesBuilder::default();
     while !reader.read(listing, u32::MAX, &mut entries)? {}
-    Ok((entries, reader.refused_names()))
+    Ok((entries.finish(), reader.refused_names()))
 }
 
 /// What is left of a listing.
@@ -311,6 +322,15 @@ fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     bytes.push(value as u8);
+}
+
+/// A name after another one: how much it shares with that, and the rest.
+fn put_name(bytes: &mut Vec<u8>, previous: &str, name: &str) {
+    let shared = shared_length(previous.as_bytes(), name.as_bytes());
+    let suffix = &name.as_bytes()[shared..];
+    put_varint(bytes, shared as u64);
+    put_varint(bytes, suffix.len() as u64);
+    bytes.extend_from_slice(suffix);
 }
 
 fn shared_length(one: &[u8], other: &[u8]) -> usize {

@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::DATA_HEADER_LENGTH;
+use super::hosts::{Hold, Hosts};
 use super::identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
 use super::object::{BlockRanges, Object, Ranges};
+use super::{CHANGES_STEP, DATA_HEADER_LENGTH};
 use crate::content::{ChainId, ContentId};
 
 /// One datagram's worth of meaning.
@@ -34,6 +35,10 @@ pub enum Message<'a> {
     Refuse(Refuse),
     /// A host that downloads tells what it has got since.
     News(News<'a>),
+    /// A host tells of others.
+    Hosts(Hosts<'a>),
+    /// A peer tells its tracker what it has of a content.
+    Hold(Hold),
 }
 
 /// A listing in short.
@@ -54,6 +59,9 @@ pub struct Announce {
     pub instance: InstanceId,
     /// What it offers.
     pub listing: ListingSummary,
+    /// Within so many tenths of a second it announces itself again, on one way or another; 0 where it
+    /// does not say.
+    pub again_within: u8,
 }
 
 /// I leave.
@@ -70,6 +78,8 @@ pub struct Ask {
     pub about: About,
     /// Sent to many hosts at once: who has nothing of it keeps silent.
     pub to_many: bool,
+    /// Who has shown a cookie wants to be told of others, too ([`Hosts`]).
+    pub tell_hosts: bool,
     /// Comes back in the answer.
     #[serde(with = "crate::content::hex::number")]
     pub nonce: u64,
@@ -85,7 +95,11 @@ pub struct Ask {
 #[serde(rename_all = "snake_case")]
 pub enum About {
     /// The host's listing.
-    Listing,
+    Listing {
+        /// The listing of that host that the asker has, to be told how long the changes from there
+        /// are; [`ListingDigest::NONE`] where it has none.
+        has: ListingDigest,
+    },
     /// One content.
     Content {
         /// Which.
@@ -114,7 +128,13 @@ pub struct Tell {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// Of its listing.
-    Listing(ListingSummary),
+    Listing {
+        /// The listing.
+        listing: ListingSummary,
+        /// How long the changes are that lead to it from the listing that the asker has, in units of
+        /// [`CHANGES_STEP`](super::CHANGES_STEP) bytes; 0 where the host does not offer them.
+        changes: u16,
+    },
     /// Of the content that was asked about. Hearsay, until the chain proves it.
     Content {
         /// How much of it.
@@ -183,7 +203,7 @@ pub struct DataHeader {
 pub enum DataKind {
     /// DATA: bytes of a file.
     Data,
-    /// META: bytes of a chain, a bitmap or a listing.
+    /// META: bytes of a chain, a bitmap, a listing or changes of one.
     Meta,
 }
 
@@ -285,6 +305,10 @@ impl fmt::Display for Message<'_> {
             }
             Self::Refuse(refuse) => write!(f, "REFUSE {:016x}: {}", refuse.nonce, refuse.reason),
             Self::News(news) => write!(f, "NEWS {:016x} blocks {:?}", news.nonce, news.blocks),
+            Self::Hosts(hosts) => write!(f, "HOSTS {:016x} {:?}", hosts.nonce, hosts.hosts),
+            Self::Hold(Hold { content, size, portions, .. }) => {
+                write!(f, "HOLD content {content} of {size} bytes, portions {portions:?}")
+            }
         }
     }
 }
@@ -292,7 +316,12 @@ impl fmt::Display for Message<'_> {
 fn write_ask(f: &mut fmt::Formatter<'_>, ask: &Ask) -> fmt::Result {
     let many = if ask.to_many { " (to many)" } else { "" };
     match ask.about {
-        About::Listing => write!(f, "ASK {:016x} listing{many}", ask.nonce),
+        About::Listing { has: ListingDigest::NONE } => {
+            write!(f, "ASK {:016x} listing{many}", ask.nonce)
+        }
+        About::Listing { has } => {
+            write!(f, "ASK {:016x} listing{many}, {has} is known", ask.nonce)
+        }
         About::Content { content, size } => {
             write!(f, "ASK {:016x} content {content} of {size} bytes{many}", ask.nonce)
         }
@@ -301,7 +330,11 @@ fn write_ask(f: &mut fmt::Formatter<'_>, ask: &Ask) -> fmt::Result {
 
 fn write_tell(f: &mut fmt::Formatter<'_>, tell: &Tell) -> fmt::Result {
     match &tell.answer {
-        Answer::Listing(summary) => write!(f, "TELL {:016x} {summary}", tell.nonce),
+        Answer::Listing { listing, changes: 0 } => write!(f, "TELL {:016x} {listing}", tell.nonce),
+        Answer::Listing { listing, changes } => {
+            let length = u64::from(*changes) * CHANGES_STEP;
+            write!(f, "TELL {:016x} {listing}, {length} bytes of changes", tell.nonce)
+        }
         Answer::Content { holding, size, blocks_held, .. } => {
             write!(f, "TELL {:016x} {holding} of {size} bytes, {blocks_held} blocks", tell.nonce)
         }

@@ -15,9 +15,11 @@
 //! | 6, 7 | [`Data`] | 20 + payload | a host: bytes of a file (6) or of others (7) | `Grant` |
 //! | 8 | [`Refuse`] | 16 | a host: why a grant is not served | nothing |
 //! | 9 | [`News`] | 16 + 8 a range | a host that downloads: what it has got since | `Grant` |
+//! | 10 | [`Hosts`] | 16 + 26 a host | a host, to who has shown a cookie: there are these others | `Ask` |
+//! | 11 | [`Hold`] | 60 | a peer, to its tracker: what it has of an unfinished content | nothing |
 //!
 //! Everything that moves is an *object* ([`Object`]): a file's bytes, its chain of states, the
-//! bitmap of the blocks that a host has, a host's [listing]. The receiver alone decides what moves
+//! bitmap of the blocks that a host has, a host's [listing], [changes](listing::changes) of one. The receiver alone decides what moves
 //! and when.
 //!
 //! **Forward compatibility, one rule.** What version 1 does not know is ignored where it can be
@@ -33,6 +35,7 @@ pub mod address;
 mod decode;
 mod encode;
 pub mod error;
+pub mod hosts;
 pub mod identity;
 pub mod listing;
 pub mod message;
@@ -40,7 +43,8 @@ pub mod object;
 
 pub use decode::decode;
 pub use error::DecodeError;
-pub use identity::{Cookie, FarewellSecret, InstanceId, ListingDigest};
+pub use hosts::{Hold, Hosts, Portions, ToldHost, ToldHosts};
+pub use identity::{ChangesId, Cookie, FarewellSecret, InstanceId, ListingDigest};
 pub use message::{
     About, Announce, Answer, Ask, Data, DataHeader, DataKind, Farewell, Grant, Holding,
     ListingSummary, Message, News, Refuse, RefuseReason, Tell,
@@ -108,6 +112,8 @@ pub const PAYLOAD_LENGTH_FIRST: usize = 1;
 pub const OBJECT_END_MAX: u64 = CONTENT_SIZE_MAX + 1;
 /// The longest listing, in bytes, as sent and also of its names written out in full.
 pub const LISTING_LENGTH_MAX: u64 = 16 * 1024 * 1024;
+/// The length of changes is counted in steps of so many bytes; zeros fill the last one.
+pub const CHANGES_STEP: u64 = 64;
 /// The most files in a listing.
 pub const LISTING_FILES_MAX: u32 = 131_072;
 
@@ -122,6 +128,8 @@ pub(crate) mod type_code {
     pub(crate) const META: u8 = 7;
     pub(super) const REFUSE: u8 = 8;
     pub(super) const NEWS: u8 = 9;
+    pub(super) const HOSTS: u8 = 10;
+    pub(super) const HOLD: u8 = 11;
 }
 
 /// The codes and bits of single fields.
@@ -129,6 +137,7 @@ mod field {
     pub(super) const ABOUT_LISTING: u8 = 0;
     pub(super) const ABOUT_CONTENT: u8 = 1;
     pub(super) const ASK_TO_MANY: u8 = 1;
+    pub(super) const ASK_TELL_HOSTS: u8 = 2;
     pub(super) const TELL_WHOLE: u8 = 1;
     pub(super) const TELL_PART: u8 = 2;
 }

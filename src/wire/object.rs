@@ -8,7 +8,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::error::DecodeError;
-use super::identity::ListingDigest;
+use super::identity::{ChangesId, ListingDigest};
 use super::{
     GRANT_BYTES_MAX, GRANT_PACKETS_MAX, GRANT_RANGES_MAX, NEWS_RANGE_LENGTH, NEWS_RANGES_MAX,
     OBJECT_END_MAX, PAYLOAD_LENGTH_MAX, PAYLOAD_LENGTH_MIN, PAYLOAD_LENGTH_STEP,
@@ -29,6 +29,9 @@ pub enum ObjectKind {
     Have = 2,
     /// What the host offers; see [`listing`](super::listing).
     Listing = 3,
+    /// How one of its listings differs from an earlier one; see
+    /// [`changes`](super::listing::changes).
+    Changes = 4,
 }
 
 impl ObjectKind {
@@ -39,6 +42,7 @@ impl ObjectKind {
             1 => Some(Self::Chain),
             2 => Some(Self::Have),
             3 => Some(Self::Listing),
+            4 => Some(Self::Changes),
             _ => None,
         }
     }
@@ -61,6 +65,8 @@ pub enum Object {
     Have(ContentId),
     /// The listing with this digest.
     Listing(ListingDigest),
+    /// The changes of this name.
+    Changes(ChangesId),
 }
 
 impl Object {
@@ -71,14 +77,16 @@ impl Object {
             Self::Chain(_) => ObjectKind::Chain,
             Self::Have(_) => ObjectKind::Have,
             Self::Listing(_) => ObjectKind::Listing,
+            Self::Changes(_) => ObjectKind::Changes,
         }
     }
 
-    /// Its name: the content's or the listing's SHA-1.
+    /// Its name: the content's or the listing's SHA-1, or that of two listings' digests.
     pub const fn id(&self) -> [u8; 20] {
         match self {
             Self::File(content) | Self::Chain(content) | Self::Have(content) => content.0,
             Self::Listing(digest) => digest.0,
+            Self::Changes(changes) => changes.0,
         }
     }
 
@@ -89,6 +97,7 @@ impl Object {
             ObjectKind::Chain => Self::Chain(ContentId(id)),
             ObjectKind::Have => Self::Have(ContentId(id)),
             ObjectKind::Listing => Self::Listing(ListingDigest(id)),
+            ObjectKind::Changes => Self::Changes(ChangesId(id)),
         }
     }
 }
@@ -100,6 +109,7 @@ impl fmt::Display for Object {
             Self::Chain(content) => write!(f, "chain {content}"),
             Self::Have(content) => write!(f, "have {content}"),
             Self::Listing(digest) => write!(f, "listing {digest}"),
+            Self::Changes(changes) => write!(f, "changes {changes}"),
         }
     }
 }
@@ -353,7 +363,7 @@ mod tests {
     fn kinds_and_codes_agree() {
         for code in 0..=u8::MAX {
             let kind = ObjectKind::from_code(code);
-            assert_eq!(kind.is_some(), code <= 3, "{code}");
+            assert_eq!(kind.is_some(), code <= 4, "{code}");
             let Some(kind) = kind else { continue };
             let object = Object::new(kind, [code; 20]);
             assert_eq!(

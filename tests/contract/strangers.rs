@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use sprat::content::ContentId;
-use sprat::wire::{About, Ask, Cookie, Grant, InstanceId, Message, Object, ObjectRange, Ranges};
+use sprat::wire::{
+    About, Ask, Cookie, Grant, InstanceId, ListingDigest, Message, Object, ObjectRange, Ranges,
+};
 
 use crate::support::stranger::{Claim, Story, Stranger, listing_of};
 use crate::support::*;
@@ -146,12 +148,13 @@ fn questions(shared: &Content) -> Vec<Vec<u8>> {
     let ranges = Ranges::new(&ranges, 1_408).unwrap();
     let ask = |about| {
         let (instance, cookie) = (InstanceId::NONE, Cookie::NONE);
-        Message::Ask(Ask { about, to_many: false, nonce: 1, instance, cookie }).encode()
+        Message::Ask(Ask { about, to_many: false, tell_hosts: false, nonce: 1, instance, cookie })
+            .encode()
     };
     let grant =
         |object, cookie| Message::Grant(Grant { nonce: 2, cookie, object, ranges }).encode();
     vec![
-        ask(About::Listing),
+        ask(About::Listing { has: ListingDigest::NONE }),
         ask(About::Content { content, size: shared.size() }),
         grant(Object::File(content), Cookie::NONE),
         grant(Object::Chain(content), Cookie([1; 16])),

@@ -218,6 +218,8 @@ fn two_addresses(name: &'static str) -> Figure {
             serves: number == 1,
             seed: [0; 32],
             peers: Vec::new(),
+            trackers: Vec::new(),
+            tracks: false,
             clock: Clock::of_the_world(),
             restraint: Default::default(),
         });

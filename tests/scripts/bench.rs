@@ -42,6 +42,24 @@ fn it_lists_its_parts_and_refuses_others() {
 }
 
 #[test]
+fn what_finding_each_other_costs_is_measured_by_parts() {
+    if !is_there("python3") {
+        return skip("scripts/bench-discovery", "python3 is not there");
+    }
+    let run = |argument: &str| {
+        let mut command = Command::new(script("bench-discovery"));
+        command.args(["--sprat", env!("CARGO_BIN_EXE_sprat"), argument]);
+        finish(command, "")
+    };
+    let list = run("--list").succeeded();
+    for part in ["directory", "scan", "list", "news", "quiet"] {
+        assert!(list.lines().any(|line| line.split(' ').next() == Some(part)), "{part}: {list}");
+    }
+    assert!(run("--help").succeeded().contains("scripts/bench-discovery [OPTION...] [PART...]"));
+    assert!(run("nonsense").errors.contains("no such part: nonsense"));
+}
+
+#[test]
 fn what_it_is_made_of_can_be_read_by_who_runs_it() {
     if !is_there("python3") {
         return skip("scripts/bench", "python3 is not there");

@@ -7,9 +7,9 @@ use std::process::Command;
 use serde_json::json;
 use sprat::content::{ChainId, ContentId};
 use sprat::wire::{
-    About, Announce, Answer, Ask, BlockRanges, Cookie, Data, DataHeader, DataKind, Farewell,
-    FarewellSecret, Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message, News,
-    Object, ObjectRange, Ranges, Refuse, RefuseReason, Tell,
+    About, Announce, Answer, Ask, BlockRanges, ChangesId, Cookie, Data, DataHeader, DataKind,
+    Farewell, FarewellSecret, Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message,
+    News, Object, ObjectRange, Ranges, Refuse, RefuseReason, Tell,
 };
 
 use crate::events::{Events, SECOND, peer};
@@ -50,7 +50,14 @@ fn messages() -> Vec<Message<'static>> {
     let digest = ListingDigest([0xd1; 20]);
     let listing = ListingSummary { digest, length: 36, files: 1 };
     let (instance, cookie) = (InstanceId([0x1d; 16]), Cookie([0xc0; 16]));
-    let ask = |nonce, about| Ask { about, to_many: nonce == 1, nonce, instance, cookie };
+    let ask = |nonce, about| Ask {
+        about,
+        to_many: nonce == 1,
+        tell_hosts: false,
+        nonce,
+        instance,
+        cookie,
+    };
     let tell = |nonce, answer| Tell { nonce, cookie, instance, answer };
     let content = Answer::Content {
         holding: Holding::Part,
@@ -66,10 +73,10 @@ fn messages() -> Vec<Message<'static>> {
         payload: &[0x55; 1_408],
     };
     vec![
-        Message::Announce(Announce { instance, listing }),
+        Message::Announce(Announce { instance, listing, again_within: 0 }),
         Message::Farewell(Farewell { secret: FarewellSecret(*b"abcdefghijklmnop") }),
-        Message::Ask(ask(1, About::Listing)),
-        Message::Tell(tell(1, Answer::Listing(listing))),
+        Message::Ask(ask(1, About::Listing { has: digest })),
+        Message::Tell(tell(1, Answer::Listing { listing, changes: 2 })),
         Message::Ask(ask(2, About::Content { content: CONTENT, size: 99 })),
         Message::Tell(tell(2, content)),
         Message::Grant(grant(NONCE, Object::File(CONTENT))),
@@ -79,6 +86,7 @@ fn messages() -> Vec<Message<'static>> {
         Message::Refuse(Refuse { reason: RefuseReason::Busy, nonce: NONCE + 1 }),
         Message::Grant(grant(NONCE + 2, Object::Have(CONTENT))),
         Message::News(News { nonce: NONCE + 2, blocks: BlockRanges::new(&BLOCKS).unwrap() }),
+        Message::Grant(grant(NONCE + 3, Object::Changes(ChangesId([0xc4; 20])))),
     ]
 }
 
@@ -128,11 +136,15 @@ fn every_message_is_dissected_and_answers_find_their_questions() {
         format!("8,{second},9,"),
         format!("5,{third},,4"),
         format!("9,{third},12,"),
+        "5,0x010203040506070b,,4".to_owned(),
     ];
     assert_eq!(said.unwrap().lines().collect::<Vec<_>>(), expected);
     let lines = tshark(&capture, &[]).unwrap();
     for part in [
         "10.0.0.7 → 10.0.0.100",
+        "ASK  what do you offer, and since d1d1d1d1…? (to many)",
+        "36 bytes, 128 bytes of changes",
+        "GRANT  changes c4c4c4c4… by",
         "TELL  part of 99 bytes, 3 blocks",
         "GRANT  file abababab… by 1408: 0+1500 65536+1500",
         "DATA  65536 + 1408 of file abababab…",

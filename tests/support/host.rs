@@ -61,6 +61,11 @@ impl Host {
         wait_until("an IPv6 address", SHORT, || self.ipv6_of("eth0").is_some());
     }
 
+    /// The process whose network namespace is this host's.
+    pub fn namespace_of(&self) -> u32 {
+        self.holder.id()
+    }
+
     /// A command in this host's network.
     pub fn enter(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");

@@ -104,7 +104,8 @@ impl Teller {
     }
 
     fn announce(&self, to: SocketAddr) {
-        let announce = Announce { instance: Self::instance(), listing: self.summary() };
+        let announce =
+            Announce { instance: Self::instance(), listing: self.summary(), again_within: 0 };
         self.send(&Message::Announce(announce), to);
     }
 
@@ -118,7 +119,7 @@ impl Teller {
 
     fn tell(&self, ask: &Ask, to: SocketAddr) {
         let answer = match ask.about {
-            About::Listing => Answer::Listing(self.summary()),
+            About::Listing { .. } => Answer::Listing { listing: self.summary(), changes: 0 },
             About::Content { content, .. } => {
                 let claim = self.story.claims.iter().find(|claim| claim.content == content);
                 let Some(claim) = claim else { return };
@@ -141,7 +142,7 @@ impl Teller {
             Object::Listing(_) => (DataKind::Meta, Some(&self.story.listing)),
             Object::Chain(content) => (DataKind::Meta, claimed(content).map(|c| &c.states)),
             Object::File(content) => (DataKind::Data, claimed(content).map(|c| &c.bytes)),
-            Object::Have(_) => return,
+            Object::Have(_) | Object::Changes(_) => return,
         };
         let Some(object) = object else { return };
         if !matches!(grant.object, Object::Listing(_)) {

@@ -21,7 +21,7 @@ const PROVE_LENGTH: u64 = 512 * 1024;
 const BUFFER_LENGTH: usize = 64 * 1024;
 
 /// Copies at most one slice of `length` bytes; how much of it. None at the end of the file.
-pub(super) fn copy_slice(
+pub(in crate::driver) fn copy_slice(
     (from, from_offset): (&File, u64),
     (to, to_offset): (&File, u64),
     length: u64,
@@ -59,7 +59,7 @@ fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 }
 
 /// A new file without a name, in the file system of this folder. None where that has no such files.
-pub(super) fn nameless(folder: impl AsFd) -> io::Result<Option<File>> {
+pub(in crate::driver) fn nameless(folder: impl AsFd) -> io::Result<Option<File>> {
     match entry::open_file(folder, ".", OFlags::RDWR | OFlags::TMPFILE) {
         Ok(file) => Ok(Some(file)),
         Err(error) => match Errno::from_io_error(&error) {
@@ -70,7 +70,7 @@ pub(super) fn nameless(folder: impl AsFd) -> io::Result<Option<File>> {
 }
 
 /// Gives a nameless file a name that must be free: `AlreadyExists` where it is not.
-pub(super) fn name_it(file: &File, folder: impl AsFd, name: &str) -> io::Result<()> {
+pub(in crate::driver) fn name_it(file: &File, folder: impl AsFd, name: &str) -> io::Result<()> {
     let folder = folder.as_fd();
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     match linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW) {

@@ -209,6 +209,11 @@ impl Assembly {
             && !self.by_block.contains_key(&block)
     }
 
+    /// Whether each block is on disk or asked for.
+    pub(crate) fn has_begun_all(&self) -> bool {
+        self.first_missing(None).is_none()
+    }
+
     /// The block to ask for next, if memory allows another one: the missing one that is urgent, or the
     /// first that is missing of those that `held` has (all, where there is none).
     pub(crate) fn next_missing(&self, held: Option<&RangeSet>, urgent: Option<u64>) -> Option<u64> {

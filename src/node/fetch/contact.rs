@@ -16,6 +16,9 @@ use crate::wire::{Answer, Data, DataKind, Holding, PAYLOAD_LENGTHS, RefuseReason
 
 impl Fetch {
     pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) -> bool {
+        if self.on_tracker_tell(ctx, from, tell) {
+            return true;
+        }
         let awaited = self.sources.get(&from).is_some_and(|source| source.awaits(tell.nonce));
         if !awaited && !self.seek.awaits(tell.nonce) {
             return false;

@@ -14,10 +14,11 @@ pub(crate) mod publishing;
 mod room;
 mod schedule;
 mod search;
-mod seek;
+pub(crate) mod seek;
 mod shoal;
 mod size_trial;
 pub(crate) mod source;
+mod trackers;
 mod view;
 mod weigh;
 
@@ -48,6 +49,7 @@ use search::Unsearched;
 use seek::Seek;
 use size_trial::SizeTrial;
 use source::Source;
+use trackers::Trackers;
 pub use view::{FetchView, SourceView};
 
 /// Sources that one fetch keeps; further ones are dropped.
@@ -110,6 +112,8 @@ pub(crate) struct Fetch {
     claims: Claims,
     assembly: Assembly,
     seek: Seek,
+    #[serde(default)]
+    trackers: Trackers,
     size_trial: SizeTrial,
     /// No room on the disk: nothing is stored before then.
     no_room_until: Option<Instant>,
@@ -119,6 +123,8 @@ pub(crate) struct Fetch {
     look_at: Instant,
     /// Until then, a chain that contradicts the one gone by is waited for.
     contested_until: Option<Instant>,
+    #[serde(default)]
+    ending: Option<FetchEnding>,
 }
 
 impl Fetch {
@@ -132,15 +138,34 @@ impl Fetch {
             claims: Claims::new(request.content, request.size),
             assembly: Assembly::new(request.fetch, request.size),
             seek: Seek::new(),
+            trackers: Trackers::default(),
             size_trial: SizeTrial::default(),
             no_room_until: None,
             bytes_moved_at: None,
             look_at: ctx.now,
             contested_until: None,
+            ending: None,
             request,
         };
         fetch.open(ctx);
         fetch
+    }
+
+    /// How it ended, if it did.
+    pub(crate) const fn ending(&self) -> Option<&FetchEnding> {
+        self.ending.as_ref()
+    }
+
+    /// Ends it for now: what is there of it stays on disk, and another fetch goes on from there.
+    pub(crate) fn give_up(&mut self, ctx: &mut Context<'_>) {
+        if !self.has_ended() {
+            self.end(ctx, FetchEnding::TimedOut);
+        }
+    }
+
+    /// Whether it waits for this machine and not for others.
+    pub(crate) const fn is_busy_with_disk(&self) -> bool {
+        !matches!(self.phase, Phase::Fetching)
     }
 
     pub(crate) const fn has_ended(&self) -> bool {
@@ -280,6 +305,7 @@ impl Fetch {
             Phase::Fetching => {
                 earliest.at(self.no_room_until, "there may be room on the disk");
                 earliest.at(self.seek.at(), "sources are called for");
+                earliest.at(self.trackers.ask_at(), "a tracker is asked");
                 earliest.at(self.search_on_at(), "share/ is looked through to its end");
                 let limited = asking.map(Pace::next_at).filter(|&at| at > now);
                 earliest.at(limited, "the limit lets more be asked for");
@@ -322,6 +348,7 @@ impl Fetch {
                 if self.seek.is_due(ctx.now) {
                     self.seek.call(ctx, self.about());
                 }
+                self.trackers.ask_due(ctx, self.about());
                 self.search_on(ctx);
                 self.ask_due(ctx);
                 self.relent(ctx.now, true);
@@ -389,6 +416,7 @@ impl Fetch {
             }
         }
         self.seek.begin(ctx.now, !named.is_empty());
+        self.trackers.begin(ctx);
         self.handle_timeout(ctx);
     }
 
@@ -423,6 +451,7 @@ impl Fetch {
             info!("{host}: {came} bytes came, {lost} were lost, round trip {trip:?}");
         }
         self.sources.clear();
+        self.ending = Some(ending.clone());
         ctx.emit(Output::FetchEnded { fetch: self.request.fetch, ending });
     }
 

@@ -27,6 +27,8 @@ const STALLED_REST: Duration = Duration::from_secs(1);
 const FAR_SOONER: Duration = Duration::from_secs(2);
 /// Bytes a second below which a second way to a host is tried beside the first.
 const WORTH_HAVING: u64 = 500_000;
+/// After so many bytes it is known how fast a way is: far past startup's first windows.
+const MEASURED: u64 = 256 * 1024;
 /// How long a source is left alone that was far slower than another.
 const SLOW_REST: Duration = Duration::from_secs(10);
 /// How soon those that were set aside are tried again when there is nobody else left.
@@ -133,6 +135,7 @@ impl Fetch {
                 room = room.min(piece);
             }
             if !self.grant(ctx, address, room) {
+                self.repeat_last(ctx, address);
                 if let Some(source) = self.sources.get_mut(&address) {
                     source.flow.mark_limited();
                 }
@@ -143,14 +146,18 @@ impl Fetch {
 
     /// Whether this is a second address of a host that gives well by another one: two flows would compete behind one
     /// bottleneck, neither would ever see the way empty, and beside others the host would count twice. Anybody can
-    /// say to be another host; so it is only true while the first way is worth having.
+    /// say to be another host; so it is only true after this way was measured too, and while the other one gives at
+    /// least half as fast.
     fn is_second_way(&self, address: SocketAddr, now: Instant) -> bool {
         let Some(source) = self.sources.get(&address) else { return false };
         if source.instance == InstanceId::NONE {
             return false;
         }
+        if source.flow.delivered() < MEASURED {
+            return false;
+        }
         let best = self.sources.values().map(|source| source.flow.rate()).max().unwrap_or(0);
-        let worth = (best / 8).max(WORTH_HAVING);
+        let worth = (best / 8).max(WORTH_HAVING).max(source.flow.rate() / 2);
         self.sources.values().any(|other| {
             other.address != address
                 && other.instance == source.instance
@@ -214,6 +221,20 @@ impl Fetch {
             source.todo.push_front(piece);
         }
         true
+    }
+
+    /// Asks once more for what was asked for last, at the end of the file and of a way that loses packets.
+    fn repeat_last(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
+        let Some(source) = self.sources.get_mut(&address) else { return };
+        let mut pieces = source.flow.last_asked();
+        pieces.retain(|piece| matches!(piece.tag, Tag::Block(_)));
+        if pieces.is_empty() || ctx.asking.is_some() || !self.assembly.has_begun_all() {
+            return;
+        }
+        let object = Object::File(self.request.content);
+        let (bytes, asked) = source.flow.grant(ctx.now, object, &pieces, u64::MAX);
+        source.flow.mark_repeated(asked);
+        ctx.send_bytes(address, bytes);
     }
 
     /// Takes the next piece that is still wanted off the list of what the source is to be asked for.

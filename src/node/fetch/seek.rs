@@ -60,6 +60,7 @@ impl Seek {
         let ask = Message::Ask(Ask {
             about,
             to_many: true,
+            tell_hosts: false,
             nonce,
             instance: InstanceId::NONE,
             cookie: Cookie::NONE,

@@ -27,6 +27,8 @@ const PATIENCE: [Duration; 6] = [
     Duration::from_millis(1_600),
     Duration::from_secs(3),
 ];
+/// So many questions are put to an address that a tracker told of: whatever the tracker says, it costs a stranger no more.
+const HEARSAY_QUESTIONS: usize = 2;
 /// A source that has told is asked again this often: cookies die after one to two minutes.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// A source that has nothing of the file is asked again this often.
@@ -108,6 +110,9 @@ pub(crate) struct Source {
     /// How often it was set aside since it last gave a good block: others come first.
     #[serde(default)]
     pub(crate) let_downs: u32,
+    /// Somebody else told of it, and it has not answered yet.
+    #[serde(default)]
+    hearsay: bool,
     /// It receives where it says it is: it has answered what only it was asked, or given bytes.
     pub(crate) proven: bool,
     /// The other size that it could not prove, and when it may try again, if at all.
@@ -139,6 +144,7 @@ impl Source {
             run_at: None,
             bad_blocks: 0,
             let_downs: 0,
+            hearsay: false,
             proven: false,
             size_tried: None,
             sidelined_until: None,
@@ -150,6 +156,17 @@ impl Source {
         }
     }
 
+    /// One that a tracker told of.
+    pub(crate) fn told_of(address: SocketAddr, ctx: &mut Context<'_>) -> Self {
+        let ask_at = Some(ctx.now);
+        Self { hearsay: true, ask_at, ..Self::new(address, false, ctx) }
+    }
+
+    /// How often it is asked in vain.
+    const fn questions(&self) -> usize {
+        if self.hearsay { HEARSAY_QUESTIONS } else { PATIENCE.len() }
+    }
+
     /// Asks what it has of the content.
     pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, about: About) {
         // A repeated question keeps its nonce: the way may be longer than our patience.
@@ -159,8 +176,14 @@ impl Source {
         };
         let nonce = question.nonce;
         self.question = Some(question);
-        let ask =
-            Ask { about, to_many: false, nonce, instance: InstanceId::NONE, cookie: self.cookie };
+        let ask = Ask {
+            about,
+            to_many: false,
+            tell_hosts: false,
+            nonce,
+            instance: InstanceId::NONE,
+            cookie: self.cookie,
+        };
         ctx.send(self.address, &Message::Ask(ask));
         let patience = PATIENCE[self.unanswered.min(PATIENCE.len() - 1)];
         self.unanswered += 1;
@@ -177,6 +200,7 @@ impl Source {
             self.flow.sample_round_trip(now, now.since(question.sent_at));
         }
         self.unanswered = 0;
+        self.hearsay = false;
         self.flow.answers();
         self.instance = tell.instance;
         self.cookie = tell.cookie;
@@ -219,12 +243,12 @@ impl Source {
     pub(crate) fn is_question_due(&self, now: Instant) -> bool {
         let due = self.ask_at.is_some_and(|at| at <= now);
         // One that only turned up is not called after for ever.
-        due && (self.given || self.unanswered < PATIENCE.len())
+        due && (self.given || self.unanswered < self.questions())
     }
 
     /// A source that turned up and has not answered for long.
     pub(crate) fn is_lost(&self) -> bool {
-        !self.given && self.unanswered >= PATIENCE.len()
+        !self.given && self.unanswered >= self.questions()
     }
 
     /// Gave a block that does not fit the chain it claims. `harmless`: it is the last source there is, and

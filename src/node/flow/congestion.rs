@@ -247,9 +247,9 @@ impl Congestion {
     }
 
     /// All packets of a grant came, `bytes` within `span` after the first.
-    pub(crate) fn train(&mut self, bytes: u64, span: Duration) {
+    pub(crate) fn train(&mut self, bytes: u64, span: Duration, trip: &RoundTrip) {
         if self.mode == Mode::Startup {
-            self.startup.train(bytes, span);
+            self.startup.train(bytes, span, trip);
         }
     }
 
@@ -270,7 +270,7 @@ impl Congestion {
             self.chance.note(bytes, true);
         }
         if self.mode == Mode::Startup {
-            self.startup.delivered(bytes, trip);
+            self.startup.delivered(bytes);
         }
         // Of sending and arriving, the slower (draft-ietf-ccwg-bbr, section 4.1.1): what was held up somewhere comes
         // all at once, and is no faster for that.

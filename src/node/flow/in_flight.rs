@@ -58,6 +58,9 @@ pub(super) struct InFlight<T> {
     pub(super) lost_since: Option<Instant>,
     /// Asks for longer packets than are known to pass.
     pub(super) probes: bool,
+    /// Its last packets were asked for once more, or it asks so itself.
+    #[serde(default)]
+    pub(super) repeated: bool,
 }
 
 /// As much of what is wanted, from its beginning on, as one grant takes: `room` bytes, but at least a packet. A
@@ -107,6 +110,7 @@ impl<T: Copy + PartialEq> InFlight<T> {
             overtaken_at: None,
             lost_since: None,
             probes,
+            repeated: false,
         }
     }
 
@@ -168,6 +172,14 @@ impl<T: Copy + PartialEq> InFlight<T> {
         }
         self.lost |= packets;
         bytes
+    }
+
+    /// The last of its packets that are on their way, so many at the most.
+    pub(super) fn last_packets(&self, most: usize) -> Vec<Piece<T>> {
+        let outstanding = self.outstanding();
+        let packets: Vec<_> = self.cut_packets().zip(0u32..).collect();
+        let last = packets.into_iter().rev().filter(|(_, bit)| outstanding & (1 << bit) != 0);
+        last.take(most).map(|(packet, _)| packet).collect()
     }
 
     /// Its packets, in the order in which they come.

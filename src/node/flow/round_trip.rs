@@ -70,6 +70,11 @@ impl RoundTrip {
         self.smoothed.unwrap_or(INITIAL)
     }
 
+    /// The smoothed round trip, where there was a sample.
+    pub(crate) const fn measured(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
     /// The shortest seen since it was last measured anew, which it is every ten seconds where none is as short; 100 ms before
     /// the first sample.
     pub(crate) fn minimum(&self) -> Duration {

@@ -16,9 +16,9 @@ const WINDOW_MAX: u64 = 1 << 26;
 const FULL_ROUNDS: u8 = 3;
 /// So many round trips, measured one after the other, say whether a queue fills (HyStart++ has 8; grants are fewer).
 const TRIPS_TELLING: u32 = 6;
-/// While trains of packets show that a way takes far more, it goes to four times as much in a round trip instead
-/// of twice, up to so many bytes.
-const LEAP: u64 = 3;
+/// While trains of packets show that a way takes far more, the window leaps to so many times as much, up to so many
+/// bytes.
+const LEAP: u64 = 6;
 const LEAP_MAX: u64 = 1_024 * PACKET;
 /// A train shorter than this was measured by our own clock rather than by the way.
 const TRAIN_MIN: Duration = Duration::from_micros(150);
@@ -31,6 +31,9 @@ pub(super) struct Startup {
     full_rounds: u8,
     /// The slowest train of packets so far, in bytes a second: how fast the way is at its narrowest.
     train_rate: Option<u64>,
+    /// What has to come before the next leap, in bytes: what was in flight at the last one.
+    #[serde(default)]
+    before_leap: u64,
     /// So many round trips in a row were longer than the bare one.
     long_trips: u32,
 }
@@ -42,6 +45,7 @@ impl Startup {
             full_rate: 0,
             full_rounds: 0,
             train_rate: None,
+            before_leap: 0,
             long_trips: 0,
         }
     }
@@ -58,27 +62,31 @@ impl Startup {
     }
 
     /// Bytes have come.
-    pub(super) fn delivered(&mut self, bytes: u64, trip: &RoundTrip) {
-        let times = if self.may_leap(trip) { LEAP } else { 1 };
-        self.window = self.window.saturating_add(bytes * times).min(WINDOW_MAX);
+    pub(super) fn delivered(&mut self, bytes: u64) {
+        self.window = self.window.saturating_add(bytes).min(WINDOW_MAX);
+        self.before_leap = self.before_leap.saturating_sub(bytes);
     }
 
     /// All packets of a grant came, one after the other, `bytes` within `span` after the first: sent at once, they came as
-    /// the narrowest part of the way lets them through (packet trains: Jain and Routhier 1986).
-    pub(super) fn train(&mut self, bytes: u64, span: Duration) {
+    /// the narrowest part of the way lets them through (packet trains: Jain and Routhier 1986). If that is far more than
+    /// the window, it leaps to a third of that, once in a round trip, which pacing spreads over half of the next one: whoever
+    /// shares the way finds room, and a train that was measured too fast by three times does not overrun it.
+    pub(super) fn train(&mut self, bytes: u64, span: Duration, trip: &RoundTrip) {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         // What comes all at once was gathered on its way, and says nothing.
-        if span >= TRAIN_MIN {
-            let rate = bytes.saturating_mul(1_000_000) / micros;
-            self.train_rate = Some(self.train_rate.map_or(rate, |slowest| slowest.min(rate)));
+        if span < TRAIN_MIN {
+            return;
         }
-    }
-
-    /// Whether more than twice as much may come next: as long as that is far less than what trains say.
-    fn may_leap(&self, trip: &RoundTrip) -> bool {
+        let rate = bytes.saturating_mul(1_000_000) / micros;
+        let slowest = self.train_rate.map_or(rate, |slowest| slowest.min(rate));
+        self.train_rate = Some(slowest);
         let micros = u64::try_from(trip.minimum().as_micros()).unwrap_or(u64::MAX);
-        let holds = self.train_rate.map_or(0, |rate| rate.saturating_mul(micros) / 1_000_000);
-        self.window < (holds / 3).min(LEAP_MAX)
+        let holds = slowest.saturating_mul(micros) / 1_000_000;
+        let leap = (holds / 3).min(LEAP_MAX).min(self.window.saturating_mul(LEAP));
+        if leap > self.window && self.before_leap == 0 {
+            self.before_leap = self.window;
+            self.window = leap;
+        }
     }
 
     /// A round trip was measured. True once it shows that a queue begins to fill (HyStart++, RFC 9406, section 4.2).
@@ -114,25 +122,31 @@ mod tests {
 
     #[test]
     fn doubles_in_a_round_trip_and_leaps_where_trains_show_room() {
-        let trip = trip(40);
+        let trip = trip(80);
         let mut startup = Startup::new();
-        startup.delivered(INITIAL_WINDOW, &trip);
+        startup.delivered(INITIAL_WINDOW);
         assert_eq!(startup.window(), 2 * INITIAL_WINDOW);
-        // What came all at once says nothing; 12.5 MB/s for 40 ms are half a megabyte.
-        startup.train(4_224, Duration::from_micros(3));
-        startup.delivered(INITIAL_WINDOW, &trip);
-        assert_eq!(startup.window(), 3 * INITIAL_WINDOW);
-        startup.train(4_224, Duration::from_micros(338));
-        startup.delivered(3 * INITIAL_WINDOW, &trip);
+        // What came all at once says nothing; 12.5 MB/s for 80 ms are a megabyte.
+        startup.train(4_224, Duration::from_micros(3), &trip);
+        assert_eq!(startup.window(), 2 * INITIAL_WINDOW);
+        startup.train(4_224, Duration::from_micros(338), &trip);
         assert_eq!(startup.window(), 12 * INITIAL_WINDOW);
-        startup.delivered(12 * INITIAL_WINDOW, &trip);
-        assert_eq!(startup.window(), 24 * INITIAL_WINDOW, "a third of it, and no leaps any more");
-        // The slowest train counts.
+        startup.train(4_224, Duration::from_micros(338), &trip);
+        assert_eq!(startup.window(), 12 * INITIAL_WINDOW, "once in a round trip");
+        startup.delivered(2 * INITIAL_WINDOW);
+        startup.train(4_224, Duration::from_micros(338), &trip);
+        let third = startup.window();
+        assert!((330_000..334_000).contains(&third), "{third}");
+        startup.delivered(third);
+        assert_eq!(startup.window(), 2 * third);
+        // The slowest train counts, and no leap goes to more than six times as much.
         let mut startup = Startup::new();
-        startup.train(4_224, Duration::from_micros(338));
-        startup.train(4_224, Duration::from_millis(40));
-        startup.delivered(INITIAL_WINDOW, &trip);
-        assert_eq!(startup.window(), 2 * INITIAL_WINDOW);
+        startup.train(4_224, Duration::from_millis(40), &trip);
+        startup.train(4_224, Duration::from_micros(338), &trip);
+        assert_eq!(startup.window(), INITIAL_WINDOW);
+        let mut startup = Startup::new();
+        startup.train(64_000, Duration::from_micros(512), &trip);
+        assert_eq!(startup.window(), LEAP * INITIAL_WINDOW);
     }
 
     #[test]

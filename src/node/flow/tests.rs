@@ -113,3 +113,27 @@ fn a_way_far_longer_than_was_thought_is_recognised() {
     assert!(flow.arrived(start + late, nonce, offset, length).is_ok());
     assert!(flow.round_trip() > Duration::from_millis(400) && !flow.is_stalled());
 }
+
+#[test]
+fn what_was_asked_for_last_is_asked_for_once_more_where_packets_are_lost() {
+    let mut random = Random::new([2; 32]);
+    let mut flow = flow(&mut random);
+    let now = Instant::from_micros(1_000_000);
+    let (nonce, packets) = grant(&mut flow, now, 0, 8 * 1_152);
+    assert!(flow.last_asked().is_empty(), "nothing was ever lost");
+    flow.lost = 1;
+    flow.delivered = 1 << 20;
+    for &(offset, length) in &packets[6..7] {
+        flow.arrived(now, nonce, offset, length).expect("it was asked for");
+    }
+    let again = flow.last_asked();
+    let offsets: Vec<u64> = again.iter().map(|piece| piece.offset / 1_152).collect();
+    assert_eq!(offsets, [7, 5, 4, 3], "the last ones that are on their way");
+    assert!(flow.last_asked().is_empty(), "once");
+    grant(&mut flow, now, 0, 1_152);
+    flow.mark_repeated(1_152);
+    assert!(flow.last_asked().is_empty(), "what repeats is not repeated");
+    flow.mark_repeated(1 << 13);
+    grant(&mut flow, now, 1_152, 1_152);
+    assert!(flow.last_asked().is_empty(), "not more than a 128th of all");
+}

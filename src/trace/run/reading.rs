@@ -20,6 +20,7 @@ fn object_from(text: &str) -> Option<Object> {
         "chain" => ObjectKind::Chain,
         "have" => ObjectKind::Have,
         "listing" => ObjectKind::Listing,
+        "changes" => ObjectKind::Changes,
         _ => return None,
     };
     Some(Object::new(kind, array(id)?))

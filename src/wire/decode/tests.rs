@@ -44,7 +44,7 @@ impl Random {
             let Ok(ranges) = Ranges::new(&ranges, payload_length) else {
                 continue;
             };
-            let kind = ObjectKind::from_code(self.below(4) as u8).unwrap();
+            let kind = ObjectKind::from_code(self.below(5) as u8).unwrap();
             return Grant {
                 nonce: self.next(),
                 cookie: Cookie(self.bytes()),
@@ -60,18 +60,25 @@ impl Random {
         let size = self.below(CONTENT_SIZE_MAX + 1);
         let coin = self.below(2) == 0;
         match self.below(7) {
-            0 => Message::Announce(Announce { instance, listing: self.summary() }),
+            0 => Message::Announce(Announce {
+                instance,
+                listing: self.summary(),
+                again_within: self.next() as u8,
+            }),
             1 => Message::Farewell(Farewell { secret: FarewellSecret(self.bytes()) }),
             2 => {
                 let content = ContentId(self.bytes());
                 let cookie = Cookie(self.bytes());
-                let about = if coin { About::Listing } else { About::Content { content, size } };
-                Message::Ask(Ask { about, to_many: self.below(2) == 0, nonce, instance, cookie })
+                let has = ListingDigest(self.bytes());
+                let about =
+                    if coin { About::Listing { has } } else { About::Content { content, size } };
+                let (to_many, tell_hosts) = (self.below(2) == 0, self.below(2) == 0);
+                Message::Ask(Ask { about, to_many, tell_hosts, nonce, instance, cookie })
             }
             3 => {
                 let holdings = [Holding::Nothing, Holding::Part, Holding::Whole];
                 let answer = if coin {
-                    Answer::Listing(self.summary())
+                    Answer::Listing { listing: self.summary(), changes: self.next() as u16 }
                 } else {
                     Answer::Content {
                         holding: holdings[self.below(3) as usize],
@@ -196,14 +203,15 @@ fn what_follows_a_layout_is_ignored_up_to_a_limit() {
 #[test]
 fn unknown_flags_and_reserved_bytes_are_ignored() {
     let ask = Message::Ask(Ask {
-        about: About::Listing,
+        about: About::Listing { has: ListingDigest::NONE },
         to_many: false,
+        tell_hosts: false,
         nonce: 1,
         instance: InstanceId::NONE,
         cookie: Cookie::NONE,
     });
     let mut datagram = ask.encode();
-    datagram[5] |= 0xfe;
+    datagram[5] |= 0xfc;
     datagram[6..8].fill(0xff);
     datagram[76..80].fill(0xff);
     assert_eq!(decode(&datagram), Ok(ask));
@@ -259,7 +267,7 @@ fn grants_of_no_ranges_or_too_many() {
     assert_eq!(decode(&datagram), Err(DecodeError::Count));
     datagram[5] = 17;
     assert_eq!(decode(&datagram), Err(DecodeError::Count));
-    datagram[4] = 4;
+    datagram[4] = 5;
     assert_eq!(decode(&datagram), Err(DecodeError::Kind));
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sprat::content::ContentId;
 use sprat::node::input::FetchRequest;
 use sprat::node::output::FetchEnding;
-use sprat::node::{FetchId, Instant, Random, Restraint};
+use sprat::node::{Directory, FetchId, Instant, Random, Restraint};
 
 use super::draw;
 use super::plan::{Already, Fetching, FileSystems, Kind, Plan, Source, Who};
@@ -65,7 +65,7 @@ pub(super) struct Run {
     pub(super) back_after: BTreeMap<SocketAddr, Duration>,
     /// Where the blame may fall on an honest host.
     pub(super) blame_is_blind: bool,
-    pub(super) last_directories: BTreeMap<SocketAddr, usize>,
+    pub(super) last_directories: BTreeMap<SocketAddr, Directory>,
     sequence: u64,
 }
 
@@ -322,6 +322,8 @@ impl Run {
                     serves: true,
                     seed: [0; 32],
                     peers: Vec::new(),
+                    trackers: Vec::new(),
+                    tracks: false,
                     clock,
                     restraint: Restraint::default(),
                 });
@@ -339,6 +341,8 @@ impl Run {
                     serves: false,
                     seed: [0; 32],
                     peers: Vec::new(),
+                    trackers: Vec::new(),
+                    tracks: false,
                     clock,
                     restraint: Restraint::default(),
                 };

@@ -205,13 +205,11 @@ impl Run {
     pub(super) fn check_directories(&mut self) {
         let mut changed = Vec::new();
         for (address, host) in &self.network.hosts {
-            let at = host.directory.as_ptr() as usize;
-            if host.serves && self.last_directories.get(address) != Some(&at) {
-                changed.push((*address, at, host.directory.clone()));
+            if host.serves && self.last_directories.get(address) != Some(&host.directory) {
+                changed.push((*address, host.directory.clone()));
             }
         }
-        for (address, at, directory) in changed {
-            self.last_directories.insert(address, at);
+        for (address, directory) in changed {
             for (ip, filename) in listed_in(&directory) {
                 let Some(number) = number_of(&ip) else { continue };
                 if !self.is_honest(number) {
@@ -221,6 +219,7 @@ impl Run {
                 let known = disk.is_some_and(|disk| disk.borrow().shadow.ever.contains(&filename));
                 assert!(known, "{address} lists {filename} of {ip}, which never had it");
             }
+            self.last_directories.insert(address, directory);
         }
     }
 

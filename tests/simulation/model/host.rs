@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sprat::content::{ContentId, ShareName};
 use sprat::node::input::{Command, Extent, FetchRequest, FileSignature, InterfaceAddress};
 use sprat::node::output::FetchEnding;
-use sprat::node::{BufferId, Input, Instant, Node, NodeConfig, Output, Random, Restraint};
+use sprat::node::{
+    BufferId, Directory, Input, Instant, Node, NodeConfig, Output, Random, Restraint,
+};
 use sprat::wire::DEFAULT_PORT;
 
 use super::clock::Clock;
@@ -72,6 +73,9 @@ pub(crate) struct Start {
     pub(crate) serves: bool,
     pub(crate) seed: [u8; 32],
     pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) trackers: Vec<SocketAddr>,
+    /// It is a tracker itself.
+    pub(crate) tracks: bool,
     pub(crate) clock: Clock,
     pub(crate) restraint: Restraint,
 }
@@ -79,8 +83,7 @@ pub(crate) struct Start {
 pub(crate) struct Host {
     pub(crate) node: Node,
     pub(crate) disk: SharedDisk,
-    pub(crate) directory: Arc<str>,
-    pub(crate) discovered: Vec<String>,
+    pub(crate) directory: Directory,
     pub(crate) ending: Option<FetchEnding>,
     pub(crate) stopped: bool,
     pub(crate) liar: Liar,
@@ -136,19 +139,30 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(start: Start, now: Instant, disk: SharedDisk, process: Process) -> Self {
-        let Start { address, also, serves, seed, peers, mut clock, restraint } = start;
+        let Start { address, also, serves, seed, peers, trackers, tracks, mut clock, restraint } =
+            start;
         let mut ledger = Ledger::default();
         ledger.serves = serves;
-        ledger.named.extend(peers.iter().copied());
+        ledger.named.extend(peers.iter().chain(&trackers).copied());
         let (port, default_port) = (address.port(), DEFAULT_PORT);
         let sweep = Duration::from_secs(2);
-        let config = NodeConfig { serves, port, default_port, peers, seed, sweep, restraint };
+        let config = NodeConfig {
+            serves,
+            port,
+            default_port,
+            peers,
+            trackers,
+            tracks,
+            sync: None,
+            seed,
+            sweep,
+            restraint,
+        };
         let mut host = Self {
             node: Node::new(config.clone(), clock.read(now)),
             config,
             disk,
-            directory: "[]".into(),
-            discovered: Vec::new(),
+            directory: Directory::default(),
             ending: None,
             stopped: false,
             liar: Liar::new(seed),
@@ -236,6 +250,12 @@ impl Host {
         let claimed = claimed.map(|(content, chain)| (content, Rc::new(chain)));
         self.disk().place(path, Rc::new(bytes.to_vec())).claimed = claimed;
         self.look(Duration::ZERO);
+    }
+
+    /// Whether it shows a file of this name, wherever.
+    pub(crate) fn shows(&self, name: &str) -> bool {
+        let mut entries = self.directory.hosts().iter().flat_map(|host| host.entries.iter());
+        entries.any(|entry| entry.name.as_str() == name)
     }
 
     pub(crate) fn remove(&mut self, file_name: &str) {
@@ -468,17 +488,14 @@ impl Host {
             Output::CheckPartial { content, block, link } => {
                 self.check_partial(content, block, link);
             }
-            Output::Directory { discovered_files } => self.directory = discovered_files,
-            Output::Discovered { appeared, host, name, .. } => {
-                let sign = if appeared { '+' } else { '-' };
-                self.discovered.push(format!("{sign}{host} {}", name.as_str()));
-            }
+            Output::Directory { hosts } => self.directory = hosts,
             Output::Stopped => self.stopped = true,
             Output::AddToListing { .. }
             | Output::TakeOffListing { .. }
             | Output::MakeListing { .. }
             | Output::KeepListing { .. }
             | Output::ReadListing { .. }
+            | Output::ReadChanges { .. }
             | Output::DropListing { .. } => self.execute_for_listings(output, in_hand),
             _ => self.execute_for_fetch(output, in_hand),
         }
@@ -486,14 +503,11 @@ impl Host {
 }
 
 /// The places in the directory, by host and name.
-pub(crate) fn listed_in(directory: &str) -> BTreeSet<(String, String)> {
-    let files: serde_json::Value = serde_json::from_str(directory).expect("d.json is JSON");
+pub(crate) fn listed_in(directory: &Directory) -> BTreeSet<(String, String)> {
     let mut places = BTreeSet::new();
-    for file in files.as_array().expect("a list of files") {
-        for location in file["locations"].as_array().expect("a list of locations") {
-            let text = |key: &str| location[key].as_str().expect("a text").to_owned();
-            places.insert((text("ip"), text("filename")));
-        }
+    for host in directory.hosts() {
+        let names = host.entries.iter().map(|entry| entry.name.as_str().to_owned());
+        places.extend(names.map(|name| (host.host.clone(), name)));
     }
     places
 }

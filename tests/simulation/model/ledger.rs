@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use sprat::content::BlockLayout;
-use sprat::wire::{Answer, Cookie, Data, DataKind, Grant, Message, Object, ObjectRange, decode};
+use sprat::wire::{
+    Answer, Cookie, Data, DataKind, Grant, Message, Object, ObjectRange, TALK_LENGTH, decode,
+};
 
 /// Grants that are remembered: more than a flow remembers.
 const GRANTS_MAX: usize = 16_384;
@@ -55,6 +57,13 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// A datagram is about to be handed in.
     pub(crate) fn comes(&mut self, from: SocketAddr, bytes: &[u8]) {
+        if let Ok(Message::Hosts(hosts)) = decode(bytes) {
+            // Whoever is told of gets one question for it.
+            for told in hosts.hosts.iter() {
+                let account = self.accounts.entry(told.address).or_default();
+                account.bytes_in += TALK_LENGTH as u64;
+            }
+        }
         let account = self.accounts.entry(from).or_default();
         account.bytes_in += bytes.len() as u64;
         let cookie = match decode(bytes) {
@@ -118,7 +127,7 @@ impl Ledger {
         let most = match grant.object {
             Object::File(_) => size,
             Object::Chain(_) => BlockLayout::new(self.size).state_count().max(claimed_states) * 20,
-            Object::Have(_) | Object::Listing(_) => u64::MAX,
+            Object::Have(_) | Object::Listing(_) | Object::Changes(_) => u64::MAX,
         };
         assert!(end <= Some(most), "{to} is asked for {} up to {end:?} of {most}", grant.object);
         let granted = Granted {

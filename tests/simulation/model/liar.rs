@@ -42,6 +42,8 @@ pub(crate) enum Manner {
     StallsAfter(u64),
     /// Flips a bit in every packet that is not of a file: chains, listings, bitmaps.
     FlipsOthers,
+    /// Flips a bit in packets that are of no file and shorter than others: changes of a listing.
+    FlipsShortOthers,
     /// Cuts every packet short.
     CutsShort,
     /// Gives the bytes of the packet as those of the next one.
@@ -176,6 +178,7 @@ impl Liar {
             Manner::TrueThenFalse(after) if of_file && self.given > after => bytes[last] ^= 1,
             Manner::StallsAfter(after) if self.given > after => return None,
             Manner::FlipsOthers if !of_file => bytes[last] ^= 1,
+            Manner::FlipsShortOthers if !of_file && bytes.len() < 500 => bytes[last / 2] ^= 1,
             Manner::CutsShort => bytes.truncate(last.max(DATA_HEADER_LENGTH + 1)),
             Manner::Shifts => {
                 let length = (bytes.len() - DATA_HEADER_LENGTH) as u64;

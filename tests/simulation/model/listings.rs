@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sprat::driver::clock::Slice;
 use sprat::driver::listing_jobs::ListingJobs;
-use sprat::node::{Input, Output};
+use sprat::node::{Input, ListingId, Output};
 use sprat::wire::{DATA_HEADER_LENGTH, ListingDigest};
 
 /// Listings that the core may have on their way or being read.
@@ -25,6 +25,9 @@ impl Listings {
                 self.0.keep(listing, offset, &in_hand[DATA_HEADER_LENGTH..]);
             }
             Output::ReadListing { listing, digest } => self.0.read(listing, digest),
+            Output::ReadChanges { listing, digest, old } => {
+                self.0.read_changes(listing, digest, old);
+            }
             Output::DropListing { listing } => self.0.forget(listing),
             other => panic!("{other:?} is about no listing"),
         }
@@ -32,6 +35,10 @@ impl Listings {
         let mut answers = VecDeque::new();
         while self.0.step(&Slice::of(Duration::from_millis(1)), &mut answers) {}
         answers
+    }
+
+    pub(crate) fn changes(&self, from: ListingId, to: ListingId) -> Option<Vec<u8>> {
+        self.0.changes(from, to)
     }
 
     pub(crate) fn kept(&self, digest: ListingDigest) -> Option<&[u8]> {

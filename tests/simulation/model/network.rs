@@ -48,6 +48,8 @@ pub(crate) struct Network {
     pub(crate) cubics: Vec<Cubic>,
     /// Ways that are cut, each in one direction.
     pub(crate) cuts: BTreeSet<(Machine, Machine)>,
+    /// What is said to many reaches nobody: each host is on a network of its own.
+    pub(crate) no_broadcast: bool,
     /// Hosts that hear and say nothing for now.
     pub(crate) cut_off: Vec<SocketAddr>,
     /// Hosts that are stopped until then: nothing runs, and the socket holds what fits.
@@ -113,6 +115,7 @@ impl Network {
             through: BTreeMap::new(),
             cubics: Vec::new(),
             cuts: BTreeSet::new(),
+            no_broadcast: false,
             cut_off: Vec::new(),
             frozen: BTreeMap::new(),
             far: BTreeMap::new(),
@@ -160,6 +163,8 @@ impl Network {
             serves,
             seed: [0; 32],
             peers: Vec::new(),
+            trackers: Vec::new(),
+            tracks: false,
             clock: Clock::of_the_world(),
             restraint,
         })
@@ -418,6 +423,7 @@ impl Network {
             let hears = address.port() == to.port()
                 && *address != process
                 && (everybody || host.also.is_some());
+            let hears = hears && !self.no_broadcast;
             hears.then_some(if everybody { *address } else { by_v6(*address) })
         };
         let receivers: Vec<SocketAddr> = self.hosts.iter().filter_map(hears).collect();

@@ -189,6 +189,9 @@ impl Host {
             ServeSource::Listing { digest } => {
                 (self.listings.kept(*digest)?.get(range)?.to_vec(), DataKind::Meta)
             }
+            ServeSource::Changes { from, to } => {
+                (self.listings.changes(*from, *to)?.get(range)?.to_vec(), DataKind::Meta)
+            }
             ServeSource::Bytes(bytes) => {
                 self.check_bitmap(bytes);
                 (bytes.get(range)?.to_vec(), DataKind::Meta)

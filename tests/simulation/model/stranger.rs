@@ -13,6 +13,9 @@ use sprat::wire::{
 
 use super::network::{Flight, Network};
 
+/// The question of one who has no listing yet.
+const NOTHING_KNOWN: About = About::Listing { has: ListingDigest::NONE };
+
 /// One way of being in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mischief {
@@ -154,8 +157,12 @@ impl Stranger {
         let digest = ListingDigest::of(&self.random.next_u64().to_be_bytes());
         let length = 1 + self.random.below(100_000);
         let listing = ListingSummary { digest, length, files: 1 + self.random.below(90) as u32 };
-        Message::Announce(Announce { instance: InstanceId(self.random.bytes16()), listing })
-            .encode()
+        Message::Announce(Announce {
+            instance: InstanceId(self.random.bytes16()),
+            listing,
+            again_within: self.random.next_u64() as u8,
+        })
+        .encode()
     }
 
     fn announcements(&mut self, network: &mut Network, to: SocketAddr) {
@@ -171,7 +178,7 @@ impl Stranger {
         for _ in 0..10 {
             let bytes = self.announcement();
             network.inject(victim, to, bytes);
-            for about in [About::Listing, About::Content { content: self.content, size: self.size }]
+            for about in [NOTHING_KNOWN, About::Content { content: self.content, size: self.size }]
             {
                 network.inject(victim, to, self.ask(about));
             }
@@ -184,7 +191,8 @@ impl Stranger {
         let nonce = self.random.next_u64();
         let instance = InstanceId(self.random.bytes16());
         let cookie = Cookie::NONE;
-        Message::Ask(Ask { about, to_many: false, nonce, instance, cookie }).encode()
+        Message::Ask(Ask { about, to_many: false, tell_hosts: false, nonce, instance, cookie })
+            .encode()
     }
 
     fn grant(&mut self, cookie: Cookie, offset: u64, length: u32) -> Vec<u8> {
@@ -212,7 +220,7 @@ impl Stranger {
 
     fn stolen_cookie(&mut self, network: &mut Network, to: SocketAddr) {
         let own = SocketAddr::from(STRANGER);
-        let asked = self.ask(About::Listing);
+        let asked = self.ask(NOTHING_KNOWN);
         network.inject(own, to, asked);
         let Some(cookie) = Self::cookie_of(network, to) else { return };
         let (ip, port) = STRANGER;

@@ -9,7 +9,7 @@ use crate::model::link::Link;
 use crate::model::network::{Network, peer};
 
 fn listed(network: &Network, at: u8, text: &str) -> bool {
-    network.hosts[&peer(at)].directory.contains(text)
+    network.hosts[&peer(at)].shows(text)
 }
 
 #[test]
@@ -57,6 +57,56 @@ fn who_leaves_is_gone_at_once_and_who_vanishes_within_ten_seconds() {
     assert!(listed(&network, 1, "file4"));
 }
 
+/// A lid that is closed, or SIGSTOP: nobody could be heard meanwhile, so nobody is taken for gone.
+#[test]
+fn who_sleeps_loses_nobody_and_is_back_at_once() {
+    for asleep in [4, 8, 60, 3_600] {
+        let mut network = Network::new(24, Link::CLEAN);
+        for number in 1..=3 {
+            network.add(peer(number)).put(&format!("file{number}"), &[number], None);
+        }
+        let all_listed = |network: &Network| {
+            [(1, "file2"), (1, "file3"), (2, "file1"), (3, "file1")]
+                .iter()
+                .all(|&(at, text)| listed(network, at, text))
+        };
+        network.run_until(SECOND * 5, all_listed);
+        network.run_for(SECOND * 20);
+        let wakes = network.now + SECOND * asleep;
+        network.frozen.insert(peer(1), wakes);
+        network.run_for(SECOND * asleep);
+        assert_eq!(listed(&network, 2, "file1"), asleep < 9, "others miss it after {asleep} s");
+        // Neither at the moment of waking nor afterwards is anybody gone.
+        for step in 0..1_000 {
+            assert!(
+                listed(&network, 1, "file2") && listed(&network, 1, "file3"),
+                "{asleep} {step}"
+            );
+            assert!(step < 100 || all_listed(&network), "{asleep}: 2 s have gone by");
+            network.run_for(SECOND / 50);
+        }
+    }
+}
+
+/// What was gone while we slept is gone soon after we woke.
+#[test]
+fn who_left_while_we_slept_is_gone_within_ten_seconds_of_waking() {
+    let mut network = Network::new(25, Link::CLEAN);
+    for number in 1..=3 {
+        network.add(peer(number)).put(&format!("file{number}"), &[number], None);
+    }
+    network.run_until(SECOND * 5, |network| {
+        listed(network, 1, "file2") && listed(network, 1, "file3")
+    });
+    let wakes = network.now + SECOND * 60;
+    network.frozen.insert(peer(1), wakes);
+    network.run_for(SECOND * 30);
+    network.crash(peer(2));
+    network.run_for(SECOND * 30);
+    network.run_until(SECOND * 10, |network| !listed(network, 1, "file2"));
+    assert!(listed(&network, 1, "file3"));
+}
+
 #[test]
 fn a_forged_farewell_changes_nothing() {
     let mut network = Network::new(22, Link::CLEAN);
@@ -82,6 +132,7 @@ fn many_files_are_listed_completely_over_a_bad_link() {
     }
     network.add(peer(2));
     network.run_until(SECOND * 20, |network| {
-        network.hosts[&peer(2)].directory.matches("filename").count() == 3_000
+        network.hosts[&peer(2)].directory.hosts().iter().map(|host| host.files).sum::<u32>()
+            == 3_000
     });
 }

@@ -285,3 +285,21 @@ fn an_honest_source_after_liars_alone() {
     fetch_to_end(&mut network, SECOND * 30);
     expect_done(&mut network, &data);
 }
+
+/// One way to a host is left alone while another is good. Who says to be an honest host, begins first and gives slowly,
+/// must not keep it from being asked.
+#[test]
+fn who_says_to_be_another_host_does_not_keep_it_from_giving() {
+    let data = bytes(8, 8_000_000);
+    let mut network = network_with(8, Link { rate: 12_500_000, ..Link::CLEAN }, &[50], &data);
+    network.add(peer(1)).put("file", &data, None);
+    network.run_for(SECOND * 2);
+    let instance = network.host(peer(50)).node.instance().expect("a peer has one");
+    network.host(peer(1)).liar.manner = Manner::Impostor(instance);
+    // More than a way has to give to be worth having, and far less than the honest one gives.
+    network.rates_out.insert(peer(1).ip(), 700_000);
+    network.host(fetcher(100)).fetch(request(&data, "got", &[peer(1)]));
+    let took = fetch_to_end(&mut network, SECOND * 20);
+    expect_done(&mut network, &data);
+    assert!(took < SECOND * 3, "{took:?}: the honest one alone needs 0.7 seconds");
+}

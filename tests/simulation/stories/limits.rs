@@ -71,8 +71,7 @@ fn who_fetch_from_a_limited_peer_share_it_fairly() {
     let came: Vec<u64> =
         after.iter().zip(before).map(|(a, b)| (a - b) * HEADERS / 10_000).collect();
     assert_close(came.iter().sum(), 10_000_000, 2);
-    // Who came first asks for what it then got; the peer gives in turns what it is asked for.
-    assert!(came.iter().all(|&came| came >= 1_000_000), "{came:?}: nobody gets next to nothing");
+    assert!(came.iter().all(|&came| came >= 3_200_000), "{came:?}: each gets a third");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Stories written by hand, by subject.
 
 mod background;
+mod changes;
 mod discovery;
 mod disks;
 mod liars;
@@ -9,5 +10,6 @@ mod shoal;
 mod small_files;
 pub(crate) mod story;
 mod strangers;
+mod trackers;
 mod transfers;
 mod trouble;

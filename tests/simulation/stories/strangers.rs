@@ -15,11 +15,11 @@ use crate::model::network::{Network, peer};
 fn announcement(instance: InstanceId, random: &mut Random) -> Vec<u8> {
     let digest = ListingDigest::of(&random.next_u64().to_be_bytes());
     let listing = ListingSummary { digest, length: 100, files: 1 };
-    Message::Announce(Announce { instance, listing }).encode()
+    Message::Announce(Announce { instance, listing, again_within: 0 }).encode()
 }
 
 fn listed(network: &Network, at: u8, text: &str) -> bool {
-    network.hosts[&peer(at)].directory.contains(text)
+    network.hosts[&peer(at)].shows(text)
 }
 
 #[test]
@@ -149,12 +149,19 @@ fn unproven_messages(random: &mut Random, content: ContentId) -> Vec<Vec<u8>> {
     let instance = InstanceId(random.bytes16());
     let digest = ListingDigest::of(&random.next_u64().to_be_bytes());
     let listing = ListingSummary { digest, length: 100, files: 1 };
-    let ask = |about| Ask { about, to_many: false, nonce: 7, instance, cookie: Cookie([1; 16]) };
+    let ask = |about| Ask {
+        about,
+        to_many: false,
+        tell_hosts: false,
+        nonce: 7,
+        instance,
+        cookie: Cookie([1; 16]),
+    };
     let ranges = Ranges::new(&[ObjectRange { offset: 0, length: 65_536 }], 1_408).unwrap();
     let grant = Grant { nonce: 9, cookie: Cookie([2; 16]), object: Object::File(content), ranges };
     [
-        Message::Announce(Announce { instance, listing }),
-        Message::Ask(ask(About::Listing)),
+        Message::Announce(Announce { instance, listing, again_within: 0 }),
+        Message::Ask(ask(About::Listing { has: ListingDigest::NONE })),
         Message::Ask(ask(About::Content { content, size: 100_000 })),
         Message::Grant(grant),
     ]

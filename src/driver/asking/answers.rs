@@ -1,0 +1,262 @@
+//! The lines of answers: what is in them for programs (`docs/json.md`), and how people read it.
+
+use std::collections::BTreeSet;
+
+use indicatif::DecimalBytes;
+use serde::Serialize;
+
+use super::catalog::{Catalog, Row};
+use super::{Answer, Holders};
+use crate::content::terminal_text::printable;
+use crate::content::{BlockLayout, hex};
+use crate::node::{AddressSeen, HolderSeen, HostSeen, Way};
+use crate::wire::address::format_host;
+use crate::wire::listing::ListingEntries;
+
+/// One line of `ls`.
+#[derive(Serialize)]
+pub(super) struct FileAnswer<'a> {
+    name: &'a str,
+    size: u64,
+    sha1: String,
+    hosts: Vec<&'a str>,
+}
+
+impl<'a> FileAnswer<'a> {
+    pub(super) fn of(row: &Row<'a>, catalog: &'a Catalog) -> Self {
+        let ((content, size), hosts) = (row.content, catalog.hosts_of(row.content));
+        Self { name: row.name, size, sha1: content.to_string(), hosts }
+    }
+}
+
+impl Answer for FileAnswer<'_> {
+    fn text(&self) -> String {
+        let size = DecimalBytes(self.size).to_string();
+        let hosts = counted(self.hosts.len(), "host");
+        format!("{size:>10}  {hosts:>8}  {}", printable(self.name))
+    }
+}
+
+/// One line of `peers`.
+#[derive(Serialize)]
+pub(super) struct HostAnswer {
+    host: String,
+    instance: String,
+    this_machine: bool,
+    files: Option<usize>,
+    bytes: Option<u64>,
+    rtt_us: Option<u64>,
+    addresses: Vec<AddressAnswer>,
+}
+
+/// One address of a host.
+#[derive(Serialize)]
+struct AddressAnswer {
+    host: String,
+    ways: Vec<Way>,
+    rtt_us: Option<u64>,
+}
+
+impl HostAnswer {
+    pub(super) fn of(seen: &HostSeen) -> Self {
+        let address = |address: &AddressSeen| AddressAnswer {
+            host: format_host(address.host, |_| None),
+            ways: address.ways.iter().copied().collect(),
+            rtt_us: address.round_trip.map(|trip| trip.as_micros() as u64),
+        };
+        let addresses: Vec<_> = seen.addresses.iter().map(address).collect();
+        Self {
+            host: addresses.first().map_or_else(String::new, |first| first.host.clone()),
+            instance: hex::encode(&seen.instance.0),
+            this_machine: seen.addresses.iter().any(|address| address.is_here),
+            files: seen.files().map(ListingEntries::len),
+            bytes: seen.files().map(|files| {
+                files.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.size))
+            }),
+            rtt_us: addresses.iter().filter_map(|address| address.rtt_us).min(),
+            addresses,
+        }
+    }
+}
+
+impl Answer for HostAnswer {
+    fn text(&self) -> String {
+        let trip = self.rtt_us.map_or_else(
+            || "? ms".to_owned(),
+            |micros| {
+                format!("{:.1} ms", f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1e3)
+            },
+        );
+        let files = self.files.map_or_else(|| "? files".to_owned(), |files| counted(files, "file"));
+        let mut ways: Vec<&str> = Vec::new();
+        for way in self.addresses.iter().flat_map(|address| &address.ways).map(way_text) {
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+        let others: String =
+            self.addresses.iter().skip(1).map(|address| format!(", {}", address.host)).collect();
+        let here = if self.this_machine { ", this machine" } else { "" };
+        let ways = ways.join(", ");
+        format!("{:<21}  {trip:>9}  {files:>12}  by {ways}{here}{others}", self.host)
+    }
+}
+
+fn way_text(way: &Way) -> &'static str {
+    match way {
+        Way::Broadcast => "broadcast",
+        Way::MulticastV4 | Way::MulticastV6 => "multicast",
+        Way::Loopback => "loopback",
+        Way::Named => "name",
+        Way::Told => "another host",
+    }
+}
+
+/// One content of `info`.
+#[derive(Serialize)]
+pub(super) struct InfoAnswer<'a> {
+    sha1: String,
+    size: u64,
+    block_length: u64,
+    blocks: u64,
+    chains: BTreeSet<String>,
+    locations: Vec<Location<'a>>,
+}
+
+/// Where a content is, as in `d.json`.
+#[derive(Serialize)]
+struct Location<'a> {
+    ip: &'a str,
+    filename: &'a str,
+}
+
+impl<'a> InfoAnswer<'a> {
+    pub(super) fn of(((content, size), holders): &Holders, catalog: &'a Catalog) -> Self {
+        let (content, size) = (*content, *size);
+        let layout = BlockLayout::new(size);
+        let locations = catalog.locations((content, size)).into_iter();
+        Self {
+            sha1: content.to_string(),
+            size,
+            block_length: layout.block_length(),
+            blocks: layout.block_count(),
+            chains: holders.iter().filter_map(|it| Some(hex::encode(&it.chain?.0))).collect(),
+            locations: locations.map(|(ip, filename)| Location { ip, filename }).collect(),
+        }
+    }
+}
+
+impl Answer for InfoAnswer<'_> {
+    fn text(&self) -> String {
+        let (size, decimal) = (self.size, DecimalBytes(self.size));
+        let blocks = counted(self.blocks as usize, "block");
+        let mut text = format!(
+            "SHA-1   {}\nsize    {size} bytes ({decimal})\nblocks  {blocks} of {} bytes",
+            self.sha1, self.block_length
+        );
+        for chain in &self.chains {
+            text.push_str(&format!("\nchain   {chain}"));
+        }
+        for (index, place) in self.locations.iter().enumerate() {
+            let label = if index == 0 { "at" } else { "" };
+            text.push_str(&format!("\n{label:<6}  {}  {}", place.ip, printable(place.filename)));
+        }
+        text
+    }
+}
+
+/// One line of `loc` for programs: a host that holds something.
+#[derive(Serialize)]
+pub(super) struct HolderAnswer<'a> {
+    sha1: String,
+    size: u64,
+    blocks: u64,
+    names: Vec<&'a str>,
+    host: String,
+    whole: bool,
+    /// The first and the last of each run.
+    held: Vec<[u64; 2]>,
+}
+
+impl<'a> HolderAnswer<'a> {
+    pub(super) fn all_of(
+        ((content, size), holders): &'a Holders,
+        catalog: &'a Catalog,
+    ) -> impl Iterator<Item = Self> {
+        let names: BTreeSet<&str> =
+            catalog.locations((*content, *size)).into_iter().map(|(_, name)| name).collect();
+        holders.iter().map(move |holder| Self {
+            sha1: content.to_string(),
+            size: *size,
+            blocks: BlockLayout::new(*size).block_count(),
+            names: names.iter().copied().collect(),
+            host: format_host(holder.host, |_| None),
+            whole: holder.blocks.is_none(),
+            held: runs(holder, BlockLayout::new(*size).block_count()),
+        })
+    }
+}
+
+impl Answer for HolderAnswer<'_> {
+    fn text(&self) -> String {
+        self.host.clone()
+    }
+}
+
+/// All of a content for people.
+#[derive(Serialize)]
+pub(super) struct HoldersAnswer {
+    text: String,
+}
+
+impl HoldersAnswer {
+    pub(super) fn of(((content, size), holders): &Holders, catalog: &Catalog) -> Self {
+        let count = BlockLayout::new(*size).block_count();
+        let names: BTreeSet<&str> =
+            catalog.locations((*content, *size)).into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> = names.iter().map(|name| printable(name).to_string()).collect();
+        let mut text = format!("{content}  {}  {}", DecimalBytes(*size), names.join(", "));
+        let text_of = |holder: &HolderSeen| format_host(holder.host, |_| None);
+        let whole: Vec<String> =
+            holders.iter().filter(|holder| holder.blocks.is_none()).map(text_of).collect();
+        if !whole.is_empty() {
+            let verb = if whole.len() == 1 { "holds" } else { "hold" };
+            let (hosts, each) = (counted(whole.len(), "host"), whole.join(", "));
+            text.push_str(&format!("\n  {hosts} {verb} all of it: {each}"));
+        }
+        for holder in holders.iter().filter(|holder| holder.blocks.is_some()) {
+            let runs = runs(holder, count);
+            let runs: Vec<String> = runs.iter().map(|run| run_text(*run)).collect();
+            let (host, held) = (text_of(holder), runs.join(", "));
+            text.push_str(&match runs.len() {
+                0 => format!("\n  {host} holds a part"),
+                _ => format!("\n  {host} holds blocks {held} of {count}"),
+            });
+        }
+        Self { text }
+    }
+}
+
+impl Answer for HoldersAnswer {
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
+/// The runs of blocks that a host holds: the first and the last of each.
+fn runs(holder: &HolderSeen, count: u64) -> Vec<[u64; 2]> {
+    match &holder.blocks {
+        None if count == 0 => Vec::new(),
+        None => vec![[0, count - 1]],
+        Some(blocks) => blocks.iter().map(|run| [run.start, run.end - 1]).collect(),
+    }
+}
+
+fn run_text([first, last]: [u64; 2]) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+/// `1 host`, `2 hosts`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

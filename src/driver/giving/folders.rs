@@ -1,0 +1,126 @@
+//! What there is to add: a file, or all that can be offered below a folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::content::ShareName;
+use crate::driver::share_folder::ShareFolder;
+
+/// Something that was found where a person pointed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A file, and the name that it gets.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What it will be called.
+        name: ShareName,
+    },
+    /// In a folder, something that nobody would be offered: why.
+    LeftOut(String),
+    /// What was named itself cannot be added: why.
+    Refused(String),
+}
+
+/// What stands at a path, in the order of names.
+pub(super) fn found(path: &Path, share: &ShareFolder) -> Vec<Found> {
+    let shown = path.display();
+    let refused = |why: String| vec![Found::Refused(format!("{shown}: {why}"))];
+    let whole = match path.canonicalize() {
+        Ok(whole) => whole,
+        Err(error) => return refused(error.to_string()),
+    };
+    // A link that a person names is followed, and keeps its own name.
+    let last = path.file_name().or_else(|| whole.file_name());
+    let Some(name) = last.and_then(|name| name.to_str()) else {
+        return refused("its name is no UTF-8 text, or it has none; rename it".to_owned());
+    };
+    let share = share.path().canonicalize();
+    let share_is_within = share.as_ref().is_ok_and(|share| share.starts_with(&whole));
+    match fs::metadata(&whole) {
+        Err(error) => refused(error.to_string()),
+        Ok(metadata) if metadata.is_dir() && share_is_within => {
+            refused("share/ itself lies in this folder; name what is to be added".to_owned())
+        }
+        Ok(metadata) if metadata.is_dir() => {
+            let mut found = Vec::new();
+            below(&whole, name, &mut found);
+            found
+        }
+        Ok(metadata) if metadata.is_file() => match offered(name) {
+            Ok(name) => vec![Found::File { path: path.to_owned(), name }],
+            Err(why) => refused(why),
+        },
+        Ok(_) => refused("it is neither a file nor a folder".to_owned()),
+    }
+}
+
+/// What of a folder can be offered, under the name that the folder gets.
+fn below(folder: &Path, name: &str, found: &mut Vec<Found>) {
+    let mut entries: Vec<_> = match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().collect(),
+        Err(error) => return found.push(Found::Refused(format!("{}: {error}", folder.display()))),
+    };
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let left_out = |why: &str| Found::LeftOut(format!("{} is left out: {why}", path.display()));
+        let inner = entry.file_name();
+        let Some(inner) = inner.to_str().map(|inner| format!("{name}/{inner}")) else {
+            found.push(left_out("its name is no UTF-8 text"));
+            continue;
+        };
+        match (entry.file_type(), offered(&inner)) {
+            (Err(error), _) => found.push(left_out(&error.to_string())),
+            // Names are 32 folders deep at most, so this ends.
+            (Ok(kind), Ok(_)) if kind.is_dir() => below(&path, &inner, found),
+            (Ok(kind), Ok(name)) if kind.is_file() => {
+                found.push(Found::File { path: path.clone(), name });
+            }
+            (Ok(_), Ok(_)) => found.push(left_out("it is neither a file nor a folder")),
+            (Ok(_), Err(why)) => found.push(left_out(&why)),
+        }
+    }
+}
+
+/// The name, if a file of this name is offered to others.
+fn offered(name: &str) -> Result<ShareName, String> {
+    let name = ShareName::parse(name).map_err(|problem| problem.to_string())?;
+    if name.is_offered() {
+        Ok(name)
+    } else {
+        Err("files with such a name are not offered (a dot first, *.part, *~ and the like)"
+            .to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_folder_and_what_is_not_offered() {
+        let root = tempfile::tempdir().unwrap();
+        let share = ShareFolder::open_or_make(&root.path().join("share")).unwrap();
+        let folder = root.path().join("photos");
+        fs::create_dir_all(folder.join("2026")).unwrap();
+        for name in ["b.jpg", "a.jpg", ".hidden", "c.part", "2026/d.jpg"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink("a.jpg", folder.join("link")).unwrap();
+        let (mut names, mut left_out) = (Vec::new(), 0);
+        for found in found(&folder, &share) {
+            match found {
+                Found::File { name, .. } => names.push(name.to_string()),
+                Found::LeftOut(_) => left_out += 1,
+                Found::Refused(why) => panic!("{why}"),
+            }
+        }
+        assert_eq!(names, ["photos/2026/d.jpg", "photos/a.jpg", "photos/b.jpg"]);
+        assert_eq!(left_out, 3);
+        for refused in [root.path(), &root.path().join("none"), &folder.join(".hidden")] {
+            let found = found(refused, &share);
+            assert!(matches!(found[..], [Found::Refused(_)]), "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A whole file gets a place: by a hard link, by sharing its blocks on disk (reflink), or by a copy. Until all of it
+//! is there it has no name at all, or one that begins with a dot.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{OFlags, fsync, ioctl_ficlone, renameat};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use super::publish::copy::{copy_slice, name_it, nameless};
+use super::share_folder::{entry, signature};
+
+/// How a file came to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It was there.
+    There,
+    /// Another name of the same file.
+    Link,
+    /// A file of its own that shares its blocks on disk.
+    Reflink,
+    /// A file of its own.
+    Copy,
+}
+
+/// Gives an open file a second name, which must be free.
+pub fn link(file: &File, folder: impl AsFd, name: &str) -> io::Result<()> {
+    name_it(file, &folder, name)?;
+    entry::sync_folder(folder)
+}
+
+/// Whether an error of [`link`] means that a copy may do.
+pub fn may_copy(error: &io::Error) -> bool {
+    let known =
+        [Errno::XDEV, Errno::PERM, Errno::MLINK, Errno::NOTSUP, Errno::ACCESS, Errno::NOENT];
+    Errno::from_io_error(error).is_some_and(|errno| known.contains(&errno))
+}
+
+/// Makes a copy under this name: whole and on disk, or not at all. What has the name stays, and is an
+/// error (`AlreadyExists`), unless it is to be `replaced`.
+pub fn copy(from: &File, folder: impl AsFd, name: &str, replaced: bool) -> io::Result<How> {
+    let folder = folder.as_fd();
+    let hidden = format!(".sprat-{}", std::process::id());
+    let temporary = if replaced { None } else { nameless(folder)? };
+    let done = match &temporary {
+        Some(to) => fill(from, to).and_then(|how| name_it(to, folder, name).map(|()| how)),
+        None => copy_by_renaming(from, folder, (&hidden, name), replaced),
+    };
+    if done.is_err() && temporary.is_none() {
+        // The error of the copy says more than one of tidying up.
+        let _ = entry::remove(folder, &hidden);
+    }
+    let how = done?;
+    entry::sync_folder(folder)?;
+    Ok(how)
+}
+
+fn copy_by_renaming(
+    from: &File,
+    folder: BorrowedFd<'_>,
+    (hidden, name): (&str, &str),
+    replaced: bool,
+) -> io::Result<How> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let how = fill(from, &entry::open_file(folder, hidden, flags)?)?;
+    if replaced {
+        renameat(folder, hidden, folder, name)?;
+    } else {
+        entry::rename_to_free(folder, hidden, folder, name)?;
+    }
+    Ok(how)
+}
+
+/// Fills an empty file with another's bytes, and syncs it. A file that changes meanwhile is an error.
+fn fill(from: &File, to: &File) -> io::Result<How> {
+    let before = signature(from)?;
+    let how = if ioctl_ficlone(to, from).is_ok() {
+        How::Reflink
+    } else {
+        let mut copied = 0;
+        while copied < before.size {
+            match copy_slice((from, copied), (to, copied), before.size - copied)? {
+                0 => break,
+                more => copied += more,
+            }
+        }
+        How::Copy
+    };
+    fsync(to)?;
+    if signature(from)? != before {
+        return Err(io::Error::other("it is being changed; try again when that is over"));
+    }
+    Ok(how)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_is_whole_and_replaces_nothing_unasked() {
+        let root = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+        fs::write(root.path().join("from"), &bytes).unwrap();
+        let (from, folder) =
+            (File::open(root.path().join("from")).unwrap(), File::open(root.path()).unwrap());
+        let at = |name: &str| root.path().join(name);
+        copy(&from, &folder, "to", false).unwrap();
+        assert!(fs::read(at("to")).unwrap() == bytes);
+        fs::write(at("other"), "mine").unwrap();
+        let error = copy(&from, &folder, "other", false).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(at("other")).unwrap(), b"mine");
+        copy(&from, &folder, "other", true).unwrap();
+        assert!(fs::read(at("other")).unwrap() == bytes);
+        link(&from, &folder, "second").unwrap();
+        assert!(link(&from, &folder, "other").is_err());
+        assert_eq!(entry::look(&folder, "second").unwrap().links, 2);
+        let names = fs::read_dir(root.path()).unwrap().count();
+        assert_eq!(names, 4, "nothing else is left behind");
+    }
+}

@@ -1,0 +1,112 @@
+//! Hosts told by hosts: whom we tell of others, and what becomes of what we are told.
+//!
+//! Nothing of it enters the directory. An address that was told gets one question, like one whose announcement was heard;
+//! and only those are listened to who were named by a person, with `--peer` or `--tracker`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
+
+use serde::{Deserialize, Serialize};
+
+use super::Discovery;
+use crate::content::ContentId;
+use crate::node::budget::Budget;
+use crate::node::context::Context;
+use crate::node::counters::DropReason;
+use crate::node::remote::Remote;
+use crate::node::serve::is_forbidden;
+use crate::wire::hosts::TOLD_HOSTS_MAX;
+use crate::wire::{Hold, Hosts, Message, Portions, ToldHost, ToldHosts};
+
+/// Questions a second to hosts that were told of.
+const QUESTIONS_A_SECOND: u64 = 32;
+
+/// What is kept of telling and being told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// Whom the last answer ended with: the next one goes on behind.
+    last: Option<SocketAddr>,
+    /// Questions to those that we are told of.
+    questions: Budget,
+}
+
+impl Told {
+    pub(super) const fn new() -> Self {
+        Self { last: None, questions: Budget::new(QUESTIONS_A_SECOND) }
+    }
+}
+
+/// Whether an address means the same to the asker as to us: a loopback address does only on this machine, a link-local one on
+/// its link, and that is not told.
+pub(crate) fn is_tellable(host: SocketAddr, asker: SocketAddr) -> bool {
+    let on_link = match host.ip() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    host != asker && !on_link && (!host.ip().is_loopback() || asker.ip().is_loopback())
+}
+
+impl Discovery {
+    /// Tells who has shown a cookie, and asks for it, of others: of those that have proven themselves to us, in turns.
+    pub(super) fn tell_of_others(&mut self, ctx: &mut Context<'_>, asker: SocketAddr, nonce: u64) {
+        let behind = self.told.last.unwrap_or(asker);
+        let rest = self.remotes.range((Bound::Excluded(behind), Bound::Unbounded));
+        let around = rest.chain(self.remotes.range(..=behind));
+        let others =
+            around.filter(|(address, remote)| remote.is_proven() && is_tellable(**address, asker));
+        let mut bytes = Vec::new();
+        let mut last = None;
+        for (&address, _) in others.take(TOLD_HOSTS_MAX) {
+            ToldHosts::push(&mut bytes, &ToldHost { address, portions: Portions::NONE });
+            last = Some(address);
+        }
+        if let (Ok(hosts), Some(last)) = (ToldHosts::new(&bytes), last) {
+            self.told.last = Some(last);
+            ctx.send(asker, &Message::Hosts(Hosts { nonce, hosts }));
+        }
+    }
+
+    /// We are told of others. Whether that is an answer to a question of ours.
+    pub(crate) fn on_hosts(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        hosts: &Hosts<'_>,
+    ) -> bool {
+        let teller = self.remotes.get_mut(&from).filter(|remote| remote.configured);
+        if !teller.is_some_and(|teller| teller.takes_hosts(hosts.nonce)) {
+            return false;
+        }
+        for ToldHost { address, .. } in hosts.hosts.iter() {
+            if self.knows(address) || is_forbidden(ctx, address) {
+                continue;
+            }
+            if !self.told.questions.take(ctx.now) {
+                ctx.counters.drop(DropReason::TooManyHosts);
+                break;
+            }
+            if let Some(remote) = self.remote(ctx, address) {
+                remote.told_of(ctx.now);
+                self.look_at(ctx, address);
+            }
+        }
+        true
+    }
+
+    /// Tells the trackers what there is of unfinished contents.
+    pub(crate) fn tell_trackers(
+        &self,
+        ctx: &mut Context<'_>,
+        holds: &[(ContentId, u64, Portions)],
+    ) {
+        let trackers = ctx.config.trackers.iter().filter_map(|tracker| {
+            let remote: &Remote = self.remotes.get(tracker)?;
+            remote.is_proven().then_some((*tracker, remote.cookie()))
+        });
+        for (tracker, cookie) in trackers.collect::<Vec<_>>() {
+            for &(content, size, portions) in holds {
+                ctx.send(tracker, &Message::Hold(Hold { cookie, content, size, portions }));
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Finding out who holds which blocks of one content: everybody is called, whoever answers is asked, and who has
+//! a part is asked for its bitmap. Nothing of the content itself is fetched, and nothing that is told here is
+//! proven: it is an answer for people.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::counters::DropReason;
+use super::deadline::{Deadline, Earliest};
+use super::directory::preference;
+use super::fetch::SIZE_MAX;
+use super::fetch::seek::Seek;
+use super::fetch::source::{Held, Source, Tag, Told};
+use super::flow::{Piece, Stray};
+use super::input::LocateRequest;
+use super::output::Output;
+use super::time::Instant;
+use crate::content::{BlockLayout, ChainId, RangeSet};
+use crate::wire::{About, Answer, Data, DataKind, Holding, InstanceId, Object, RefuseReason, Tell};
+
+/// Hosts of which it is found out; further ones are dropped.
+const HOLDERS_MAX: usize = 256;
+/// Calls: packets get lost.
+const CALLS: usize = 2;
+/// For so long after the beginning, and after the last host that was new, another may answer.
+const QUIET: Duration = Duration::from_millis(600);
+/// For so long each host is waited for that was named, and each bitmap.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes of one bitmap that may be in flight.
+const IN_FLIGHT: u64 = 64 * 1024;
+
+/// Who holds what of a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderSeen {
+    /// Where.
+    pub host: SocketAddr,
+    /// Which run of which host; zeros, where it says none.
+    pub instance: InstanceId,
+    /// The content's size in bytes, as it says.
+    pub size: u64,
+    /// The name of the content's chain, as it says, where it knows it.
+    pub chain: Option<ChainId>,
+    /// Which blocks it has, as far as it told; none where it has all.
+    pub blocks: Option<RangeSet>,
+}
+
+/// One host that was asked.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    source: Source,
+    chain: ChainId,
+    /// What of its bitmap has come.
+    bitmap: RangeSet,
+    /// Until then its answer, or its bitmap, may come.
+    waits_until: Option<Instant>,
+}
+
+/// One search for holders.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Locate {
+    request: LocateRequest,
+    began_at: Instant,
+    newest_at: Instant,
+    calls: usize,
+    seek: Seek,
+    holders: BTreeMap<SocketAddr, Holder>,
+    is_over: bool,
+}
+
+impl Locate {
+    pub(crate) fn new(ctx: &mut Context<'_>, request: LocateRequest) -> Self {
+        let mut seek = Seek::new();
+        seek.begin(ctx.now, false);
+        let named = request.sources.iter().chain(&ctx.config.peers).copied();
+        let named: Vec<SocketAddr> = named.take(HOLDERS_MAX / 2).collect();
+        let mut locate = Self {
+            request,
+            began_at: ctx.now,
+            newest_at: ctx.now,
+            calls: 0,
+            seek,
+            holders: BTreeMap::new(),
+            is_over: false,
+        };
+        for address in named {
+            locate.holders.entry(address).or_insert_with(|| Holder::new(address, ctx));
+        }
+        locate
+    }
+
+    const fn about(&self) -> About {
+        About::Content { content: self.request.content, size: self.request.size }
+    }
+
+    /// An answer. Whether it was one to a question of this search.
+    pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) -> bool {
+        let about = self.about();
+        let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };
+        let known = self.holders.get_mut(&from);
+        let awaited = known.filter(|holder| holder.source.awaits(tell.nonce));
+        let Some(holder) = awaited else {
+            let is_call = self.seek.awaits(tell.nonce);
+            let is_new = is_call && !self.is_over && !self.holders.contains_key(&from);
+            // Anybody could have answered a call in its name.
+            if is_new && self.holders.len() < HOLDERS_MAX {
+                let mut holder = Holder::new(from, ctx);
+                holder.source.ask(ctx, about);
+                self.holders.insert(from, holder);
+                self.newest_at = ctx.now;
+            } else if is_new {
+                ctx.counters.drop(DropReason::TooManySources);
+            }
+            return is_call;
+        };
+        holder.source.answered(ctx.now, tell, holding != Holding::Nothing);
+        holder.source.proven = true;
+        holder.chain = chain;
+        let held = match holding {
+            Holding::Nothing => None,
+            Holding::Whole => Some(Held::Whole),
+            Holding::Part => Some(Held::Part { blocks: RangeSet::new(), look_at: ctx.now }),
+        };
+        holder.source.told = held.map(|held| Told { size, claim: None, held });
+        holder.waits_until = None;
+        // What nobody could fetch is not asked about further.
+        let length = if size <= SIZE_MAX { bitmap_length(size) } else { 0 };
+        if let Some(piece) = holder.source.look_at_part(ctx.now, length) {
+            holder.source.todo.push_back(piece);
+            holder.waits_until = Some(ctx.now + PATIENCE);
+        }
+        self.pump(ctx, from);
+        true
+    }
+
+    /// Whether this search would read this packet's payload; nothing, where it is none of its packets.
+    pub(crate) fn reads_payload(&self, from: SocketAddr, data: &Data<'_>) -> Option<bool> {
+        let (header, length) = (data.header, data.payload.len() as u64);
+        match self.holders.get(&from)?.source.flow.tag_of(header.nonce, header.offset, length) {
+            Ok(_) => Some(header.kind == DataKind::Meta),
+            Err(Stray::Nonce) => None,
+            Err(Stray::Cut | Stray::Duplicate) => Some(false),
+        }
+    }
+
+    /// A packet of a bitmap, perhaps. False where it is none of this search's.
+    pub(crate) fn on_data(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        data: &Data<'_>,
+    ) -> bool {
+        let Some(holder) = self.holders.get_mut(&from) else { return false };
+        let (header, length) = (data.header, data.payload.len() as u64);
+        match holder.source.flow.arrived(ctx.now, header.nonce, header.offset, length) {
+            Ok(piece) if header.kind == DataKind::Meta => {
+                let size = holder.source.told.as_ref().map_or(0, |told| told.size);
+                let count = BlockLayout::new(size).block_count();
+                holder.source.note_held(piece.offset, data.payload, count);
+                holder.bitmap.insert(piece.offset..piece.offset + length);
+                let whole = holder.bitmap.total() >= bitmap_length(size);
+                holder.waits_until = (!whole).then_some(ctx.now + PATIENCE);
+            }
+            Ok(_) => ctx.counters.drop(DropReason::WrongCut),
+            Err(Stray::Nonce) => return false,
+            Err(stray) => ctx.counters.drop(stray.into()),
+        }
+        self.pump(ctx, from);
+        true
+    }
+
+    /// A refusal, perhaps of a grant of this search. False where it is not.
+    pub(crate) fn on_refuse(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        nonce: u64,
+        reason: RefuseReason,
+    ) -> bool {
+        let Some(holder) = self.holders.get_mut(&from) else { return false };
+        let too_long = reason == RefuseReason::TooLong;
+        let Some(pieces) = holder.source.flow.refused(nonce, too_long) else { return false };
+        if too_long {
+            pieces.into_iter().for_each(|piece| holder.source.todo.push_front(piece));
+            self.pump(ctx, from);
+        } else {
+            // What it has is other by now: what has come of it stays.
+            holder.source.todo.clear();
+            holder.waits_until = None;
+        }
+        true
+    }
+
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Deadline> {
+        let mut earliest = Earliest::default();
+        if self.is_over {
+            return None;
+        }
+        earliest.at(self.call_at(), "everybody is called");
+        if self.call_at().is_none() {
+            earliest.at(Some(self.expects_until()), "nothing more is expected of a search");
+        }
+        for holder in self.holders.values() {
+            earliest.consider(holder.source.deadline(now));
+        }
+        earliest.get()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.is_over {
+            return;
+        }
+        if self.call_at().is_some_and(|at| at <= ctx.now) {
+            self.calls += 1;
+            self.seek.call(ctx, self.about());
+        } else if self.expects_until() <= ctx.now {
+            self.is_over = true;
+            return ctx.emit(Output::Located { content: self.request.content });
+        }
+        let about = self.about();
+        for holder in self.holders.values_mut() {
+            if holder.source.is_question_due(ctx.now) {
+                holder.source.ask(ctx, about);
+            }
+        }
+        let addresses: Vec<SocketAddr> = self.holders.keys().copied().collect();
+        addresses.into_iter().for_each(|address| self.pump(ctx, address));
+    }
+
+    fn call_at(&self) -> Option<Instant> {
+        self.seek.at().filter(|_| self.calls < CALLS)
+    }
+
+    /// Until when something may still be learned, as it looks now.
+    fn expects_until(&self) -> Instant {
+        let of_each = self.holders.values().filter_map(|holder| holder.waits_until);
+        let until = of_each.fold(self.newest_at + QUIET, Instant::max);
+        until.min(self.began_at + self.request.patience)
+    }
+
+    /// Asks for what is missing of a bitmap.
+    fn pump(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
+        let content = self.request.content;
+        let Some(Holder { source, .. }) = self.holders.get_mut(&address) else { return };
+        let mut lost: Vec<Piece<Tag>> = Vec::new();
+        source.flow.take_lost(ctx.now, &mut lost);
+        lost.into_iter().rev().for_each(|piece| source.todo.push_front(piece));
+        loop {
+            let room = source.flow.room(ctx.now, IN_FLIGHT);
+            let Some(piece) = source.todo.front_mut().filter(|_| room > 0) else { break };
+            let object = Object::Have(content);
+            let (bytes, granted) = source.flow.grant(ctx.now, object, &[*piece], room);
+            piece.offset += granted;
+            piece.length -= granted;
+            if piece.length == 0 {
+                source.todo.pop_front();
+            }
+            ctx.send_bytes(address, bytes);
+        }
+        source.flow.mark_limited();
+    }
+
+    /// Who holds something, by address as the directory prefers them: each host once.
+    pub(crate) fn holders_seen(&self) -> Vec<HolderSeen> {
+        let mut holders: Vec<HolderSeen> =
+            self.holders.iter().filter_map(|(&host, holder)| holder.seen(host)).collect();
+        holders.sort_by_key(|holder| preference(holder.host));
+        let mut seen: Vec<InstanceId> = Vec::new();
+        holders.retain(|holder| {
+            let is_new = holder.instance == InstanceId::NONE || !seen.contains(&holder.instance);
+            seen.push(holder.instance);
+            is_new
+        });
+        holders
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.holders.len() <= HOLDERS_MAX);
+        self.holders.values().for_each(|holder| holder.source.flow.check_invariants());
+    }
+}
+
+impl Holder {
+    fn new(address: SocketAddr, ctx: &mut Context<'_>) -> Self {
+        Self {
+            source: Source::new(address, true, ctx),
+            chain: ChainId([0; 20]),
+            bitmap: RangeSet::new(),
+            waits_until: Some(ctx.now + PATIENCE),
+        }
+    }
+
+    fn seen(&self, host: SocketAddr) -> Option<HolderSeen> {
+        let told = self.source.told.as_ref()?;
+        let blocks = match &told.held {
+            Held::Whole => None,
+            Held::Part { blocks, .. } => Some(blocks.clone()),
+        };
+        let chain = (self.chain != ChainId([0; 20])).then_some(self.chain);
+        Some(HolderSeen { host, instance: self.source.instance, size: told.size, chain, blocks })
+    }
+}
+
+/// The bytes of the bitmap of a content of this size.
+fn bitmap_length(size: u64) -> u64 {
+    BlockLayout::new(size).block_count().div_ceil(8)
+}

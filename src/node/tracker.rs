@@ -1,0 +1,471 @@
+//! The rendezvous: a host that offers nothing, knows who is there and who holds what, and tells those who ask. For networks
+//! where no broadcast brings hosts together.
+//!
+//! A peer registers by asking about the tracker's listing with a cookie; the tracker asks it back, and fetches its
+//! listing as any host would, of which it keeps the contents alone ([`holdings`]). All that is kept has a bound and
+//! an end: a peer that is not heard for [`KEPT`] is forgotten. A tracker knows nothing for certain, and nobody
+//! who asks it believes it: who is told of a host asks that host.
+
+pub(crate) mod holdings;
+mod telling;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, info};
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::counters::DropReason;
+use super::deadline::{Deadline, Earliest};
+use super::directory::host_text;
+use super::download::Download;
+use super::flow::Flow;
+use super::ids::ListingId;
+use super::input::ListingReading;
+use super::output::Output;
+use super::random::Random;
+use super::time::Instant;
+use crate::wire::{
+    About, Announce, Answer, Ask, Cookie, Data, Farewell, FarewellSecret, Hold, Holding, Hosts,
+    InstanceId, ListingDigest, ListingSummary, Message, RefuseReason, Tell, ToldHosts,
+};
+use holdings::Holdings;
+
+/// Hosts that are known at once; further ones are told to, but not told of.
+pub(crate) const HOSTS_MAX: usize = 10_240;
+/// How long a host that is not heard is told of: peers ask every 10 s.
+pub(crate) const KEPT: Duration = Duration::from_secs(35);
+/// A listing longer than this is not fetched; its host is asked by those who look for something.
+const LISTING_MAX: u64 = 1 << 20;
+/// Listings that are on their way at once.
+const DOWNLOADS_MAX: usize = 4;
+/// After a listing did not come, or was none, its host is asked for it again after this long.
+const LISTING_REST: Duration = Duration::from_secs(30);
+/// Waits for an answer; afterwards it is asked when it asks.
+const PATIENCE: [Duration; 4] = [
+    Duration::from_millis(150),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+    Duration::from_secs(1),
+];
+/// A host that asks is asked this often itself: its announcements may not come.
+const ASKED_EVERY: Duration = Duration::from_secs(15);
+/// Anybody can announce in anybody's name: a host is asked because of it this often at most.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+
+/// A host that is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Registered {
+    instance: InstanceId,
+    heard_at: Instant,
+    /// What it offers, and what of it is known.
+    wanted: Option<ListingSummary>,
+    known: Option<ListingDigest>,
+    listing_not_before: Instant,
+    cookie: Cookie,
+    nonce: Option<u64>,
+    asked: usize,
+    asked_at: Instant,
+    ask_at: Option<Instant>,
+}
+
+impl Registered {
+    fn due(&self) -> Instant {
+        let gone = self.heard_at + KEPT;
+        self.ask_at.map_or(gone, |ask| ask.min(gone))
+    }
+}
+
+/// A listing on its way.
+#[derive(Debug, Serialize, Deserialize)]
+struct Arriving {
+    host: SocketAddr,
+    download: Download,
+    flow: Flow<ListingId>,
+}
+
+/// The table of a tracker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Tracker {
+    secret: FarewellSecret,
+    instance: InstanceId,
+    hosts: BTreeMap<SocketAddr, Registered>,
+    due: BTreeSet<(Instant, SocketAddr)>,
+    holdings: Holdings,
+    /// Those of whom it is not known what they have, too.
+    unknown: BTreeSet<SocketAddr>,
+    /// Whose listings are to be fetched.
+    waiting: VecDeque<SocketAddr>,
+    arriving: Vec<Arriving>,
+    next_listing: u64,
+    /// Whom the last answer ended with: the next one goes on behind.
+    told: Option<SocketAddr>,
+}
+
+impl Tracker {
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let secret = FarewellSecret(random.bytes16());
+        Self {
+            secret,
+            instance: InstanceId::of(&secret),
+            hosts: BTreeMap::new(),
+            due: BTreeSet::new(),
+            holdings: Holdings::default(),
+            unknown: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            arriving: Vec::new(),
+            next_listing: 0,
+            told: None,
+        }
+    }
+
+    pub(crate) const fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// The answer to a question: a tracker offers nothing.
+    pub(crate) fn answer(&self, ask: &Ask, cookie: Cookie) -> Tell {
+        let nothing = ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 };
+        let answer = match ask.about {
+            About::Listing { .. } => Answer::Listing { listing: nothing, changes: 0 },
+            About::Content { .. } => Answer::Content {
+                holding: Holding::Nothing,
+                chain: crate::content::ChainId([0; 20]),
+                size: 0,
+                blocks_held: 0,
+            },
+        };
+        Tell { nonce: ask.nonce, cookie, instance: self.instance, answer }
+    }
+
+    /// Somebody who has shown a cookie asks: a host is registered, and everybody is told of others.
+    pub(crate) fn on_ask(&mut self, ctx: &mut Context<'_>, from: SocketAddr, ask: &Ask) {
+        if ask.instance != InstanceId::NONE && ask.instance != self.instance {
+            self.register(ctx, from, ask.instance);
+        }
+        let hosts = match ask.about {
+            _ if !ask.tell_hosts => Vec::new(),
+            About::Listing { .. } => self.some_hosts(from),
+            About::Content { content, .. } => {
+                self.who_has(from, content, ctx.random.next_u64() as u32)
+            }
+        };
+        if !hosts.is_empty() {
+            let hosts = ToldHosts::new(&hosts).expect("as many as fit, and not none");
+            ctx.send(from, &Message::Hosts(Hosts { nonce: ask.nonce, hosts }));
+        }
+        self.start_downloads(ctx);
+    }
+
+    pub(crate) fn on_announce(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        announce: &Announce,
+    ) {
+        let Some(host) = self.hosts.get(&from) else {
+            return ctx.counters.drop(DropReason::OffLink);
+        };
+        let is_new = host.instance != announce.instance || host.wanted != Some(announce.listing);
+        if is_new && host.ask_at.is_none() {
+            let at = ctx.now.max(host.asked_at + ASKED_AGAIN);
+            self.change(from, |host| {
+                host.asked = 0;
+                host.ask_at = Some(at);
+            });
+            self.handle_due(ctx);
+        }
+    }
+
+    pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) {
+        let awaited = self.hosts.get(&from).is_some_and(|host| host.nonce == Some(tell.nonce));
+        let Answer::Listing { listing, .. } = tell.answer else {
+            return ctx.counters.drop(DropReason::StrayAnswer);
+        };
+        if !awaited || tell.instance == InstanceId::NONE || tell.instance == self.instance {
+            return ctx.counters.drop(DropReason::StrayAnswer);
+        }
+        self.change(from, |host| {
+            host.nonce = None;
+            // Once with its cookie, by which it knows that we are there: it tells us of changes then.
+            let introduce = host.cookie == Cookie::NONE;
+            host.asked = 0;
+            host.ask_at = introduce.then_some(ctx.now);
+            host.instance = tell.instance;
+            host.cookie = tell.cookie;
+            host.wanted = Some(listing);
+            host.heard_at = ctx.now;
+        });
+        self.want_listing(ctx, from);
+        self.handle_due(ctx);
+        self.start_downloads(ctx);
+    }
+
+    pub(crate) fn on_farewell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, bye: &Farewell) {
+        let instance = InstanceId::of(&bye.secret);
+        if self.hosts.get(&from).is_some_and(|host| host.instance == instance) {
+            info!("{} leaves", host_text(from));
+            return self.forget(ctx, from);
+        }
+        if instance != self.instance {
+            ctx.counters.drop(DropReason::ForgedFarewell);
+        }
+    }
+
+    /// Somebody who has shown a cookie has a part of a content.
+    pub(crate) fn on_hold(&mut self, ctx: &mut Context<'_>, from: SocketAddr, hold: &Hold) {
+        if self.hosts.contains_key(&from) {
+            self.holdings.hold(ctx.now, from, hold.content, hold.portions);
+        }
+    }
+
+    /// A packet that may be of a listing.
+    pub(crate) fn on_meta(&mut self, ctx: &mut Context<'_>, from: SocketAddr, data: &Data<'_>) {
+        let Some(arriving) = self.arriving.iter_mut().find(|arriving| arriving.host == from) else {
+            return ctx.counters.drop(DropReason::StrayData);
+        };
+        let (header, length) = (data.header, data.payload.len() as u64);
+        match arriving.flow.arrived(ctx.now, header.nonce, header.offset, length) {
+            Ok(piece) => {
+                if arriving.download.received(ctx, piece, from, &mut arriving.flow) {
+                    // A tracker keeps no names: what has changed is nothing to it without the rest.
+                    let Download { id: listing, summary, .. } = &arriving.download;
+                    ctx.emit(Output::ReadListing { listing: *listing, digest: summary.digest });
+                }
+            }
+            Err(stray) => ctx.counters.drop(stray.into()),
+        }
+    }
+
+    pub(crate) fn on_refuse(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        nonce: u64,
+        reason: RefuseReason,
+    ) {
+        let place = self.arriving.iter_mut().position(|arriving| {
+            arriving.host == from
+                && arriving.flow.refused(nonce, reason == RefuseReason::TooLong).is_some()
+        });
+        let Some(place) = place else { return ctx.counters.drop(DropReason::StrayAnswer) };
+        // Its listing is another by now, or our cookie is old: both are told when it is asked.
+        self.give_up(ctx, place);
+        self.change(from, |host| {
+            host.asked = 0;
+            host.ask_at = Some(ctx.now + ASKED_AGAIN);
+            host.listing_not_before = ctx.now;
+        });
+    }
+
+    /// The answer to [`Output::ReadListing`].
+    pub(crate) fn on_listing_read(
+        &mut self,
+        ctx: &mut Context<'_>,
+        listing: ListingId,
+        outcome: &ListingReading,
+    ) {
+        let place = self.arriving.iter().position(|arriving| arriving.download.id == listing);
+        let Some(place) = place else { return };
+        let Arriving { host: address, download, .. } = self.arriving.swap_remove(place);
+        match outcome {
+            ListingReading::Genuine { entries, .. } if self.hosts.contains_key(&address) => {
+                debug!("{} has {} files", host_text(address), entries.len());
+                let dropped = self.holdings.set(address, entries.iter().map(|entry| entry.content));
+                ctx.counters.drop_many(DropReason::TooManyListings, dropped.len() as u64);
+                self.unknown.remove(&address);
+                self.unknown.extend(dropped);
+                self.change(address, |host| host.known = Some(download.summary.digest));
+            }
+            ListingReading::Genuine { .. } => {}
+            ListingReading::Bad => {
+                ctx.counters.drop(DropReason::BadListing);
+                self.change(address, |host| host.listing_not_before = ctx.now + LISTING_REST);
+            }
+        }
+        self.start_downloads(ctx);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let mut earliest = Earliest::default();
+        earliest.at(self.due.first().map(|&(at, _)| at), "a host is asked or gone");
+        earliest.at(self.holdings.deadline(), "an unfinished content was not told again");
+        for arriving in &self.arriving {
+            arriving.download.deadlines(&mut earliest, &arriving.flow);
+        }
+        earliest.get()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        self.handle_due(ctx);
+        self.holdings.expire(ctx.now);
+        let mut place = 0;
+        while let Some(arriving) = self.arriving.get_mut(place) {
+            if arriving.download.is_given_up(ctx.now) {
+                let host = arriving.host;
+                self.give_up(ctx, place);
+                self.change(host, |host| host.listing_not_before = ctx.now + LISTING_REST);
+            } else {
+                arriving.download.pump(ctx, arriving.host, &mut arriving.flow);
+                place += 1;
+            }
+        }
+        self.start_downloads(ctx);
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.hosts.len() <= HOSTS_MAX && self.due.len() == self.hosts.len());
+        for (&address, host) in &self.hosts {
+            assert!(self.due.contains(&(host.due(), address)), "{address}");
+            assert_eq!(self.unknown.contains(&address), !self.holdings.knows(address), "{address}");
+        }
+        assert!(self.arriving.len() <= DOWNLOADS_MAX && self.waiting.len() <= HOSTS_MAX);
+        assert!(self.unknown.len() <= self.hosts.len());
+        self.holdings.check_invariants();
+    }
+
+    fn register(&mut self, ctx: &mut Context<'_>, from: SocketAddr, instance: InstanceId) {
+        let (known, now) = (self.hosts.contains_key(&from), ctx.now);
+        if !known {
+            if self.hosts.len() >= HOSTS_MAX {
+                return ctx.counters.drop(DropReason::TooManyHosts);
+            }
+            info!("{} is here", host_text(from));
+            let host = Registered {
+                instance,
+                heard_at: now,
+                wanted: None,
+                known: None,
+                listing_not_before: now,
+                cookie: Cookie::NONE,
+                nonce: None,
+                asked: 0,
+                asked_at: Instant::ORIGIN,
+                ask_at: Some(now),
+            };
+            self.due.insert((host.due(), from));
+            self.hosts.insert(from, host);
+            self.unknown.insert(from);
+        }
+        self.change(from, |host| {
+            host.heard_at = now;
+            let is_due = host.ask_at.is_none() && now >= host.asked_at + ASKED_EVERY;
+            if host.instance != instance || is_due {
+                host.instance = instance;
+                host.asked = 0;
+                host.ask_at = Some(now);
+            }
+        });
+        self.want_listing(ctx, from);
+        self.handle_due(ctx);
+    }
+
+    /// Changes what is known of a host, and when it is due.
+    fn change(&mut self, address: SocketAddr, change: impl FnOnce(&mut Registered)) {
+        if let Some(host) = self.hosts.get_mut(&address) {
+            let before = host.due();
+            change(host);
+            self.due.remove(&(before, address));
+            self.due.insert((host.due(), address));
+        }
+    }
+
+    fn handle_due(&mut self, ctx: &mut Context<'_>) {
+        while let Some(&(at, address)) = self.due.first() {
+            if at > ctx.now {
+                return;
+            }
+            let Some(host) = self.hosts.get(&address) else { return };
+            if host.heard_at + KEPT <= ctx.now {
+                info!("{} is gone", host_text(address));
+                self.forget(ctx, address);
+            } else {
+                self.ask(ctx, address);
+            }
+        }
+    }
+
+    /// Asks a host for its listing's digest, if it was not asked often enough.
+    fn ask(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
+        let (nonce, instance) = (ctx.random.next_u64(), self.instance);
+        let mut question = None;
+        self.change(address, |host| {
+            let Some(&patience) = PATIENCE.get(host.asked) else {
+                host.ask_at = None;
+                return;
+            };
+            let nonce = *host.nonce.get_or_insert(nonce);
+            host.asked += 1;
+            host.asked_at = ctx.now;
+            host.ask_at = Some(ctx.now + patience);
+            let cookie = host.cookie;
+            question = Some(Ask {
+                about: About::Listing { has: ListingDigest::NONE },
+                to_many: false,
+                tell_hosts: false,
+                nonce,
+                instance,
+                cookie,
+            });
+        });
+        if let Some(ask) = question {
+            ctx.send(address, &Message::Ask(ask));
+        }
+    }
+
+    fn forget(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
+        if let Some(host) = self.hosts.remove(&address) {
+            self.due.remove(&(host.due(), address));
+            self.holdings.forget(address);
+            self.unknown.remove(&address);
+            if let Some(place) = self.arriving.iter().position(|arriving| arriving.host == address)
+            {
+                self.give_up(ctx, place);
+            }
+        }
+    }
+
+    /// Has a host's listing fetched, if another one is known.
+    fn want_listing(&mut self, ctx: &Context<'_>, address: SocketAddr) {
+        let Some(host) = self.hosts.get(&address) else { return };
+        let Some(wanted) = host.wanted else { return };
+        let is_wanted = host.known != Some(wanted.digest)
+            && wanted.length <= LISTING_MAX
+            && host.listing_not_before <= ctx.now;
+        if is_wanted && !self.waiting.contains(&address) && self.waiting.len() < HOSTS_MAX {
+            self.waiting.push_back(address);
+        }
+    }
+
+    fn start_downloads(&mut self, ctx: &mut Context<'_>) {
+        while self.arriving.len() < DOWNLOADS_MAX {
+            let Some(address) = self.waiting.pop_front() else { return };
+            let Some(host) = self.hosts.get(&address) else { continue };
+            let (cookie, Some(wanted)) = (host.cookie, host.wanted) else { continue };
+            let arrives = self.arriving.iter().any(|arriving| arriving.host == address);
+            if arrives || host.known == Some(wanted.digest) {
+                continue;
+            }
+            if wanted.length == 0 {
+                self.holdings.set(address, std::iter::empty());
+                self.unknown.remove(&address);
+                self.change(address, |host| host.known = Some(wanted.digest));
+                continue;
+            }
+            let mut flow = Flow::new(address, ctx.random);
+            flow.set_cookie(cookie);
+            let id = ListingId(self.next_listing);
+            self.next_listing += 1;
+            let mut download = Download::new(id, wanted, None, ctx.now);
+            download.pump(ctx, address, &mut flow);
+            self.arriving.push(Arriving { host: address, download, flow });
+        }
+    }
+
+    fn give_up(&mut self, ctx: &mut Context<'_>, place: usize) {
+        let arriving = self.arriving.swap_remove(place);
+        ctx.emit(Output::DropListing { listing: arriving.download.id });
+    }
+}

@@ -1,0 +1,124 @@
+//! `get`: by name, pattern, folder and SHA-1; and to other places.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::json;
+
+use super::{answers, offered};
+use crate::support::*;
+
+/// By name from all who have it, by SHA-1, by a pattern; a second time without asking for bytes.
+#[test]
+fn what_is_named() {
+    in_lab(3, |lab| {
+        let (fox, film) = (Content::of("fox"), Content::random(7, 2 << 20));
+        [&fox, &film].into_iter().for_each(|content| lab.watcher.allow(content));
+        let _peers = (lab.host(0).peer(), lab.host(1).peer());
+        lab.put(0, "films/film.mov", &film);
+        lab.put(1, "films/film.mov", &film);
+        lab.put(1, "fox.txt", &fox);
+        offered(lab.host(2), 2);
+        let host = lab.host(2);
+        host.run(&["get", "films/film.mov"]).succeeds(LONG);
+        host.has("films/film.mov", &film);
+        host.run(&["get", &fox.sha1]).succeeds(SHORT);
+        host.has("fox.txt", &fox);
+        fs::remove_file(host.shared("fox.txt")).unwrap();
+        let got = answers(host, &["get", "fox*", "**/*.mov"]);
+        let row = |name: &str, content: &Content| {
+            json!({ "name": name, "size": content.size(), "sha1": content.sha1,
+                    "shared_as": name, "trouble": null })
+        };
+        assert_eq!(got, [row("fox.txt", &fox), row("films/film.mov", &film)]);
+        let told = host.run(&["get", "fox.text"]).fails(1, SHORT);
+        assert!(told.contains("there is fox.txt"), "{told}");
+    });
+}
+
+/// A folder with all below it, several at once, two of them the same, and put elsewhere besides.
+#[test]
+fn a_folder_several_at_once_and_elsewhere_besides() {
+    in_lab(2, |lab| {
+        let _peer = lab.host(0).peer();
+        let contents: Vec<Content> =
+            (0..6).map(|number| Content::random(20 + number / 2, 300_000)).collect();
+        for (number, content) in contents.iter().enumerate() {
+            lab.put(0, &format!("a/b/{number}.bin"), content);
+        }
+        let host = lab.host(1);
+        offered(host, 6);
+        let elsewhere = host.root.join("out");
+        host.run(&["get", "a/b/", "--jobs", "4", "-o", "out/"]).succeeds(LONG);
+        for (number, content) in contents.iter().enumerate() {
+            host.has(&format!("a/b/{number}.bin"), content);
+            let there = fs::read(elsewhere.join(format!("b/{number}.bin"))).unwrap();
+            assert!(there == content.bytes, "{number}");
+        }
+    });
+}
+
+/// To standard output, whole and nothing else; under a name, which is not replaced unasked.
+#[test]
+fn to_standard_output_and_to_a_file() {
+    in_lab(2, |lab| {
+        let film = Content::random(8, 1 << 20);
+        lab.watcher.allow(&film);
+        let _peer = lab.host(0).peer();
+        lab.put(0, "film.mov", &film);
+        let host = lab.host(1);
+        offered(host, 1);
+        let mut command = host.sprat();
+        command.args(["get", "film.mov", "-o", "-"]);
+        let output = command.stderr(Stdio::null()).output().unwrap();
+        assert!(output.status.success() && output.stdout == film.bytes);
+        host.run(&["get", "film.mov", "-o", "copy"]).succeeds(SHORT);
+        assert!(fs::read(host.root.join("copy")).unwrap() == film.bytes);
+        fs::write(host.root.join("copy"), "mine").unwrap();
+        let told = host.run(&["get", "film.mov", "-o", "copy"]).fails(1, SHORT);
+        assert!(told.contains("copy is there already"), "{told}");
+        assert_eq!(fs::read(host.root.join("copy")).unwrap(), b"mine");
+        host.run(&["get", "film.mov", "--force", "--output=copy"]).succeeds(SHORT);
+        assert!(fs::read(host.root.join("copy")).unwrap() == film.bytes);
+    });
+}
+
+/// Without a terminal nobody can be asked which content is meant: the choices are told, and nothing is begun.
+#[test]
+fn a_name_that_means_two_contents() {
+    in_lab(3, |lab| {
+        let (one, other) = (Content::of("one"), Content::of("the other"));
+        lab.watcher.allow(&other);
+        let _peers = (lab.host(0).peer(), lab.host(1).peer());
+        lab.put(0, "fox.txt", &one);
+        lab.put(1, "fox.txt", &other);
+        let host = lab.host(2);
+        offered(host, 2);
+        let told = host.run(&["get", "fox.txt"]).fails(1, SHORT);
+        assert!(told.contains(&one.sha1) && told.contains(&other.sha1), "{told}");
+        assert!(told.contains("fox.txt means 2 contents"), "{told}");
+        assert_eq!(host.chunk_names(), Vec::<String>::new());
+        host.run(&["get", &other.sha1]).succeeds(SHORT);
+        host.has("fox.txt", &other);
+    });
+}
+
+/// A source that is gone: time is up, and the same call goes on later.
+#[test]
+fn time_that_is_up() {
+    in_lab(2, |lab| {
+        let film = Content::random(9, 8 << 20);
+        lab.watcher.allow(&film);
+        let _peer = lab.host(0).peer();
+        lab.put(0, "film.mov", &film);
+        let host = lab.host(1);
+        offered(host, 1);
+        lab.limit(0, 10);
+        let told = host.run(&["get", "film.mov", "--timeout", "2"]).fails(75, LONG);
+        assert!(told.contains("the time is over"), "{told}");
+        assert!(host.attrs(&film).exists());
+        lab.limit(0, 1_000);
+        host.run(&["get", "film.mov"]).succeeds(LONG);
+        host.has("film.mov", &film);
+    });
+}
