@@ -28,8 +28,10 @@ use super::block::{Block, Purpose, Stage};
 /// Bytes of blocks that may be in memory at once. What is asked for ahead of a slow block is limited
 /// by it, and so is the memory of a fetch.
 pub(crate) const WINDOW: u64 = 6 * 1024 * 1024;
-/// Blocks above the window that may be begun when nothing below can go on without them.
+/// Blocks above the window that may be begun when nothing below can go on without them, and the bytes
+/// that they take, at most: one of the longest suffices.
 const RESERVE: u64 = 4;
+const RESERVE_BYTES_MAX: u64 = BLOCK_LENGTH_MAX;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct ChunkFile {
@@ -217,7 +219,7 @@ impl Assembly {
     /// The block to ask for next, if memory allows another one: the missing one that is urgent, or the
     /// first that is missing of those that `held` has (all, where there is none).
     pub(crate) fn next_missing(&self, held: Option<&RangeSet>, urgent: Option<u64>) -> Option<u64> {
-        let reserve = RESERVE * self.layout.block_length();
+        let reserve = self.reserve();
         if urgent.is_some() {
             return urgent.filter(|_| self.in_memory < WINDOW + reserve);
         }
@@ -228,6 +230,11 @@ impl Assembly {
         let first = self.first_missing(held)?;
         let is_frontier = || held.is_none() || self.first_missing(None) == Some(first);
         (within || is_frontier()).then_some(first)
+    }
+
+    /// Bytes above the window.
+    fn reserve(&self) -> u64 {
+        (RESERVE * self.layout.block_length()).min(RESERVE_BYTES_MAX)
     }
 
     fn first_missing(&self, held: Option<&RangeSet>) -> Option<u64> {

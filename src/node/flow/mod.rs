@@ -296,7 +296,9 @@ impl<T: Copy + PartialEq> Flow<T> {
             let bytes = grant.bytes_of(grant.all() & !1);
             self.congestion.train(bytes, now.since(grant.came_at), &self.trip);
         }
-        if first && packet == 0 && sent_at >= self.woke_at {
+        // Of packets that were sent at once, but come in another order, the first to come is good enough for a beginning.
+        let measures = packet == 0 || self.trip.measured().is_none();
+        if first && measures && sent_at >= self.woke_at {
             let sample = now.since(sent_at);
             self.trip.sample(now, sample);
             self.congestion.measured(sample, &self.trip);

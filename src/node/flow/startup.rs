@@ -18,7 +18,7 @@ const FULL_ROUNDS: u8 = 3;
 const TRIPS_TELLING: u32 = 6;
 /// While trains of packets show that a way takes far more, the window leaps to so many times as much, up to so many
 /// bytes.
-const LEAP: u64 = 6;
+const LEAP: u64 = 12;
 const LEAP_MAX: u64 = 1_024 * PACKET;
 /// A train shorter than this was measured by our own clock rather than by the way.
 const TRAIN_MIN: Duration = Duration::from_micros(150);
@@ -69,8 +69,9 @@ impl Startup {
 
     /// All packets of a grant came, one after the other, `bytes` within `span` after the first: sent at once, they came as
     /// the narrowest part of the way lets them through (packet trains: Jain and Routhier 1986). If that is far more than
-    /// the window, it leaps to a third of that, once in a round trip, which pacing spreads over half of the next one: whoever
-    /// shares the way finds room, and a train that was measured too fast by three times does not overrun it.
+    /// the window, it leaps to half of that, once in a round trip, which pacing spreads over half of the next one: a train
+    /// that was measured right makes no queue, and one that was measured too fast by twice makes one of half of what the
+    /// way holds. The round trip after that fills the way.
     pub(super) fn train(&mut self, bytes: u64, span: Duration, trip: &RoundTrip) {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         // What comes all at once was gathered on its way, and says nothing.
@@ -82,7 +83,7 @@ impl Startup {
         self.train_rate = Some(slowest);
         let micros = u64::try_from(trip.minimum().as_micros()).unwrap_or(u64::MAX);
         let holds = slowest.saturating_mul(micros) / 1_000_000;
-        let leap = (holds / 3).min(LEAP_MAX).min(self.window.saturating_mul(LEAP));
+        let leap = (holds / 2).min(LEAP_MAX).min(self.window.saturating_mul(LEAP));
         if leap > self.window && self.before_leap == 0 {
             self.before_leap = self.window;
             self.window = leap;
@@ -130,16 +131,16 @@ mod tests {
         startup.train(4_224, Duration::from_micros(3), &trip);
         assert_eq!(startup.window(), 2 * INITIAL_WINDOW);
         startup.train(4_224, Duration::from_micros(338), &trip);
-        assert_eq!(startup.window(), 12 * INITIAL_WINDOW);
+        assert_eq!(startup.window(), LEAP * 2 * INITIAL_WINDOW);
         startup.train(4_224, Duration::from_micros(338), &trip);
-        assert_eq!(startup.window(), 12 * INITIAL_WINDOW, "once in a round trip");
+        assert_eq!(startup.window(), LEAP * 2 * INITIAL_WINDOW, "once in a round trip");
         startup.delivered(2 * INITIAL_WINDOW);
         startup.train(4_224, Duration::from_micros(338), &trip);
-        let third = startup.window();
-        assert!((330_000..334_000).contains(&third), "{third}");
-        startup.delivered(third);
-        assert_eq!(startup.window(), 2 * third);
-        // The slowest train counts, and no leap goes to more than six times as much.
+        let half = startup.window();
+        assert!((495_000..501_000).contains(&half), "{half}");
+        startup.delivered(half);
+        assert_eq!(startup.window(), 2 * half);
+        // The slowest train counts, and no leap goes to more than so many times as much.
         let mut startup = Startup::new();
         startup.train(4_224, Duration::from_millis(40), &trip);
         startup.train(4_224, Duration::from_micros(338), &trip);

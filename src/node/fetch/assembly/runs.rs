@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Assembly, RESERVE, WINDOW};
+use super::{Assembly, WINDOW};
 use crate::content::RangeSet;
 use crate::node::random::Random;
 
@@ -69,7 +69,7 @@ impl Assembly {
     pub(crate) fn has_room_for(&self, missing: &RangeSet, block: u64) -> bool {
         let length = self.layout.block_length();
         let is_first = missing.iter().next().is_some_and(|range| range.start == block);
-        self.in_memory + length <= WINDOW || is_first && self.in_memory < WINDOW + RESERVE * length
+        self.in_memory + length <= WINDOW || is_first && self.in_memory < WINDOW + self.reserve()
     }
 
     /// A block is about to be asked for: where it continues nothing, a chunk file begins with it.
