@@ -32,7 +32,8 @@ impl<T: Copy + PartialEq> Flow<T> {
 
     fn take_overtaken(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
         let window = self.trip.reordering_window();
-        for grant in &mut self.grants {
+        for index in 0..self.grants.len() {
+            let grant = &mut self.grants[index];
             if grant.first_position >= self.reached {
                 break;
             }
@@ -56,19 +57,10 @@ impl<T: Copy + PartialEq> Flow<T> {
             }
             if gone != 0 {
                 grant.lost_since = grant.overtaken_at;
-                let bytes = grant.lose(gone, lost);
-                self.in_flight -= bytes;
-                self.lost += bytes;
-                if grant.probes {
-                    // It says that it was too long, not that it was too much (RFC 8899, section 3).
-                    self.ladder.failed(now);
-                } else {
-                    self.congestion.lost(bytes, grant.snapshot);
-                    self.background.iter_mut().for_each(Background::lost);
-                }
                 if gone == behind {
                     grant.overtaken_at = None;
                 }
+                self.lose(now, index, gone, lost);
             }
         }
     }
@@ -76,20 +68,12 @@ impl<T: Copy + PartialEq> Flow<T> {
     fn take_silent(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
         self.probes_unanswered = self.probes_unanswered.saturating_add(1);
         self.quiet_since = now;
-        for grant in &mut self.grants {
-            let outstanding = grant.outstanding();
+        for index in 0..self.grants.len() {
+            let outstanding = self.grants[index].outstanding();
             if outstanding == 0 {
                 continue;
             }
-            let bytes = grant.lose(outstanding, lost);
-            self.in_flight -= bytes;
-            self.lost += bytes;
-            if grant.probes {
-                self.ladder.failed(now);
-            } else {
-                self.congestion.lost(bytes, grant.snapshot);
-                self.background.iter_mut().for_each(Background::lost);
-            }
+            self.lose(now, index, outstanding, lost);
             if self.probes_unanswered == 1 {
                 // The oldest alone: if its answer comes, the gap tells of the others.
                 break;
@@ -103,6 +87,21 @@ impl<T: Copy + PartialEq> Flow<T> {
             self.background.iter_mut().for_each(|background| background.collapsed(now));
         }
         self.ladder.silent(now, self.probes_unanswered >= 2);
+    }
+
+    /// Takes these packets of a grant for lost.
+    fn lose(&mut self, now: Instant, index: usize, packets: u64, lost: &mut Vec<Piece<T>>) {
+        let grant = &mut self.grants[index];
+        let bytes = grant.lose(packets, lost);
+        self.in_flight -= bytes;
+        self.lost += bytes;
+        if grant.probes {
+            // It says that it was too long, not that it was too much (RFC 8899, section 3).
+            self.ladder.failed(now);
+        } else {
+            self.congestion.lost(bytes, grant.snapshot);
+            self.background.iter_mut().for_each(Background::lost);
+        }
     }
 
     /// After a clock has jumped, or we were stopped, what was sent before says nothing about the way.
