@@ -9,6 +9,23 @@ use serde::Serialize;
 const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
+/// Writes a value as its JSON, on one line. All that is written goes to one kind of writer, so that the code that writes the
+/// state is in the program once.
+///
+/// # Panics
+///
+/// Where a map has keys that are neither numbers nor texts, or the writer fails; memory does not.
+fn write_json<T: Serialize + ?Sized>(value: &T, to: &mut dyn io::Write) {
+    serde_json::to_writer(to, value).expect("maps have keys that are numbers or texts");
+}
+
+/// The same, as a text.
+pub fn json_of<T: Serialize + ?Sized>(value: &T) -> String {
+    let mut json = Vec::new();
+    write_json(value, &mut json);
+    String::from_utf8(json).expect("JSON is text")
+}
+
 /// Takes bytes in any number of pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(u64);
@@ -36,7 +53,7 @@ impl Digest {
 
     /// Takes a value, as its JSON.
     pub fn value<T: Serialize + ?Sized>(&mut self, value: &T) {
-        serde_json::to_writer(self, value).expect("maps have keys that are numbers or texts");
+        write_json(value, self);
     }
 
     /// Goes on from the digest of what was taken before.
@@ -50,7 +67,7 @@ impl Digest {
     }
 }
 
-impl io::Write for &mut Digest {
+impl io::Write for Digest {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes(bytes);
         Ok(bytes.len())

@@ -55,7 +55,7 @@ pub use changes::{CHANGES_KEPT, LISTINGS_REMEMBERED};
 pub use config::{NodeConfig, Restraint};
 pub use counters::{Counters, DropReason};
 pub use deadline::Deadline;
-pub use digest::Digest;
+pub use digest::{Digest, json_of};
 pub use directory::{Directory, DirectoryHost};
 pub use discovery::looking::{AddressSeen, HostSeen, Way};
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Node;
-use super::digest::Digest;
+use super::digest::{Digest, json_of};
 
 /// Why a snapshot is not taken up: it was damaged, or other code wrote it.
 #[derive(Debug)]
@@ -27,13 +27,13 @@ impl Node {
     /// own and each that others list.
     pub fn snapshot(&self) -> String {
         debug_assert!(self.outputs.is_empty(), "what came out is taken before");
-        serde_json::to_string(self).expect("maps have keys that are numbers or texts")
+        json_of(self)
     }
 
     /// The node that wrote a snapshot. What is in it is believed: whoever reads one that may be forged calls
     /// [`check_invariants`](Self::check_invariants) and is ready for a panic.
     pub fn restore(snapshot: &str) -> Result<Self, SnapshotError> {
-        serde_json::from_str(snapshot).map_err(SnapshotError)
+        serde_json::from_slice(snapshot.as_bytes()).map_err(SnapshotError)
     }
 
     /// A digest of each part of the state, with its name, always in the same order.

@@ -15,6 +15,7 @@ use serde::ser::{
 };
 
 use super::pseudonyms::Pseudonyms;
+use crate::node::json_of;
 
 /// The type whose values are names.
 const NAME: &str = "ShareName";
@@ -45,7 +46,7 @@ impl Masking {
     }
 
     /// Writes a value as JSON on one line.
-    pub(crate) fn write<T: Serialize + ?Sized>(&mut self, value: &T, to: impl Write) {
+    pub(crate) fn write<T: Serialize + ?Sized>(&mut self, value: &T, to: &mut dyn Write) {
         let written = if let Self::Off = self {
             serde_json::to_writer(to, value)
         } else {
@@ -153,10 +154,7 @@ impl<'a, S: Serializer> Serializer for Masked<'a, S> {
         value: &T,
     ) -> Result<S::Ok, S::Error> {
         if name == NAME {
-            let text = match serde_json::to_value(value) {
-                Ok(serde_json::Value::String(text)) => text,
-                _ => String::new(),
-            };
+            let text = serde_json::from_str(&json_of(value)).unwrap_or_default();
             let pseudonym = self.masking.borrow_mut().pseudonym(text);
             return self.inner.serialize_str(&pseudonym);
         }

@@ -16,7 +16,7 @@ use super::replay::Played;
 use crate::content::hex;
 use crate::content::terminal_text::printable;
 use crate::node::output::ServeSource;
-use crate::node::{Deadline, Instant, Node, Output};
+use crate::node::{Deadline, Instant, Node, Output, json_of};
 use crate::wire::{Message, decode};
 
 /// How often a view of a source, a fetch or a host is told at most.
@@ -139,7 +139,7 @@ impl Printer {
 }
 
 fn value<T: Serialize + ?Sized>(of: &T) -> Value {
-    serde_json::to_value(of).unwrap_or_default()
+    serde_json::from_str(&json_of(of)).unwrap_or_default()
 }
 
 fn line(n: u64, t: u64, subject: &str, about: Value) -> String {

@@ -19,7 +19,9 @@ use super::run::{Run, Small};
 use super::tally::{RunningSum, Tally};
 use crate::content::hex;
 use crate::node::output::FetchEnding;
-use crate::node::{Deadline, Digest, FetchId, Input, Instant, Node, Output, SectionVisitor};
+use crate::node::{
+    Deadline, Digest, FetchId, Input, Instant, Node, Output, SectionVisitor, json_of,
+};
 
 /// So much is gathered before it is written out, in bytes.
 const BUFFER_LENGTH: usize = 64 * 1024;
@@ -370,7 +372,7 @@ impl Recorder {
 }
 
 fn header_line(header: &Header) -> String {
-    let json = serde_json::to_string(header).expect("a header has no maps");
+    let json = json_of(header);
     json + "\n"
 }
 
@@ -380,7 +382,7 @@ fn snapshot_line(state: &str, n: u64, now: Instant, sum: Sum) -> String {
 }
 
 fn push_json<T: Serialize>(lines: &mut String, name: &str, value: &T) {
-    let json = serde_json::to_string(value).expect("the lines have no maps");
+    let json = json_of(value);
     let _ = writeln!(lines, "{{\"{name}\":{json}}}");
 }
 
@@ -410,7 +412,7 @@ fn datagram_fields(
 /// The fields of what could have been a token, for a line of its own.
 fn small_fields(small: &Small) -> String {
     let json = |input: Input<'_>| {
-        let json = serde_json::to_string(&input).expect("inputs have no maps");
+        let json = json_of(&input);
         format!("\"in\":{json}")
     };
     match *small {

@@ -13,7 +13,7 @@ use super::reader::{Event, Expected, Step};
 use super::recorder::{Recorder, sections};
 use super::tally::{RunningSum, Tally};
 use crate::node::output::FetchEnding;
-use crate::node::{Deadline, FetchId, Input, Instant, Node, Output};
+use crate::node::{Deadline, FetchId, Input, Instant, Node, Output, json_of};
 
 /// So many files of a core are looked at for one input, on the average: the invariants of a hundred
 /// thousand after each of the inputs that they come with would take hours.
@@ -395,7 +395,7 @@ fn copy(input: &Input<'static>) -> Input<'static> {
 
 /// The JSON of an output.
 pub(crate) fn json(output: &Output) -> String {
-    serde_json::to_string(output).unwrap_or_default()
+    json_of(output)
 }
 
 fn outputs_text(outputs: impl Fn() -> String) -> String {

@@ -106,7 +106,9 @@ fn one_entry_for_each_content_with_all_its_locations_but_the_own() {
         // The order is a property of what is known, not of when it was learnt: a new peer has the same.
         let before = document.discovered_files;
         let _newcomer = lab.host(2).peer();
-        wait_until("the same document", SHORT, || lab.host(2).document().discovered_files == before);
+        wait_until("the same document", SHORT, || {
+            lab.host(2).document().discovered_files == before
+        });
     });
 }
 
