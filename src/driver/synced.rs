@@ -1,10 +1,13 @@
 //! What has come by keeping in step: `.sprat/synced`, a line each, SHA-1 and name. Whoever deletes it loses nothing but
 //! that what was deleted since comes again.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
+use super::share_folder::{ShareFolder, entry};
 use crate::content::{ContentId, ShareName};
 use crate::node::Input;
 
@@ -21,21 +24,20 @@ pub fn remember(root: &Path, content: ContentId, name: &ShareName) {
 }
 
 fn append(root: &Path, content: ContentId, name: &ShareName) -> io::Result<()> {
-    let folder = root.join(".sprat");
-    std::fs::create_dir_all(&folder)?;
-    let mut file = OpenOptions::new().create(true).append(true).open(folder.join("synced"))?;
+    let mut file = open(root, OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND)?;
     // In one write: a line that was cut by a crash is none.
     file.write_all(format!("{content} {}\n", name.as_str()).as_bytes())
 }
 
+/// A link or a pipe that stands there is neither followed nor waited for.
+fn open(root: &Path, mode: OFlags) -> io::Result<File> {
+    let folder = ShareFolder::open_or_make(&root.join(".sprat"))?;
+    entry::open_file(folder.handle(), "synced", mode)
+}
+
 /// All lines that are one, for the core.
 pub fn read(root: &Path) -> Vec<Input<'static>> {
-    let Ok(file) = OpenOptions::new().read(true).open(root.join(".sprat/synced")) else {
-        return Vec::new();
-    };
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Vec::new();
-    }
+    let Ok(file) = open(root, OFlags::RDONLY) else { return Vec::new() };
     let mut lines = BufReader::new(file.take(LENGTH_MAX));
     let (mut inputs, mut line) = (Vec::new(), Vec::new());
     loop {
@@ -81,5 +83,17 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["a", "folder/with blank", "é"]);
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = root.path().join("elsewhere");
+        std::fs::write(&elsewhere, format!("{} a\n", ContentId::EMPTY)).unwrap();
+        std::fs::create_dir(root.path().join(".sprat")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, root.path().join(".sprat/synced")).unwrap();
+        assert_eq!(read(root.path()).len(), 0);
+        remember(root.path(), ContentId::EMPTY, &ShareName::parse("b").unwrap());
+        assert_eq!(std::fs::read(&elsewhere).unwrap().len(), 40 + 3);
     }
 }

@@ -66,6 +66,14 @@ pub(crate) struct Shown {
     pub(super) entries: ListingEntries,
 }
 
+#[cfg(test)]
+impl Shown {
+    /// A host that lists these.
+    pub(crate) const fn new(address: SocketAddr, entries: ListingEntries) -> Self {
+        Self { address, digest: ListingDigest::NONE, entries }
+    }
+}
+
 impl PartialEq for Shown {
     fn eq(&self, other: &Self) -> bool {
         (self.address, self.digest) == (other.address, other.digest)

@@ -137,8 +137,8 @@ impl Machines<'_> {
     pub(super) fn tell_endings(&mut self, ctx: &mut Context<'_>) {
         let Some(sync) = &mut self.sync else { return };
         for (&id, fetch) in self.fetches.iter() {
-            if let Some(ending) = fetch.ending() {
-                sync.ended(ctx, id, ending);
+            if fetch.has_ended() {
+                sync.ended(ctx, id, fetch);
             }
         }
     }

@@ -3,9 +3,17 @@
 //! It only decides *what* and *when*: the fetches are those that a person starts, with the same proofs and the same
 //! rules of publishing, which never overwrite. Nothing is ever taken away because somebody else took it away, and
 //! what has come once does not come again: who deletes a file here has deleted it.
+//!
+//! Hosts can list what they do not have. Who gives what it lists has all places but one ([`standing`]); the others are
+//! tried beside them, one host at a time, and those that gave nothing are rarer with each time.
+
+mod standing;
+#[cfg(test)]
+mod tests;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::{debug, info, warn};
@@ -22,24 +30,38 @@ use super::shelf::Shelf;
 use super::time::Instant;
 use crate::content::terminal_text::printable;
 use crate::content::{ContentId, Pattern, ShareName};
-use crate::wire::listing::{ListingEntries, ListingEntryRef};
+use crate::wire::listing::{ListingEntries, ListingEntry, ListingEntryRef};
 use crate::wire::{InstanceId, LISTING_FILES_MAX};
+use standing::{Class, Standings};
+use turns::{Turns, Waiting, Wanted};
 
 /// Downloads at a time.
 pub(crate) const DOWNLOADS_MAX: usize = 4;
 /// What is wanted and waits; what comes beyond it is found when there is room again.
 pub(crate) const WAITING_MAX: usize = LISTING_FILES_MAX as usize;
+/// Of one list that its host gives, so much waits; its rest is looked at when some of that has come.
+const WAITING_EACH: usize = 8_192;
+/// And of one whose host is not known to give. There is always room for that: nobody can fill it for others.
+const WAITING_UNTRIED: usize = WAITING_MAX / 2 / LISTS_MAX;
 /// What has come is remembered up to so many; what is beyond may come again once it was deleted.
 pub(crate) const CAME_MAX: usize = 1 << 20;
 /// Entries that are looked at in one step, and how soon the next one comes: a turn of the loop stays short.
 const ENTRIES_A_STEP: usize = 1_024;
 const STEP: Duration = Duration::from_millis(1);
+/// And how often it is looked who offers something, in one list.
+const LOOKS_A_STEP: usize = 4_096;
 /// How long the host has at its start to see its own files.
 const BEGIN_AFTER: Duration = Duration::from_secs(3);
 /// How often downloads are looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// A download to which nothing comes for so long makes room for others.
+/// A download to which nothing comes for so long makes room for others: from hosts that give, and from others.
 const STALLED: Duration = Duration::from_secs(60);
+const STALLED_TRIAL: Duration = Duration::from_secs(15);
+/// And one of which nothing is proven for so long, whatever comes.
+const UNPROVEN: Duration = Duration::from_secs(600);
+/// Downloads at a time from hosts that are not known to give, where nobody waits who does, and where somebody does.
+const TRIALS_MAX: usize = DOWNLOADS_MAX - 1;
+const TRIALS_BESIDE: usize = 1;
 /// One that failed is tried again after this long, twice as long each time, up to the longest.
 const RETRY: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(600);
@@ -81,24 +103,18 @@ struct List {
     looked: usize,
 }
 
-/// A content under a name.
-type Wanted = (ContentId, ShareName);
-
-/// What is wanted.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Waiting {
-    wanted: Wanted,
-    size: u64,
-    failures: u32,
-    not_before: Instant,
-}
-
 /// A download.
 #[derive(Debug, Serialize, Deserialize)]
 struct Running {
     waiting: Waiting,
+    sources: Vec<SocketAddr>,
+    /// Nobody who offers it is known to give: this host is tried by it.
+    trial: Option<IpAddr>,
+    began_at: Instant,
     received: u64,
     moved_at: Instant,
+    stored: u64,
+    proven_at: Instant,
 }
 
 /// The machine.
@@ -106,10 +122,11 @@ struct Running {
 pub(crate) struct Sync {
     rules: SyncRules,
     lists: BTreeMap<InstanceId, List>,
-    /// In the order of turns; by what is wanted, too.
-    turns: BTreeMap<u64, Waiting>,
-    known: BTreeSet<Wanted>,
-    next_turn: u64,
+    turns: Turns,
+    standings: Standings,
+    /// Lists that are gone or whose hosts rest now, and from which turn on it is to be looked who else offers what waits
+    /// under them.
+    orphaned: BTreeMap<InstanceId, u64>,
     running: BTreeMap<FetchId, Running>,
     next_fetch: u32,
     came: BTreeSet<Wanted>,
@@ -121,9 +138,9 @@ impl Sync {
         Self {
             rules,
             lists: BTreeMap::new(),
-            turns: BTreeMap::new(),
-            known: BTreeSet::new(),
-            next_turn: 0,
+            turns: Turns::default(),
+            standings: Standings::default(),
+            orphaned: BTreeMap::new(),
             running: BTreeMap::new(),
             next_fetch: FIRST_FETCH,
             came: BTreeSet::new(),
@@ -140,7 +157,13 @@ impl Sync {
 
     /// These are the lists that there are now.
     pub(crate) fn lists_are(&mut self, shown: &BTreeMap<InstanceId, Shown>) {
-        self.lists.retain(|instance, _| shown.contains_key(instance));
+        self.lists.retain(|&instance, _| {
+            let is_shown = shown.contains_key(&instance);
+            if !is_shown && self.turns.of(instance) > 0 {
+                self.orphaned.insert(instance, 0);
+            }
+            is_shown
+        });
         for (&instance, host) in shown.iter().take(LISTS_MAX) {
             let known = self.lists.get_mut(&instance);
             match known.filter(|list| list.entries.is(&host.entries)) {
@@ -174,72 +197,149 @@ impl Sync {
             self.look_at = ctx.now + LOOK_EVERY / 4;
             return Vec::new();
         }
+        let mut looks = (LOOKS_A_STEP / self.lists.len().max(1)).max(1);
+        self.look_at_orphans(ctx.now, &mut looks);
         let more = self.look_on(ctx.now, shelf);
-        let requests = self.start(ctx, shelf);
-        self.look_at = ctx.now + if more { STEP } else { LOOK_EVERY };
+        let requests = self.start(ctx, shelf, &mut looks);
+        self.look_at = ctx.now + if more || looks == 0 { STEP } else { LOOK_EVERY };
         requests
     }
 
     /// A fetch has ended; it may be one of ours.
-    pub(crate) fn ended(&mut self, ctx: &mut Context<'_>, fetch: FetchId, how: &FetchEnding) {
-        let Some(Running { mut waiting, .. }) = self.running.remove(&fetch) else { return };
+    pub(crate) fn ended(&mut self, ctx: &mut Context<'_>, id: FetchId, fetch: &Fetch) {
+        if let Some(how) = fetch.ending() {
+            self.end(ctx, id, how, fetch.givers());
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Context<'_>, id: FetchId, how: &FetchEnding, givers: Vec<IpAddr>) {
+        let Some(Running { mut waiting, sources, began_at, .. }) = self.running.remove(&id) else {
+            return;
+        };
         self.look_at = ctx.now + STEP;
         let name = printable(waiting.wanted.1.as_str()).to_string();
         match how {
             FetchEnding::Done(as_name) => {
                 info!("in step: {as_name}");
-                self.known.remove(&waiting.wanted);
+                givers.into_iter().for_each(|giver| self.gave(giver, ctx.now));
+                self.turns.forget(&waiting.wanted);
                 let (content, name) = waiting.wanted.clone();
                 self.came_before(content, name.clone());
                 return ctx.emit(Output::Synced { content, name });
             }
             FetchEnding::WrongSize { size } => {
                 warn!("{name} has {size} bytes and not {}, as its host lists", waiting.size);
+                self.let_down(&sources, began_at, ctx.now);
             }
-            FetchEnding::TimedOut => debug!("{name} does not come: others first"),
+            FetchEnding::TimedOut => {
+                debug!("{name} does not come: others first");
+                self.let_down(&sources, began_at, ctx.now);
+            }
             FetchEnding::Failed(why) => warn!("{name} was not fetched: {why}"),
         }
         let wait = RETRY * (1 << waiting.failures.min(6));
         waiting.failures = waiting.failures.saturating_add(1);
-        waiting.not_before = ctx.now + wait.min(RETRY_MAX);
-        self.put(waiting);
+        waiting.not_before = Some(ctx.now + wait.min(RETRY_MAX));
+        self.turns.put(waiting);
     }
 
     pub(crate) fn check_invariants(&self) {
-        assert!(self.running.len() <= DOWNLOADS_MAX && self.turns.len() <= WAITING_MAX);
-        assert_eq!(self.known.len(), self.turns.len() + self.running.len());
+        assert!(self.running.len() <= DOWNLOADS_MAX);
+        assert!(self.turns.known() <= WAITING_MAX);
+        assert_eq!(self.turns.known(), self.turns.len() + self.running.len());
         assert!(self.lists.len() <= LISTS_MAX);
+        self.turns.check_invariants();
+        self.standings.check_invariants();
     }
 
-    fn put(&mut self, waiting: Waiting) {
-        self.turns.insert(self.next_turn, waiting);
-        self.next_turn += 1;
+    fn gave(&mut self, host: IpAddr, now: Instant) {
+        let before = self.standings.class(host, now);
+        self.standings.gave(host, now);
+        if before != Class::Gives && self.standings.class(host, now) == Class::Gives {
+            // What it offers may wait under hosts that do not give.
+            let its = self.lists.values_mut().filter(|list| list.address.ip() == host);
+            its.for_each(|list| list.looked = 0);
+        }
+    }
+
+    fn let_down(&mut self, by: &[SocketAddr], since: Instant, now: Instant) {
+        for host in by.iter().map(SocketAddr::ip) {
+            if self.standings.let_down(host, since, now) {
+                debug!("{host} gives nothing of what it offers: others first");
+                let its = self.lists.iter().filter(|(_, list)| list.address.ip() == host);
+                self.orphaned.extend(its.map(|(&instance, _)| (instance, 0)));
+            }
+        }
+    }
+
+    /// How the host of a list is treated; none, where the list is gone.
+    fn class(&self, list: InstanceId, now: Instant) -> Option<Class> {
+        Some(self.standings.class(self.lists.get(&list)?.address.ip(), now))
     }
 
     /// Looks at the next entries that were not looked at. Whether there are more.
     fn look_on(&mut self, now: Instant, shelf: &Shelf) -> bool {
         let mut left = ENTRIES_A_STEP;
-        let mut new = Vec::new();
-        let mut room = WAITING_MAX.saturating_sub(self.turns.len() + DOWNLOADS_MAX);
-        for list in self.lists.values_mut() {
-            while let Some(entry) = list.entries.get(list.looked).filter(|_| left > 0 && room > 0) {
+        let instances: Vec<_> = self.lists.keys().copied().collect();
+        for instance in instances {
+            let gives = self.class(instance, now) == Some(Class::Gives);
+            let each = if gives { WAITING_EACH } else { WAITING_UNTRIED };
+            let most =
+                WAITING_MAX - DOWNLOADS_MAX - if gives { LISTS_MAX * WAITING_UNTRIED } else { 0 };
+            while left > 0 && self.turns.of(instance) < each && self.turns.len() < most {
+                let Some(list) = self.lists.get_mut(&instance) else { break };
+                let Some(entry) = list.entries.get(list.looked) else { break };
                 list.looked += 1;
                 left -= 1;
                 if self.rules.want(&entry) {
-                    room -= 1;
-                    new.push(entry.to_owned());
+                    let ListingEntry { content, size, name } = entry.to_owned();
+                    self.consider((content, name), size, instance, now, shelf);
                 }
             }
         }
-        for entry in new {
-            let wanted = (entry.content, entry.name);
-            if self.known.contains(&wanted) || !self.is_lacking(shelf, &wanted) {
-                continue;
-            }
-            self.known.insert(wanted.clone());
-            self.put(Waiting { wanted, size: entry.size, failures: 0, not_before: now });
-        }
         left == 0
+    }
+
+    /// A list has this.
+    fn consider(
+        &mut self,
+        wanted: Wanted,
+        size: u64,
+        home: InstanceId,
+        now: Instant,
+        shelf: &Shelf,
+    ) {
+        if let Some(turn) = self.turns.turn_of(&wanted) {
+            let waits_at = self.turns.get(turn).map(|waiting| waiting.home);
+            if waits_at.is_some_and(|waits_at| self.is_better(home, waits_at, now)) {
+                self.turns.move_to(turn, home);
+            }
+        } else if self.is_lacking(shelf, &wanted) {
+            self.turns.put(Waiting { wanted, size, failures: 0, home, not_before: None });
+        }
+    }
+
+    /// Whether something comes sooner under one list than under another.
+    fn is_better(&self, list: InstanceId, other: InstanceId, now: Instant) -> bool {
+        self.class(other, now)
+            .is_none_or(|other| self.class(list, now).is_some_and(|it| it < other))
+    }
+
+    /// What waits under lists that are gone, or whose hosts rest now, is moved to others who offer it.
+    fn look_at_orphans(&mut self, now: Instant, looks: &mut usize) {
+        while *looks > 0 {
+            let Some((home, from)) = self.orphaned.pop_first() else { break };
+            let Some(turn) = self.turns.next_of(home, from) else { continue };
+            self.orphaned.insert(home, turn + 1);
+            *looks -= 1;
+            self.place(turn, now);
+        }
+        while *looks > 0 {
+            let Some(waiting) = self.turns.take_due(now) else { break };
+            *looks -= 1;
+            let turn = self.turns.put(Waiting { not_before: None, ..waiting });
+            self.place(turn, now);
+        }
     }
 
     /// Whether `share/` lacks it, and never had it from others.
@@ -257,57 +357,128 @@ impl Sync {
         names.all(|ours| ours.beside(*content, 1) != *name)
     }
 
-    fn start(&mut self, ctx: &mut Context<'_>, shelf: &Shelf) -> Vec<FetchRequest> {
-        let mut requests = Vec::new();
-        let due: Vec<u64> = self
-            .turns
-            .iter()
-            .filter(|(_, waiting)| waiting.not_before <= ctx.now)
-            .map(|(&turn, _)| turn)
-            .take(DOWNLOADS_MAX * 4)
-            .collect();
-        for turn in due {
-            if self.running.len() >= DOWNLOADS_MAX {
-                break;
+    /// Has something wait under the list under which it comes soonest; what nobody offers any more does not.
+    fn place(&mut self, turn: u64, now: Instant) {
+        let Some(waiting) = self.turns.get(turn) else { return };
+        let offer = self.who_offers(&waiting.wanted);
+        match offer.into_iter().min_by_key(|&(list, _)| self.class(list, now)) {
+            Some((best, _)) if self.is_better(best, waiting.home, now) => {
+                self.turns.move_to(turn, best);
             }
-            let Some(waiting) = self.turns.remove(&turn) else { continue };
-            let sources = self.who_offers(&waiting.wanted);
-            if sources.is_empty() || !self.is_lacking(shelf, &waiting.wanted) {
-                self.known.remove(&waiting.wanted);
+            Some(_) => {}
+            None => {
+                let waiting = self.turns.take(turn);
+                waiting.iter().for_each(|waiting| self.turns.forget(&waiting.wanted));
+            }
+        }
+    }
+
+    fn start(&mut self, ctx: &Context<'_>, shelf: &Shelf, looks: &mut usize) -> Vec<FetchRequest> {
+        let mut requests = Vec::new();
+        while self.running.len() < DOWNLOADS_MAX && *looks > 0 {
+            let Some(turn) = self.next_turn(ctx.now) else { break };
+            let Some(waiting) = self.turns.take(turn) else { break };
+            *looks -= 1;
+            let offer = self.who_offers(&waiting.wanted);
+            let best =
+                offer.iter().map(|&(list, _)| list).min_by_key(|&it| self.class(it, ctx.now));
+            let Some(best) = best.filter(|_| self.is_lacking(shelf, &waiting.wanted)) else {
+                self.turns.forget(&waiting.wanted);
+                continue;
+            };
+            if self.is_better(waiting.home, best, ctx.now) {
+                // Its host has listed it no more, and the others have to be waited for.
+                self.turns.put(Waiting { home: best, ..waiting });
                 continue;
             }
-            let fetch = FetchId(self.next_fetch);
+            let (fetch, size) = (FetchId(self.next_fetch), waiting.size);
             self.next_fetch = self.next_fetch.checked_add(1).unwrap_or(FIRST_FETCH);
             let (content, name) = waiting.wanted.clone();
-            let size = waiting.size;
+            let sources: Vec<_> = offer.into_iter().map(|(_, address)| address).collect();
+            let is_trial = self.class(best, ctx.now) != Some(Class::Gives);
+            let host = self.lists.get(&best).map(|list| list.address.ip());
+            let running = Running {
+                waiting,
+                sources: sources.clone(),
+                trial: host.filter(|_| is_trial),
+                began_at: ctx.now,
+                received: 0,
+                moved_at: ctx.now,
+                stored: 0,
+                proven_at: ctx.now,
+            };
             requests.push(FetchRequest { fetch, content, size, name, sources, timeout: None });
-            self.running.insert(fetch, Running { waiting, received: 0, moved_at: ctx.now });
+            self.running.insert(fetch, running);
         }
         requests
     }
 
-    /// Who lists this content under this name.
-    fn who_offers(&self, (content, name): &Wanted) -> Vec<SocketAddr> {
-        let lists = self.lists.values();
-        let offer = lists.filter(|list| {
-            list.entries.find(name.borrowed()).is_some_and(|entry| entry.content == *content)
-        });
-        offer.map(|list| list.address).collect()
+    /// Whose turn it is: a host's that is to be tried, where there is a place for that, or else the first of all those
+    /// that are offered by somebody who gives.
+    fn next_turn(&self, now: Instant) -> Option<u64> {
+        let trials = self.running.values().filter_map(|running| running.trial);
+        let trials: Vec<(IpAddr, Class)> = trials
+            .map(|host| (host, self.standings.class(host, now)))
+            .filter(|&(_, class)| class != Class::Gives)
+            .collect();
+        let is_doubtful = |class| class >= Class::Doubtful;
+        let doubtful = trials.iter().any(|&(_, class)| is_doubtful(class));
+        let (mut sure, mut tried) = (None, None);
+        for (home, turn) in self.turns.heads() {
+            let Some(list) = self.lists.get(&home) else { continue };
+            let host = list.address.ip();
+            let class = self.standings.class(host, now);
+            if class == Class::Gives {
+                sure = Some(sure.map_or(turn, |sure: u64| sure.min(turn)));
+            } else if class != Class::Rests
+                && !(is_doubtful(class) && doubtful)
+                && trials.iter().all(|&(tried, _)| tried != host)
+            {
+                let rank = (self.standings.rests_until(host), turn);
+                tried = Some(tried.map_or(rank, |tried: (Instant, u64)| tried.min(rank)));
+            }
+        }
+        let places = if sure.is_some() { TRIALS_BESIDE } else { TRIALS_MAX };
+        let tried = tried.filter(|_| trials.len() < places).map(|(_, turn)| turn);
+        tried.or(sure)
     }
 
-    /// Ends downloads to which nothing comes: whoever offered them may be gone.
+    /// The lists that have this content under this name, and where their hosts are.
+    fn who_offers(&self, (content, name): &Wanted) -> Vec<(InstanceId, SocketAddr)> {
+        let offers = |list: &List| {
+            let found = list.entries.find(name.borrowed());
+            found.is_some_and(|entry| entry.content == *content)
+        };
+        let lists = self.lists.iter().filter(|(_, list)| offers(list));
+        lists.map(|(&instance, list)| (instance, list.address)).collect()
+    }
+
+    /// Ends downloads to which nothing comes: whoever offered them may be gone, or have lied.
     fn look_after(&mut self, ctx: &mut Context<'_>, fetches: &mut BTreeMap<FetchId, Fetch>) {
-        let mut idle = Vec::new();
+        let (mut idle, mut givers) = (Vec::new(), BTreeSet::new());
         for (&id, running) in &mut self.running {
             let Some(fetch) = fetches.get(&id) else { continue };
-            let received = fetch.progress(ctx.now).received;
-            if received > running.received || fetch.is_busy_with_disk() {
-                running.received = received;
+            let progress = fetch.progress(ctx.now);
+            if progress.received > running.received || fetch.is_busy_with_disk() {
+                running.received = progress.received;
                 running.moved_at = ctx.now;
-            } else if ctx.now.since(running.moved_at) >= STALLED {
+            }
+            if progress.stored > running.stored || fetch.is_busy_with_disk() {
+                running.stored = progress.stored;
+                running.proven_at = ctx.now;
+                givers.extend(fetch.givers());
+            }
+            let is_trial = running
+                .trial
+                .is_some_and(|host| self.standings.class(host, ctx.now) != Class::Gives);
+            let patience = if is_trial { STALLED_TRIAL } else { STALLED };
+            if ctx.now.since(running.moved_at) >= patience
+                || ctx.now.since(running.proven_at) >= UNPROVEN
+            {
                 idle.push(id);
             }
         }
+        givers.into_iter().for_each(|giver| self.gave(giver, ctx.now));
         for id in idle {
             if let Some(fetch) = fetches.get_mut(&id) {
                 fetch.give_up(ctx);

@@ -1,7 +1,11 @@
 //! `peer --sync`.
 
 use std::fs;
+use std::net::SocketAddrV4;
 
+use sprat::content::ContentId;
+
+use crate::support::stranger::{Story, Stranger, listing_of};
 use crate::support::*;
 
 /// What others share arrives by itself, in its folders; where a name has other content both are kept; what somebody deletes
@@ -81,5 +85,29 @@ fn patterns_and_sizes_choose_and_what_cannot_come_holds_nothing_up() {
         for absent in ["photos/b.raw", "notes/c.jpg", "photos/d.jpg"] {
             assert!(!host.shared(absent).exists(), "{absent}: {}", synced.stderr());
         }
+    });
+}
+
+/// A host that lists thousands of files and gives none is behind the others, and theirs come at once.
+#[test]
+fn who_lists_much_and_gives_nothing_holds_nobody_up() {
+    in_lab(2, |lab| {
+        let host = lab.host(1);
+        let id = |name: &str| files::sha1_of(name.as_bytes()).parse::<ContentId>().unwrap();
+        let names = (0..3_000).map(|n| format!("a{n:04}"));
+        let listed: Vec<_> = names.map(|it| (it.clone().into_bytes(), id(&it), 10)).collect();
+        let story = Story { files: 3_000, listing: listing_of(listed), claims: Vec::new() };
+        let mut synced = host.peer_with(&["--sync", "-v"]);
+        let _liar = Stranger::start(story, vec![SocketAddrV4::new(host.ip, 27183).into()]);
+        // It has begun: nobody can be held up before.
+        wait_until("what it lists to be fetched", SHORT, || !host.chunk_names().is_empty());
+        let contents: Vec<Content> = (0..20).map(|n| Content::random(n, 5_000)).collect();
+        for (number, content) in contents.iter().enumerate() {
+            lab.put(0, &format!("z{number}"), content);
+        }
+        let _honest = lab.host(0).peer();
+        let is_there = |number: usize| host.shared(&format!("z{number}")).exists();
+        wait_until("the honest files", SHORT, || (0..20).all(is_there));
+        assert_eq!(synced.ending(), None);
     });
 }

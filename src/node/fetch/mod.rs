@@ -23,7 +23,7 @@ mod view;
 mod weigh;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::{info, warn};
@@ -125,6 +125,9 @@ pub(crate) struct Fetch {
     contested_until: Option<Instant>,
     #[serde(default)]
     ending: Option<FetchEnding>,
+    /// Who had given when it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gave: Vec<IpAddr>,
 }
 
 impl Fetch {
@@ -145,6 +148,7 @@ impl Fetch {
             look_at: ctx.now,
             contested_until: None,
             ending: None,
+            gave: Vec::new(),
             request,
         };
         fetch.open(ctx);
@@ -166,6 +170,13 @@ impl Fetch {
     /// Whether it waits for this machine and not for others.
     pub(crate) const fn is_busy_with_disk(&self) -> bool {
         !matches!(self.phase, Phase::Fetching)
+    }
+
+    /// Who gave bytes, and none that were found to be false; more than one address of a host count once each.
+    pub(crate) fn givers(&self) -> Vec<IpAddr> {
+        let gives = |source: &&Source| source.flow.delivered() > 0 && source.bad_blocks == 0;
+        let giving = self.sources.values().filter(gives);
+        self.gave.iter().copied().chain(giving.map(|source| source.address.ip())).collect()
     }
 
     pub(crate) const fn has_ended(&self) -> bool {
@@ -450,6 +461,7 @@ impl Fetch {
             let (came, lost, trip) = (flow.delivered(), flow.lost(), flow.round_trip());
             info!("{host}: {came} bytes came, {lost} were lost, round trip {trip:?}");
         }
+        self.gave = self.givers();
         self.sources.clear();
         self.ending = Some(ending.clone());
         ctx.emit(Output::FetchEnded { fetch: self.request.fetch, ending });
