@@ -28,7 +28,8 @@ pub use self::help::{
 use self::options::Options;
 use self::words::Words;
 use crate::config::{
-    AddConfig, AskConfig, Config, DoctorConfig, FetchConfig, GetConfig, RemoveConfig, ReplayConfig,
+    AddConfig, AskConfig, Config, DoctorConfig, FetchConfig, GetConfig, RESOLVE_OPTION,
+    RemoveConfig, ReplayConfig,
 };
 
 /// What is to be done.
@@ -50,6 +51,8 @@ pub enum Command {
     Remove(Config, RemoveConfig),
     /// Tell hosts of each other.
     Track(Config),
+    /// Look a host's name up, for another process of ours.
+    Resolve(String),
     /// Run the core over a trace.
     Replay(ReplayConfig),
     /// Show this help.
@@ -122,6 +125,12 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     around: Surroundings<'_>,
 ) -> Result<Command, Refusal> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let [option, name] = &arguments[..] {
+        if option == RESOLVE_OPTION {
+            return Ok(Command::Resolve(name.to_string_lossy().into_owned()));
+        }
+    }
     let words = Words::split(arguments)?;
     let mut options = Options { given: Arguments::from_vec(words.options), around };
     if options.flag("--help", "-h") {

@@ -12,6 +12,8 @@ use crate::node::{Restraint, SyncRules};
 pub const DEFAULT_PORT: u16 = crate::wire::DEFAULT_PORT;
 /// How often a peer announces itself and renews `d.json`.
 pub const SWEEP: Duration = Duration::from_secs(2);
+/// Under this option, which stands alone and is nobody's but ours, the name after it is looked up.
+pub const RESOLVE_OPTION: &str = "--resolve-name";
 /// The most sources that a fetch is given.
 pub const SOURCES_MAX: usize = 64;
 

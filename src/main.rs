@@ -13,6 +13,7 @@ use sprat::driver::getting::run_get;
 use sprat::driver::giving::{run_add, run_remove};
 use sprat::driver::interfaces::scope_index;
 use sprat::driver::lines::{Lines, complain};
+use sprat::driver::naming::run_resolve;
 use sprat::driver::replaying::run_replay;
 use sprat::driver::run::{run_fetch, run_peer, run_tracker};
 
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
             start_logging(Verbosity::Quiet);
             run_replay(&replay)
         }
+        Ok(Command::Resolve(name)) => run_resolve(&name),
         Ok(Command::Help(text)) => say(text),
         Ok(Command::Version) => say(concat!("sprat ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(refusal) => {

@@ -8,6 +8,7 @@
 mod support;
 
 mod meeting {
+    mod names;
     mod syncing;
     mod trackers;
 }

@@ -4,6 +4,8 @@
 //! The drive contract is kept in one place, the function `feed`: one input, every output until there is
 //! none, only then the next input.
 
+mod names;
+
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use super::clock::{Clock, Slice};
 use super::executor::Executor;
 use super::interfaces::Interfaces;
+use super::naming::Naming;
 use super::netlink::Changes;
 use super::receive_batch::ReceiveBatch;
 use super::recording::Recording;
@@ -28,6 +31,7 @@ const SIGNALS: Token = Token(1);
 const SHARE: Token = Token(2);
 const CHUNKS: Token = Token(3);
 const ROUTES: Token = Token(4);
+const NAMES: Token = Token(5);
 
 /// What a turn spends on datagrams before it looks at anything else.
 const RECEIVE_SLICE: Duration = Duration::from_micros(1_500);
@@ -69,6 +73,7 @@ pub struct EventLoop {
     batch: ReceiveBatch,
     signals: LoopSignals,
     interfaces: Interfaces,
+    names: Naming,
     /// None where the system does not tell.
     changes: Option<Changes>,
     /// Something about the interfaces has changed.
@@ -131,6 +136,7 @@ impl EventLoop {
             batch: ReceiveBatch::new(),
             signals,
             interfaces: Interfaces::new(),
+            names: Naming::default(),
             changes,
             interfaces_due: None,
             readable: true,
@@ -249,6 +255,7 @@ impl EventLoop {
     fn take_events(&mut self) {
         let mut writable = false;
         let mut signalled = false;
+        let mut named = false;
         for event in &self.events {
             match event.token() {
                 SOCKET => {
@@ -256,6 +263,7 @@ impl EventLoop {
                     writable |= event.is_writable();
                 }
                 SIGNALS => signalled = true,
+                NAMES => named = true,
                 ROUTES => {
                     if self.changes.as_ref().is_some_and(Changes::take) {
                         self.interfaces_due.get_or_insert(self.now + INTERFACES_GATHERING);
@@ -270,6 +278,9 @@ impl EventLoop {
                     }
                 }
             }
+        }
+        if named {
+            self.take_lookups();
         }
         if signalled {
             self.see_signals();
@@ -376,6 +387,8 @@ impl EventLoop {
         self.housekeeping_due = self.now + HOUSEKEEPING;
         self.housekeepings += 1;
         self.executor.tidy(self.now);
+        self.take_lookups();
+        self.begin_lookups();
         self.recording.take_if(|recording| !recording.keep());
         let every = self.changes.as_ref().map_or(INTERFACES_EVERY, |_| INTERFACES_EVERY_TOLD);
         if self.housekeepings % every == 0 {
@@ -392,6 +405,7 @@ impl EventLoop {
             let own = addresses.iter().map(|own| own.address).collect();
             socket.set_own_addresses(own);
             self.feed_now(Input::Interfaces { addresses });
+            self.names.network_changed(self.now);
         }
     }
 }

@@ -23,7 +23,7 @@ use super::looking::{Look, looked};
 use super::progress::Progress;
 use super::recording::Recording;
 use super::run::{
-    End, FAILED, NOT_NOW, Trouble, finish, give_way, loop_failed, node_config, open_loop,
+    End, FAILED, NOT_NOW, Trouble, finish, give_way, looking_config, loop_failed, open_loop,
     open_share, open_socket, recorded, tell_statistics,
 };
 use super::signals::outlive_file_size_limit;
@@ -67,7 +67,7 @@ fn get_all(config: &Config, get: &GetConfig) -> Result<End, Trouble> {
     let delivery = Delivery::prepare(get)?;
     let share = open_share(&config.root)?;
     let socket = open_socket(config, 0)?;
-    let node_config = node_config(config, false, &socket)?;
+    let node_config = looking_config(config, &socket)?;
     let executor = Executor::new(&config.root, share, socket, None);
     let mut got = None;
     let end = recorded(open_loop(config, clock, node_config, executor)?, |run| {

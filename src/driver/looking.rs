@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::event_loop::{EventLoop, Turn};
 use super::executor::Executor;
 use super::recording::Recording;
-use super::run::{End, Trouble, loop_failed, node_config, open_loop, open_socket, recorded};
+use super::run::{End, Trouble, looking_config, loop_failed, open_loop, open_socket, recorded};
 use super::share_folder::ShareFolder;
 use crate::config::Config;
 use crate::node::input::{Command, LocateRequest};
@@ -87,7 +87,7 @@ fn looker(config: &Config) -> Result<EventLoop, Trouble> {
     let clock = Clock::start();
     Recording::check(config.trace.as_ref())?;
     let socket = open_socket(config, 0)?;
-    let node_config = node_config(config, false, &socket)?;
+    let node_config = looking_config(config, &socket)?;
     // Nothing is served, searched or published: no share/ is made for a question.
     let folder = open_root(config).map_err(|error| {
         format!(

@@ -20,6 +20,7 @@ pub mod lines;
 pub mod listing_jobs;
 mod local_addresses;
 mod looking;
+pub mod naming;
 pub mod netlink;
 pub mod partial_watcher;
 pub mod placing;

@@ -10,13 +10,13 @@ use std::process::ExitCode;
 use mio::Poll;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::chunk_store::ChunkStore;
 use super::clock::{self, Clock};
 use super::directory::DirectoryJobs;
 use super::event_loop::{EventLoop, Turn};
 use super::executor::{Executor, PeerWork};
 use super::interfaces::prepare_multicast;
 use super::lines::complain;
+use super::naming::{ADDRESSES_MAX, Naming};
 use super::progress::Progress;
 use super::recording::Recording;
 use super::root_lock::RootLock;
@@ -145,12 +145,13 @@ fn peer(config: &Config) -> Result<End, Trouble> {
         if config.sync.is_some() {
             run.executor.inbox.extend(synced::read(&config.root));
         }
-        peer_to_its_end(run, &lock)
+        peer_to_its_end(run, config, &lock)
     })
 }
 
-fn peer_to_its_end(run: &mut EventLoop, lock: &RootLock) -> Result<End, Trouble> {
+fn peer_to_its_end(run: &mut EventLoop, config: &Config, lock: &RootLock) -> Result<End, Trouble> {
     run.begin(None);
+    run.look_up(Naming::new(&config.peers, &config.trackers));
     loop {
         let turn = run.turn().map_err(loop_failed)?;
         // The core knows how those ended that it started by itself.
@@ -196,24 +197,19 @@ fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
     let clock = Clock::start();
     Recording::check(config.trace.as_ref())?;
     let share = open_share(&config.root)?;
-    let mut named = config.peers.iter().chain(&config.trackers);
-    if named.any(|peer| matches!(peer, PeerHost::Named { .. })) {
-        // Looking names up is network traffic, and the attrs stand there before any.
-        let FetchConfig { content, size, name, .. } = &fetch;
-        ChunkStore::new(&config.root, *content, *size, name.clone()).open();
-    }
     let socket = open_socket(config, 0)?;
     let node_config = node_config(config, false, &socket)?;
     let executor = Executor::new(&config.root, share, socket, None);
     let quiet = config.verbosity == Verbosity::Quiet;
     let progress = Progress::new(&fetch.name.to_string(), fetch.size, quiet, clock.now());
     recorded(open_loop(config, clock, node_config, executor)?, |run| {
-        fetch_to_its_end(run, fetch, progress)
+        fetch_to_its_end(run, config, fetch, progress)
     })
 }
 
 fn fetch_to_its_end(
     run: &mut EventLoop,
+    config: &Config,
     fetch: FetchConfig,
     progress: Progress,
 ) -> Result<End, Trouble> {
@@ -228,6 +224,8 @@ fn fetch_to_its_end(
         sources: fetch.sources,
         timeout: fetch.timeout,
     })));
+    // Looking names up is network traffic, and the attrs stand there before any.
+    run.look_up(Naming::new(&config.peers, &config.trackers));
     let mut ending = None;
     loop {
         let turn = run.turn().map_err(loop_failed)?;
@@ -344,6 +342,8 @@ pub(super) fn node_config(
     socket: &UdpSocket,
 ) -> Result<NodeConfig, Sentence> {
     let mut seed = [0; 32];
+    // What has to be looked up follows while it runs.
+    let named = Naming::new(&config.peers, &config.trackers).addresses();
     let filled = getrandom(&mut seed, GetRandomFlags::empty())
         .map_err(|error| format!("the kernel gives no random numbers ({error})"))?;
     debug_assert_eq!(filled, seed.len(), "so few are given at once");
@@ -351,13 +351,22 @@ pub(super) fn node_config(
         serves,
         port: socket.local_address().port(),
         default_port: if serves { DEFAULT_PORT } else { config.port },
-        peers: resolve("--peer", &config.peers),
-        trackers: resolve("--tracker", &config.trackers),
+        peers: named.peers,
+        trackers: named.trackers,
         tracks: false,
         sync: config.sync.clone(),
         seed,
         sweep: SWEEP,
         restraint: config.restraint,
+    })
+}
+
+/// The same for a look of seconds, which waits until names are looked up.
+pub(super) fn looking_config(config: &Config, socket: &UdpSocket) -> Result<NodeConfig, Sentence> {
+    Ok(NodeConfig {
+        peers: resolve("--peer", &config.peers),
+        trackers: resolve("--tracker", &config.trackers),
+        ..node_config(config, false, socket)?
     })
 }
 
@@ -368,7 +377,7 @@ pub(super) fn resolve(option: &str, hosts: &[PeerHost]) -> Vec<SocketAddr> {
         match host {
             PeerHost::Address(address) => addresses.push(*address),
             PeerHost::Named { name, port } => match (name.as_str(), *port).to_socket_addrs() {
-                Ok(found) => addresses.extend(found.take(2)),
+                Ok(found) => addresses.extend(found.take(ADDRESSES_MAX)),
                 Err(error) => log::warn!("{option} {name} is left out: {error}"),
             },
         }

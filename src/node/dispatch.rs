@@ -143,6 +143,12 @@ impl Machines<'_> {
         }
     }
 
+    /// Hosts that were named are elsewhere now.
+    pub(super) fn named_are(&mut self, ctx: &mut Context<'_>) {
+        self.discovery.iter_mut().for_each(|discovery| discovery.named_are(ctx));
+        self.fetches.values_mut().for_each(|fetch| fetch.named_are(ctx));
+    }
+
     /// From time to time, trackers are told what there is of unfinished contents.
     pub(super) fn tell_trackers(&mut self, ctx: &mut Context<'_>) {
         if let Some(discovery) = &self.discovery {

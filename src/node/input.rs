@@ -42,6 +42,13 @@ pub enum Input<'a> {
         /// All of them, loopback included.
         addresses: Vec<InterfaceAddress>,
     },
+    /// Hosts that people named are at these addresses now: all of them, whenever that changed.
+    Named {
+        /// Those to talk to.
+        peers: Vec<SocketAddr>,
+        /// The trackers.
+        trackers: Vec<SocketAddr>,
+    },
     /// A file of `share/` is new, or is other than when last told. Only regular files whose name
     /// [`ShareName`] takes are told.
     FileSeen {

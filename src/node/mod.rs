@@ -169,6 +169,11 @@ impl Node {
             Input::Writable => self.with(|node, ctx| node.server.writable(ctx)),
             Input::SocketBuffer { bytes } => self.on_socket_buffer(bytes),
             Input::Interfaces { addresses } => self.on_interfaces(addresses),
+            Input::Named { peers, trackers } => {
+                self.config.peers = peers;
+                self.config.trackers = trackers;
+                self.with(|node, ctx| node.named_are(ctx));
+            }
             Input::FileSeen { name, signature, unchanged_for } => {
                 self.with(|node, ctx| node.shelf.seen(ctx, name, signature, unchanged_for));
             }

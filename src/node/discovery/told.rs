@@ -3,12 +3,13 @@
 //! Nothing of it enters the directory. An address that was told gets one question, like one whose announcement was heard;
 //! and only those are listened to who were named by a person, with `--peer` or `--tracker`.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::Discovery;
+use super::{Discovery, REMOTES_MAX};
 use crate::content::ContentId;
 use crate::node::budget::Budget;
 use crate::node::context::Context;
@@ -91,6 +92,32 @@ impl Discovery {
             }
         }
         true
+    }
+
+    /// Those who were named are elsewhere now. Who answered where nobody is named any more stays as long as it answers.
+    pub(crate) fn named_are(&mut self, ctx: &mut Context<'_>) {
+        let named = ctx.config.trackers.iter().chain(&ctx.config.peers);
+        let named = named.filter(|&&address| !is_forbidden(ctx, address)).take(REMOTES_MAX / 2);
+        let named: BTreeSet<SocketAddr> = named.copied().collect();
+        let mut gone = Vec::new();
+        for (&address, remote) in &mut self.remotes {
+            if remote.configured && !named.contains(&address) {
+                remote.configured = false;
+                gone.push((address, remote.is_proven()));
+            }
+        }
+        for (address, is_proven) in gone {
+            if is_proven {
+                self.look_at(ctx, address);
+            } else {
+                self.remove(ctx, address);
+            }
+        }
+        for address in named {
+            let now = ctx.now;
+            self.remote(ctx, address).into_iter().for_each(|remote| remote.named(now));
+            self.look_at(ctx, address);
+        }
     }
 
     /// Tells the trackers what there is of unfinished contents.

@@ -43,15 +43,26 @@ pub(super) struct Trackers(Vec<Contact>);
 impl Trackers {
     /// Asks from now on.
     pub(super) fn begin(&mut self, ctx: &Context<'_>) {
-        let contact = |&address| Contact {
-            address,
-            cookie: Cookie::NONE,
-            nonce: None,
-            tells: false,
-            unanswered: 0,
-            ask_at: ctx.now,
-        };
-        self.0 = ctx.config.trackers.iter().map(contact).collect();
+        self.0.clear();
+        self.named_are(ctx);
+    }
+
+    /// The trackers are elsewhere now.
+    fn named_are(&mut self, ctx: &Context<'_>) {
+        let trackers = &ctx.config.trackers;
+        self.0.retain(|contact| trackers.contains(&contact.address));
+        for &address in trackers {
+            if self.0.iter().all(|contact| contact.address != address) {
+                self.0.push(Contact {
+                    address,
+                    cookie: Cookie::NONE,
+                    nonce: None,
+                    tells: false,
+                    unanswered: 0,
+                    ask_at: ctx.now,
+                });
+            }
+        }
     }
 
     pub(super) fn ask_at(&self) -> Option<Instant> {
@@ -127,6 +138,22 @@ impl Contact {
 }
 
 impl Fetch {
+    /// Hosts that were named are elsewhere now. Sources of before stay.
+    pub(crate) fn named_are(&mut self, ctx: &mut Context<'_>) {
+        if self.has_ended() || self.seek.at().is_none() {
+            // It has not begun, and will ask where they are then.
+            return;
+        }
+        for &address in &ctx.config.peers {
+            let is_new = !self.sources.contains_key(&address) && !is_forbidden(ctx, address);
+            if is_new && self.has_room_for_source(ctx) {
+                self.sources.insert(address, Source::new(address, true, ctx));
+            }
+        }
+        self.trackers.named_are(ctx);
+        self.handle_timeout(ctx);
+    }
+
     /// An answer of a tracker, perhaps.
     pub(super) fn on_tracker_tell(
         &mut self,

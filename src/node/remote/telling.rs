@@ -10,6 +10,13 @@ use crate::wire::Cookie;
 const ASK_OF_OTHERS: Duration = Duration::from_secs(10);
 
 impl Remote {
+    /// Somebody names it, from now on.
+    pub(crate) fn named(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.configured, true) {
+            self.ask_by(now);
+        }
+    }
+
     /// Somebody told of it: it deserves one question.
     pub(crate) fn told_of(&mut self, now: Instant) {
         self.heard_at = now;
