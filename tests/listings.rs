@@ -148,6 +148,7 @@ impl Peer {
             nonce: question(outputs).expect("a question is out"),
             cookie: Cookie([2; 16]),
             instance: InstanceId([3; 16]),
+            age: None,
             answer: Answer::Listing { listing, changes },
         }))
     }
@@ -313,7 +314,16 @@ fn the_newest_two_listings_are_served_while_the_driver_has_them() {
     }
     let (instance, cookie) = (InstanceId::NONE, Cookie::NONE);
     let about = About::Listing { has: ListingDigest::NONE };
-    let ask = Ask { about, to_many: false, tell_hosts: false, nonce: 1, instance, cookie };
+    let ask = Ask {
+        about,
+        to_many: false,
+        tell_hosts: false,
+        hosts_from: 0,
+        tell_age: false,
+        nonce: 1,
+        instance,
+        cookie,
+    };
     let told = peer.datagram(&Message::Ask(ask));
     let Some(Ok(Message::Tell(tell))) = messages(&told).next().map(sprat::wire::decode) else {
         panic!("no answer: {told:?}")
@@ -399,6 +409,7 @@ fn a_listing_of_another_host_is_dropped_and_its_answer_finds_nothing() {
         nonce: question(&ask).unwrap(),
         cookie: Cookie([2; 16]),
         instance: InstanceId([4; 16]),
+        age: None,
         answer: Answer::Listing { listing: summary(2), changes: 0 },
     }));
     assert_eq!(dropped(&newer), Some(first));

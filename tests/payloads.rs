@@ -119,7 +119,10 @@ fn answers(to: SocketAddr, bytes: &[u8], content: &[u8], chain: &Chain) -> Vec<V
             let holding = if to == source(1) { Holding::Whole } else { Holding::Part };
             let answer = Answer::Content { holding, chain: chain.id(), size: SIZE, blocks_held: 5 };
             let (cookie, instance) = (Cookie([7; 16]), InstanceId([to.port() as u8; 16]));
-            vec![Message::Tell(Tell { nonce: ask.nonce, cookie, instance, answer }).encode()]
+            vec![
+                Message::Tell(Tell { nonce: ask.nonce, cookie, instance, age: None, answer })
+                    .encode(),
+            ]
         }
         Ok(Message::Grant(grant)) => match grant.object {
             Object::File(_) => packets(&grant, content),

@@ -69,7 +69,16 @@ impl Server {
     fn cookie(&mut self, from: SocketAddr) -> Cookie {
         let about = About::Content { content: CONTENT, size: SIZE };
         let (instance, cookie) = (InstanceId::NONE, Cookie::NONE);
-        let ask = Ask { about, to_many: false, tell_hosts: false, nonce: 1, instance, cookie };
+        let ask = Ask {
+            about,
+            to_many: false,
+            tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
+            nonce: 1,
+            instance,
+            cookie,
+        };
         let outputs = self.datagram(from, Message::Ask(ask));
         let Some(Output::Transmit { bytes, .. }) = outputs.first() else { panic!("no answer") };
         let Ok(Message::Tell(tell)) = sprat::wire::decode(bytes) else { panic!("no answer") };

@@ -74,6 +74,8 @@ fn ask_about_the_listing() {
             about: About::Listing { has: ListingDigest::NONE },
             to_many: false,
             tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
             nonce: NONCE,
             instance: INSTANCE,
             cookie: COOKIE,
@@ -92,12 +94,56 @@ fn ask_about_the_listing() {
 }
 
 #[test]
+fn ask_of_others_from_a_place_on_and_for_how_long_the_host_has_been_there() {
+    let text = "53 70 01 03                                   ; Sp, version 1, ASK
+         00                                            ; about the listing
+         06                                            ; flags: hosts, age
+         002d                                          ; hosts from the 45th on
+         01020304 05060708                             ; nonce
+         00000000 00000000 00000000 00000000 00000000  ; id: none
+         00000000 00000000                             ; size: none
+         1d1d1d1d 1d1d1d1d 1d1d1d1d 1d1d1d1d           ; instance
+         c0c0c0c0 c0c0c0c0 c0c0c0c0 c0c0c0c0           ; cookie
+         00000000 00000000";
+    let ask = Ask {
+        about: About::Listing { has: ListingDigest::NONE },
+        to_many: false,
+        tell_hosts: true,
+        hosts_from: 45,
+        tell_age: true,
+        nonce: NONCE,
+        instance: INSTANCE,
+        cookie: COOKIE,
+    };
+    check(Message::Ask(ask), text);
+    // One that is shorter than the answer that it wants does not get it.
+    let short = bytes(text);
+    let short = &short[..short.len() - 1];
+    assert_eq!(decode(short), Ok(Message::Ask(Ask { tell_age: false, ..ask })));
+}
+
+#[test]
+fn tell_for_how_long_the_host_has_been_there() {
+    let answer = Answer::Listing { listing: SUMMARY, changes: 0 };
+    let tell = Tell { nonce: NONCE, cookie: COOKIE, instance: INSTANCE, age: Some(86_400), answer };
+    let encoded = Message::Tell(tell).encode();
+    let plain = Message::Tell(Tell { age: None, ..tell }).encode();
+    assert_eq!((plain.len(), encoded.len()), (80, 84));
+    assert_eq!((plain[5], encoded[5]), (1, 5), "flags");
+    assert_eq!((&encoded[6..80], &encoded[80..]), (&plain[6..], &[0, 1, 0x51, 0x80][..]));
+    assert_eq!(decode(&encoded), Ok(Message::Tell(tell)));
+    assert_eq!(decode(&encoded[..83]), Err(DecodeError::Short));
+}
+
+#[test]
 fn ask_about_the_changes_of_a_listing() {
     check(
         Message::Ask(Ask {
             about: About::Listing { has: SUMMARY.digest },
             to_many: false,
             tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
             nonce: NONCE,
             instance: INSTANCE,
             cookie: COOKIE,
@@ -122,6 +168,8 @@ fn ask_about_a_content_to_many() {
             about: About::Content { content: CONTENT, size: 967_632_312 },
             to_many: true,
             tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
             nonce: NONCE,
             instance: InstanceId::NONE,
             cookie: Cookie::NONE,
@@ -146,6 +194,7 @@ fn tell_of_the_listing() {
             nonce: NONCE,
             cookie: COOKIE,
             instance: INSTANCE,
+            age: None,
             answer: Answer::Listing { listing: SUMMARY, changes: 0 },
         }),
         "53 70 01 04                                   ; Sp, version 1, TELL
@@ -168,6 +217,7 @@ fn tell_of_the_changes_of_a_listing() {
             nonce: NONCE,
             cookie: COOKIE,
             instance: INSTANCE,
+            age: None,
             answer: Answer::Listing { listing: SUMMARY, changes: 0x0102 },
         }),
         "53 70 01 04                                   ; Sp, version 1, TELL
@@ -190,7 +240,13 @@ fn tell_of_a_content() {
         let answer =
             Answer::Content { holding, chain: CHAIN, size: 967_632_312, blocks_held: 14_765 };
         check(
-            Message::Tell(Tell { nonce: NONCE, cookie: COOKIE, instance: INSTANCE, answer }),
+            Message::Tell(Tell {
+                nonce: NONCE,
+                cookie: COOKIE,
+                instance: INSTANCE,
+                age: None,
+                answer,
+            }),
             &format!(
                 "53 70 01 04                                   ; Sp, version 1, TELL
                  01                                            ; about a content
@@ -335,10 +391,11 @@ fn hosts_of_both_families() {
         assert!(ToldHosts::push(&mut hosts, &ToldHost { address, portions }));
     }
     check(
-        Message::Hosts(Hosts { nonce: NONCE, hosts: ToldHosts::new(&hosts).unwrap() }),
+        Message::Hosts(Hosts { nonce: NONCE, next: 259, hosts: ToldHosts::new(&hosts).unwrap() }),
         "53 70 01 0a                               ; Sp, version 1, HOSTS
          02                                        ; hosts
-         00 00 00                                  ; reserved
+         00                                        ; reserved
+         0103                                      ; more from the 259th on
          01020304 05060708                         ; nonce
          00000000 00000000 0000ffff c0000207  6a2f ; 192.0.2.7, port 27183
          ffffffff ffffffff                         ; all of it

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use self::answers::{FileAnswer, HolderAnswer, HoldersAnswer, HostAnswer, InfoAnswer};
 use self::catalog::{Catalog, Content};
+use super::clock;
 use super::event_loop::EventLoop;
 use super::looking::{Look, locate, look, look_and};
 use super::root_lock;
@@ -39,7 +40,8 @@ fn answer(config: &Config, ask: &AskConfig) -> Result<End, Trouble> {
             if hosts.is_empty() {
                 tell(config, NOBODY);
             }
-            out.all(hosts.iter().map(HostAnswer::of))
+            let wall = clock::wall_now();
+            out.all(hosts.iter().map(|host| HostAnswer::of(host, wall)))
         }
         Question::Files(wanted) => {
             let catalog = match files(config, ask)? {

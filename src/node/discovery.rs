@@ -80,9 +80,17 @@ pub(crate) struct Discovery {
     lacking: BTreeSet<SocketAddr>,
     #[serde(default)]
     downloading: BTreeSet<SocketAddr>,
+    /// When we were back after a sleep in which others had to take us for gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    back_at: Option<Instant>,
     /// There in one that only looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     looking: Option<Looking>,
+}
+
+/// As it is told.
+pub(crate) fn seconds_since(moment: Instant, now: Instant) -> u32 {
+    u32::try_from(now.since(moment).as_secs()).unwrap_or(u32::MAX)
 }
 
 impl Discovery {
@@ -113,12 +121,18 @@ impl Discovery {
             hosts_due: Some(now),
             lacking: BTreeSet::new(),
             downloading: BTreeSet::new(),
+            back_at: None,
             looking: None,
         }
     }
 
     pub(crate) const fn instance(&self) -> InstanceId {
         self.instance
+    }
+
+    /// For how many seconds we have been here.
+    pub(crate) fn age(&self, now: Instant) -> u32 {
+        seconds_since(self.back_at.unwrap_or(Instant::ORIGIN), now)
     }
 
     /// The hosts as the directory shows them.
@@ -180,7 +194,7 @@ impl Discovery {
         proven: bool,
     ) {
         if proven && ask.tell_hosts {
-            self.tell_of_others(ctx, from, ask.nonce);
+            self.tell_of_others(ctx, from, ask.nonce, ask.hosts_from);
         }
         let is_host = ask.instance != InstanceId::NONE && ask.instance != self.instance;
         if !is_host {
@@ -214,7 +228,7 @@ impl Discovery {
         listing: ListingSummary,
         changes: u16,
     ) {
-        let &Tell { nonce, cookie, instance, .. } = tell;
+        let &Tell { nonce, cookie, instance, age, .. } = tell;
         if self.has_looked() || self.call_answered(ctx, from, nonce) {
             return;
         }
@@ -229,6 +243,7 @@ impl Discovery {
         }
         let before = remote.instance;
         remote.told(ctx, instance, cookie, listing, u64::from(changes) * CHANGES_STEP);
+        remote.told_age(ctx.now, age);
         if before != Some(instance) {
             debug!("{} is here", host_text(from));
             self.directory_changed(ctx);

@@ -79,7 +79,7 @@ impl Machines<'_> {
         let proven = ask.cookie != Cookie::NONE && self.server.accepts(ctx, from, &ask.cookie);
         if proven || self.server.may_answer(ctx) {
             let cookie = self.server.cookie_for(ctx, from);
-            ctx.send(from, &Message::Tell(tracker.answer(ask, cookie)));
+            ctx.send(from, &Message::Tell(tracker.answer(ctx.now, ask, cookie)));
         }
         if proven {
             tracker.on_ask(ctx, from, ask);
@@ -190,6 +190,7 @@ impl Machines<'_> {
                 nonce: ask.nonce,
                 cookie: self.server.cookie_for(ctx, from),
                 instance: discovery.instance(),
+                age: ask.tell_age.then(|| discovery.age(ctx.now)),
                 answer,
             };
             ctx.send(from, &Message::Tell(tell));
@@ -333,7 +334,7 @@ impl Machines<'_> {
         for (who, nonce) in callers {
             if self.server.may_answer(ctx) {
                 let cookie = self.server.cookie_for(ctx, who);
-                ctx.send(who, &Message::Tell(Tell { nonce, cookie, instance, answer }));
+                ctx.send(who, &Message::Tell(Tell { nonce, cookie, instance, age: None, answer }));
             }
         }
     }

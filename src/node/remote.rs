@@ -2,7 +2,7 @@
 //! address where it receives, and its listing, on its way or arrived.
 
 mod changes;
-mod liveness;
+pub(crate) mod liveness;
 mod telling;
 mod view;
 
@@ -25,6 +25,8 @@ use crate::wire::{
     About, Announce, Ask, Cookie, InstanceId, ListingDigest, ListingSummary, Message,
     PAYLOAD_LENGTHS, RefuseReason,
 };
+pub(crate) use changes::Read;
+use telling::Telling;
 
 /// A host that broadcasts do not reach is asked this often.
 const ASK_OUT_OF_REACH: Duration = Duration::from_secs(2);
@@ -69,20 +71,6 @@ const fn nothing_known() -> ListingDigest {
     ListingDigest::NONE
 }
 
-/// What became of a listing that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    /// It is genuine, but for so many names.
-    Genuine {
-        /// Names that nobody should have sent.
-        refused_names: u32,
-    },
-    /// It is not what the host announced, or no listing.
-    Bad,
-    /// It came as changes, which do not lead to what the host announced.
-    BadChanges,
-}
-
 /// One host.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Remote {
@@ -118,6 +106,8 @@ pub(crate) struct Remote {
     others_nonce: Option<u64>,
     #[serde(default)]
     others_at: Instant,
+    #[serde(default, skip_serializing_if = "Telling::is_nothing")]
+    telling: Telling,
     /// It has asked us, so it knows of us; or we have introduced ourselves.
     pub(crate) knows_us: bool,
     flow: Flow<ListingId>,
@@ -155,6 +145,7 @@ impl Remote {
             cookie: Cookie::NONE,
             others_nonce: None,
             others_at: now,
+            telling: Telling::default(),
             knows_us: false,
             flow: Flow::new(address, random),
             download: None,
@@ -426,6 +417,9 @@ impl Remote {
             about: About::Listing { has },
             to_many: false,
             tell_hosts,
+            hosts_from: if tell_hosts { self.telling.hosts_from() } else { 0 },
+            // Who is no host asks for people.
+            tell_age: instance == InstanceId::NONE,
             nonce,
             instance,
             cookie: self.cookie,

@@ -16,10 +16,13 @@ use std::time::Duration;
 use log::{debug, info};
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budget;
 use super::context::Context;
 use super::counters::DropReason;
 use super::deadline::{Deadline, Earliest};
 use super::directory::host_text;
+use super::discovery::seconds_since;
+use super::discovery::told::page;
 use super::download::Download;
 use super::flow::Flow;
 use super::ids::ListingId;
@@ -35,6 +38,8 @@ use holdings::Holdings;
 
 /// Hosts that are known at once; further ones are told to, but not told of.
 pub(crate) const HOSTS_MAX: usize = 10_240;
+/// Answers a second that tell of hosts from some place on: with a full table each takes some 50 µs.
+const PAGES_A_SECOND: u64 = 1_000;
 /// How long a host that is not heard is told of: peers ask every 10 s.
 pub(crate) const KEPT: Duration = Duration::from_secs(35);
 /// A listing longer than this is not fetched; its host is asked by those who look for something.
@@ -102,6 +107,8 @@ pub(crate) struct Tracker {
     next_listing: u64,
     /// Whom the last answer ended with: the next one goes on behind.
     told: Option<SocketAddr>,
+    /// Answers that begin at a place that the asker names.
+    pages: Budget,
 }
 
 impl Tracker {
@@ -118,6 +125,7 @@ impl Tracker {
             arriving: Vec::new(),
             next_listing: 0,
             told: None,
+            pages: Budget::new(PAGES_A_SECOND),
         }
     }
 
@@ -126,7 +134,7 @@ impl Tracker {
     }
 
     /// The answer to a question: a tracker offers nothing.
-    pub(crate) fn answer(&self, ask: &Ask, cookie: Cookie) -> Tell {
+    pub(crate) fn answer(&self, now: Instant, ask: &Ask, cookie: Cookie) -> Tell {
         let nothing = ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 };
         let answer = match ask.about {
             About::Listing { .. } => Answer::Listing { listing: nothing, changes: 0 },
@@ -137,7 +145,8 @@ impl Tracker {
                 blocks_held: 0,
             },
         };
-        Tell { nonce: ask.nonce, cookie, instance: self.instance, answer }
+        let age = ask.tell_age.then(|| seconds_since(Instant::ORIGIN, now));
+        Tell { nonce: ask.nonce, cookie, instance: self.instance, age, answer }
     }
 
     /// Somebody who has shown a cookie asks: a host is registered, and everybody is told of others.
@@ -145,16 +154,22 @@ impl Tracker {
         if ask.instance != InstanceId::NONE && ask.instance != self.instance {
             self.register(ctx, from, ask.instance);
         }
-        let hosts = match ask.about {
-            _ if !ask.tell_hosts => Vec::new(),
-            About::Listing { .. } => self.some_hosts(from),
+        let (hosts, next) = match ask.about {
+            _ if !ask.tell_hosts => (Vec::new(), 0),
+            About::Listing { .. } if ask.hosts_from > 0 => {
+                // Counting to a place costs more than going on from one.
+                let may = self.pages.take(ctx.now);
+                let page = || page(self.hosts.keys().copied(), from, ask.hosts_from);
+                if may { page() } else { (Vec::new(), 0) }
+            }
+            About::Listing { .. } => (self.some_hosts(from), 0),
             About::Content { content, .. } => {
-                self.who_has(from, content, ctx.random.next_u64() as u32)
+                (self.who_has(from, content, ctx.random.next_u64() as u32), 0)
             }
         };
         if !hosts.is_empty() {
             let hosts = ToldHosts::new(&hosts).expect("as many as fit, and not none");
-            ctx.send(from, &Message::Hosts(Hosts { nonce: ask.nonce, hosts }));
+            ctx.send(from, &Message::Hosts(Hosts { nonce: ask.nonce, next, hosts }));
         }
         self.start_downloads(ctx);
     }
@@ -405,6 +420,8 @@ impl Tracker {
                 about: About::Listing { has: ListingDigest::NONE },
                 to_many: false,
                 tell_hosts: false,
+                hosts_from: 0,
+                tell_age: false,
                 nonce,
                 instance,
                 cookie,

@@ -36,7 +36,8 @@ impl Node {
     /// What a look has found; all of it once [`Output::LookEnded`](super::Output::LookEnded) has come.
     pub fn hosts_seen(&self) -> Vec<HostSeen> {
         let discovery = self.discovery.as_ref();
-        discovery.map_or_else(Vec::new, |discovery| discovery.hosts_seen(&self.interfaces))
+        discovery
+            .map_or_else(Vec::new, |discovery| discovery.hosts_seen(self.now, &self.interfaces))
     }
 
     /// What a search for holders has found; all of it once [`Output::Located`](super::Output::Located) has come.

@@ -10,9 +10,9 @@ use super::message::{
 };
 use super::object::{BlockRanges, Object, ObjectKind, ObjectRange, Ranges};
 use super::{
-    CONTROL_LENGTH_MAX, DATAGRAM_LENGTH_MAX, GRANT_RANGES_MAX, LISTING_FILES_MAX,
-    LISTING_LENGTH_MAX, MAGIC, NEWS_RANGE_LENGTH, OBJECT_END_MAX, TALK_LENGTH, VERSION, field,
-    type_code,
+    AGE_LENGTH, ASK_END_LENGTH, CONTROL_LENGTH_MAX, DATAGRAM_LENGTH_MAX, GRANT_RANGES_MAX,
+    LISTING_FILES_MAX, LISTING_LENGTH_MAX, MAGIC, NEWS_RANGE_LENGTH, OBJECT_END_MAX, TALK_LENGTH,
+    VERSION, field, type_code,
 };
 use crate::content::block_layout::CONTENT_SIZE_MAX;
 use crate::content::{ChainId, ContentId};
@@ -107,7 +107,8 @@ fn decode_announce(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
 }
 
 fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
-    let [about, flags, _, _] = reader.array()?;
+    let [about, flags] = reader.array()?;
+    let hosts_from = reader.u16()?;
     let nonce = reader.u64()?;
     let id = reader.array()?;
     let size = reader.u64()?;
@@ -119,10 +120,15 @@ fn decode_ask(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
         field::ABOUT_CONTENT => About::Content { content: ContentId(id), size },
         _ => return Err(DecodeError::About),
     };
+    let tell_hosts = flags & field::ASK_TELL_HOSTS != 0;
+    // A shorter one is not answered by what is longer than itself.
+    let is_long = reader.rest.len() >= ASK_END_LENGTH + AGE_LENGTH;
     Ok(Message::Ask(Ask {
         about,
         to_many: flags & field::ASK_TO_MANY != 0,
-        tell_hosts: flags & field::ASK_TELL_HOSTS != 0,
+        tell_hosts,
+        hosts_from: if tell_hosts { hosts_from } else { 0 },
+        tell_age: flags & field::ASK_TELL_AGE != 0 && is_long,
         nonce,
         instance,
         cookie,
@@ -149,7 +155,8 @@ fn decode_tell(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
         },
         _ => return Err(DecodeError::About),
     };
-    Ok(Message::Tell(Tell { nonce, cookie, instance, answer }))
+    let age = if flags & field::TELL_AGE != 0 { Some(reader.u32()?) } else { None };
+    Ok(Message::Tell(Tell { nonce, cookie, instance, age, answer }))
 }
 
 fn decode_grant(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
@@ -204,11 +211,12 @@ fn decode_news(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
 }
 
 fn decode_hosts(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
-    let [count, _, _, _] = reader.array()?;
+    let [count, _] = reader.array()?;
+    let next = reader.u16()?;
     let nonce = reader.u64()?;
     let length = usize::from(count) * TOLD_HOST_LENGTH;
     let hosts = reader.rest.get(..length).ok_or(DecodeError::Short)?;
-    Ok(Message::Hosts(Hosts { nonce, hosts: ToldHosts::new(hosts)? }))
+    Ok(Message::Hosts(Hosts { nonce, next, hosts: ToldHosts::new(hosts)? }))
 }
 
 fn decode_hold(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {

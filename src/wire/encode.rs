@@ -6,8 +6,8 @@ use super::message::{
     ListingSummary, Message, News, Refuse, Tell,
 };
 use super::{
-    DATA_HEADER_LENGTH, FAREWELL_LENGTH, GRANT_HEADER_LENGTH, GRANT_RANGE_LENGTH, MAGIC,
-    NEWS_HEADER_LENGTH, REFUSE_LENGTH, TALK_LENGTH, VERSION, field, type_code,
+    AGE_LENGTH, DATA_HEADER_LENGTH, FAREWELL_LENGTH, GRANT_HEADER_LENGTH, GRANT_RANGE_LENGTH,
+    MAGIC, NEWS_HEADER_LENGTH, REFUSE_LENGTH, TALK_LENGTH, VERSION, field, type_code,
 };
 
 impl Message<'_> {
@@ -76,14 +76,19 @@ fn encode_ask(ask: &Ask) -> Vec<u8> {
     };
     let to_many = if ask.to_many { field::ASK_TO_MANY } else { 0 };
     let flags = to_many | if ask.tell_hosts { field::ASK_TELL_HOSTS } else { 0 };
-    let mut bytes = start(type_code::ASK, TALK_LENGTH);
-    bytes.extend_from_slice(&[about, flags, 0, 0]);
+    let (flags, length) = match ask.tell_age {
+        true => (flags | field::ASK_TELL_AGE, TALK_LENGTH + AGE_LENGTH),
+        false => (flags, TALK_LENGTH),
+    };
+    let mut bytes = start(type_code::ASK, length);
+    bytes.extend_from_slice(&[about, flags]);
+    bytes.extend_from_slice(&ask.hosts_from.to_be_bytes());
     bytes.extend_from_slice(&ask.nonce.to_be_bytes());
     bytes.extend_from_slice(&id);
     bytes.extend_from_slice(&size.to_be_bytes());
     bytes.extend_from_slice(&ask.instance.0);
     bytes.extend_from_slice(&ask.cookie.0);
-    bytes.resize(TALK_LENGTH, 0);
+    bytes.resize(length, 0);
     bytes
 }
 
@@ -100,7 +105,8 @@ fn encode_tell(tell: &Tell) -> Vec<u8> {
             0,
         ),
     };
-    let mut bytes = start(type_code::TELL, TALK_LENGTH);
+    let flags = flags | if tell.age.is_some() { field::TELL_AGE } else { 0 };
+    let mut bytes = start(type_code::TELL, TALK_LENGTH + AGE_LENGTH);
     bytes.extend_from_slice(&[about, flags]);
     bytes.extend_from_slice(&changes.to_be_bytes());
     bytes.extend_from_slice(&tell.nonce.to_be_bytes());
@@ -113,6 +119,9 @@ fn encode_tell(tell: &Tell) -> Vec<u8> {
             bytes.extend_from_slice(&size.to_be_bytes());
             bytes.extend_from_slice(&blocks_held.to_be_bytes());
         }
+    }
+    if let Some(age) = tell.age {
+        bytes.extend_from_slice(&age.to_be_bytes());
     }
     bytes
 }
@@ -160,7 +169,8 @@ fn encode_news(news: &News<'_>) -> Vec<u8> {
 fn encode_hosts(hosts: &Hosts<'_>) -> Vec<u8> {
     let told = hosts.hosts.bytes();
     let mut bytes = start(type_code::HOSTS, HOSTS_HEADER_LENGTH + told.len());
-    bytes.extend_from_slice(&[hosts.hosts.count() as u8, 0, 0, 0]);
+    bytes.extend_from_slice(&[hosts.hosts.count() as u8, 0]);
+    bytes.extend_from_slice(&hosts.next.to_be_bytes());
     bytes.extend_from_slice(&hosts.nonce.to_be_bytes());
     bytes.extend_from_slice(told);
     bytes

@@ -65,6 +65,9 @@ pub struct Hosts<'a> {
     /// That of the question.
     #[serde(with = "crate::content::hex::number")]
     pub nonce: u64,
+    /// From which place on there are more, in the teller's order; 0 where it does not say, or there are none.
+    #[serde(skip_serializing_if = "super::message::is_zero")]
+    pub next: u16,
     /// Who.
     pub hosts: ToldHosts<'a>,
 }

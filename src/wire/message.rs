@@ -41,6 +41,11 @@ pub enum Message<'a> {
     Hold(Hold),
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+pub(super) const fn is_zero(number: &u16) -> bool {
+    *number == 0
+}
+
 /// A listing in short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ListingSummary {
@@ -80,6 +85,12 @@ pub struct Ask {
     pub to_many: bool,
     /// Who has shown a cookie wants to be told of others, too ([`Hosts`]).
     pub tell_hosts: bool,
+    /// And of them, those from this place on in the asked host's order, counted from 1; 0 leaves it to that host.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hosts_from: u16,
+    /// Wants to know for how long the asked host has been there. Such a question is longer, as its answer is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tell_age: bool,
     /// Comes back in the answer.
     #[serde(with = "crate::content::hex::number")]
     pub nonce: u64,
@@ -119,6 +130,9 @@ pub struct Tell {
     pub cookie: Cookie,
     /// Who answers, if it is a host that offers files.
     pub instance: InstanceId,
+    /// For how many seconds it has been there, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<u32>,
     /// The answer.
     pub answer: Answer,
 }

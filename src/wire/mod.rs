@@ -66,6 +66,10 @@ pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0x5370, 0x72
 /// The length of [`Announce`], [`Ask`] and [`Tell`] in bytes. They are equally long so that none
 /// makes a host send more than it was sent.
 pub const TALK_LENGTH: usize = 80;
+/// By how much an [`Ask`] is longer that wants to know for how long a host has been there, and the [`Tell`] that says so.
+pub const AGE_LENGTH: usize = 4;
+/// The length of what follows the cookie in an [`Ask`], in bytes.
+const ASK_END_LENGTH: usize = 4;
 /// The length of [`Farewell`] in bytes.
 pub const FAREWELL_LENGTH: usize = 20;
 /// The length of [`Refuse`] in bytes.
@@ -138,6 +142,8 @@ mod field {
     pub(super) const ABOUT_CONTENT: u8 = 1;
     pub(super) const ASK_TO_MANY: u8 = 1;
     pub(super) const ASK_TELL_HOSTS: u8 = 2;
+    pub(super) const ASK_TELL_AGE: u8 = 4;
     pub(super) const TELL_WHOLE: u8 = 1;
     pub(super) const TELL_PART: u8 = 2;
+    pub(super) const TELL_AGE: u8 = 4;
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::process::Stdio;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -86,6 +87,10 @@ fn who_is_there() {
         assert!(link_local.starts_with("fe80::"), "{link_local}");
         assert_eq!(first["addresses"][0]["ways"], json!(["broadcast", "multicast_v4"]));
         assert_eq!(first["addresses"][1]["ways"], json!(["multicast_v6"]));
+        let since = first["since_ms"].as_u64().unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let minute = 60_000;
+        assert!((now - minute..=now).contains(&u128::from(since)), "{since}, {now}");
         assert!(first["rtt_us"].as_u64().is_some_and(|micros| micros < 1_000_000));
         assert_eq!(second["host"], named);
         assert_eq!(second["addresses"][0]["ways"], json!(["named"]));

@@ -148,8 +148,17 @@ fn questions(shared: &Content) -> Vec<Vec<u8>> {
     let ranges = Ranges::new(&ranges, 1_408).unwrap();
     let ask = |about| {
         let (instance, cookie) = (InstanceId::NONE, Cookie::NONE);
-        Message::Ask(Ask { about, to_many: false, tell_hosts: false, nonce: 1, instance, cookie })
-            .encode()
+        Message::Ask(Ask {
+            about,
+            to_many: false,
+            tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
+            nonce: 1,
+            instance,
+            cookie,
+        })
+        .encode()
     };
     let grant =
         |object, cookie| Message::Grant(Grant { nonce: 2, cookie, object, ranges }).encode();

@@ -170,6 +170,8 @@ fn told_by(peer: &mut Peer, has: ListingDigest) -> (Cookie, u64) {
         about: About::Listing { has },
         to_many: false,
         tell_hosts: false,
+        hosts_from: 0,
+        tell_age: false,
         nonce: 1,
         instance,
         cookie,

@@ -54,11 +54,13 @@ fn messages() -> Vec<Message<'static>> {
         about,
         to_many: nonce == 1,
         tell_hosts: false,
+        hosts_from: 0,
+        tell_age: false,
         nonce,
         instance,
         cookie,
     };
-    let tell = |nonce, answer| Tell { nonce, cookie, instance, answer };
+    let tell = |nonce, answer| Tell { nonce, cookie, instance, age: None, answer };
     let content = Answer::Content {
         holding: Holding::Part,
         chain: ChainId([7; 20]),

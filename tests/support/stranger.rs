@@ -132,7 +132,10 @@ impl Teller {
             }
         };
         let instance = Self::instance();
-        self.send(&Message::Tell(Tell { nonce: ask.nonce, cookie: COOKIE, instance, answer }), to);
+        self.send(
+            &Message::Tell(Tell { nonce: ask.nonce, cookie: COOKIE, instance, age: None, answer }),
+            to,
+        );
     }
 
     fn serve(&self, grant: &Grant, to: SocketAddr) {

@@ -1,6 +1,7 @@
 //! The lines of answers: what is in them for programs (`docs/json.md`), and how people read it.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indicatif::DecimalBytes;
 use serde::Serialize;
@@ -46,7 +47,10 @@ pub(super) struct HostAnswer {
     files: Option<usize>,
     bytes: Option<u64>,
     rtt_us: Option<u64>,
+    since_ms: Option<u64>,
     addresses: Vec<AddressAnswer>,
+    #[serde(skip)]
+    age: Option<Duration>,
 }
 
 /// One address of a host.
@@ -58,7 +62,8 @@ struct AddressAnswer {
 }
 
 impl HostAnswer {
-    pub(super) fn of(seen: &HostSeen) -> Self {
+    /// `wall` is the time of the day.
+    pub(super) fn of(seen: &HostSeen, wall: SystemTime) -> Self {
         let address = |address: &AddressSeen| AddressAnswer {
             host: format_host(address.host, |_| None),
             ways: address.ways.iter().copied().collect(),
@@ -74,7 +79,12 @@ impl HostAnswer {
                 files.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.size))
             }),
             rtt_us: addresses.iter().filter_map(|address| address.rtt_us).min(),
+            since_ms: seen.age.and_then(|age| {
+                let since = wall.checked_sub(age)?.duration_since(UNIX_EPOCH).ok()?;
+                u64::try_from(since.as_millis()).ok()
+            }),
             addresses,
+            age: seen.age,
         }
     }
 }
@@ -98,7 +108,22 @@ impl Answer for HostAnswer {
             self.addresses.iter().skip(1).map(|address| format!(", {}", address.host)).collect();
         let here = if self.this_machine { ", this machine" } else { "" };
         let ways = ways.join(", ");
-        format!("{:<21}  {trip:>9}  {files:>12}  by {ways}{here}{others}", self.host)
+        let here_for = self.age.map_or_else(|| "?".to_owned(), span_text);
+        let host = &self.host;
+        format!(
+            "{host:<21}  {trip:>9}  {files:>12}  here for {here_for:>6}  by {ways}{here}{others}"
+        )
+    }
+}
+
+/// A length of time in its largest unit.
+fn span_text(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..=59 => format!("{seconds} s"),
+        60..=3_599 => format!("{} min", seconds / 60),
+        3_600..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 

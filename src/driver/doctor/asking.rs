@@ -311,5 +311,15 @@ impl Asking {
 fn question(nonce: u64, to_many: bool) -> Vec<u8> {
     let (instance, cookie) = (InstanceId::NONE, Cookie::NONE);
     let about = About::Listing { has: ListingDigest::NONE };
-    Message::Ask(Ask { about, to_many, tell_hosts: false, nonce, instance, cookie }).encode()
+    Message::Ask(Ask {
+        about,
+        to_many,
+        tell_hosts: false,
+        hosts_from: 0,
+        tell_age: false,
+        nonce,
+        instance,
+        cookie,
+    })
+    .encode()
 }

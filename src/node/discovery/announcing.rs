@@ -6,6 +6,7 @@ use log::info;
 
 use super::{ASK_JITTER, Discovery};
 use crate::node::context::{Context, Ways};
+use crate::node::remote::liveness::GONE_AFTER;
 use crate::node::time::Instant;
 use crate::wire::{Announce, Farewell, ListingSummary, Message};
 
@@ -41,6 +42,9 @@ impl Discovery {
             remote.woke(ctx.now, gap, ask_at);
         }
         let now = ctx.now;
+        if gap > GONE_AFTER {
+            self.back_at = Some(now);
+        }
         self.listeners.values_mut().for_each(|asked_at| *asked_at = (*asked_at + gap).min(now));
         self.announce_anew(now);
         self.look_at_all(ctx);

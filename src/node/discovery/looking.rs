@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Discovery;
+use super::told::Told;
 use crate::node::context::{Context, Interfaces, Ways};
 use crate::node::counters::DropReason;
 use crate::node::deadline::Earliest;
@@ -69,6 +70,8 @@ pub struct HostSeen {
     pub addresses: Vec<AddressSeen>,
     /// None, where its listing did not come.
     entries: Option<ListingEntries>,
+    /// For how long it has been there, as it says; none, where it does not.
+    pub age: Option<Duration>,
 }
 
 impl HostSeen {
@@ -134,6 +137,8 @@ impl Looking {
                 about: About::Listing { has: ListingDigest::NONE },
                 to_many: true,
                 tell_hosts: false,
+                hosts_from: 0,
+                tell_age: false,
                 nonce,
                 instance,
                 cookie,
@@ -160,6 +165,7 @@ impl Discovery {
     ) -> Self {
         let mut discovery = Self::new(now, named, random);
         discovery.instance = InstanceId::NONE;
+        discovery.told = Told::of_look();
         // Who is no host does not introduce itself.
         discovery.remotes.values_mut().for_each(|remote| remote.knows_us = true);
         discovery.looking = Some(Looking::new(now, patience));
@@ -238,6 +244,10 @@ impl Discovery {
                     && remote.listings_failed() == 0;
             match () {
                 () if comes => looking.ends_at,
+                // Of whom it tells is asked next; if that is lost, once more.
+                () if remote.tells_more() => {
+                    remote.others_due().map_or(looking.ends_at, |due| due + PATIENCE)
+                }
                 () if remote.is_proven() => looking.began_at,
                 () if remote.configured => looking.began_at + PATIENCE,
                 () => remote.heard_at() + QUIET,
@@ -247,7 +257,7 @@ impl Discovery {
     }
 
     /// The hosts that were found, each with all its addresses; by their preferred addresses.
-    pub(crate) fn hosts_seen(&self, interfaces: &Interfaces) -> Vec<HostSeen> {
+    pub(crate) fn hosts_seen(&self, now: Instant, interfaces: &Interfaces) -> Vec<HostSeen> {
         let mut hosts: BTreeMap<InstanceId, Vec<(SocketAddr, &Remote)>> = BTreeMap::new();
         for (&address, remote) in self.remotes.iter().filter(|(_, remote)| remote.is_proven()) {
             if let Some(instance) = remote.instance {
@@ -264,7 +274,8 @@ impl Discovery {
                     .iter()
                     .map(|(address, remote)| self.address_seen(*address, remote, interfaces))
                     .collect();
-                HostSeen { instance, addresses, entries }
+                let age = remotes.iter().filter_map(|(_, remote)| remote.age(now)).max();
+                HostSeen { instance, addresses, entries, age }
             })
             .collect();
         seen.sort_by_key(|host| host.addresses.first().map(|first| preference(first.host)));

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,12 @@ use crate::node::serve::is_forbidden;
 use crate::wire::hosts::TOLD_HOSTS_MAX;
 use crate::wire::{Hold, Hosts, Message, Portions, ToldHost, ToldHosts};
 
-/// Questions a second to hosts that were told of.
+/// Questions a second to hosts that were told of; in a look, which takes seconds and is over.
 const QUESTIONS_A_SECOND: u64 = 32;
+const QUESTIONS_OF_LOOK: u64 = 256;
+/// Who knows more hosts than it can tell at once is asked for the next ones when these may be asked, about.
+const NEXT_AFTER: Duration = Duration::from_millis(1_500);
+const NEXT_OF_LOOK: Duration = Duration::from_millis(180);
 
 /// What is kept of telling and being told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +40,10 @@ impl Told {
     pub(super) const fn new() -> Self {
         Self { last: None, questions: Budget::new(QUESTIONS_A_SECOND) }
     }
+
+    pub(super) const fn of_look() -> Self {
+        Self { last: None, questions: Budget::new(QUESTIONS_OF_LOOK) }
+    }
 }
 
 /// Whether an address means the same to the asker as to us: a loopback address does only on this machine, a link-local one on
@@ -47,9 +56,43 @@ pub(crate) fn is_tellable(host: SocketAddr, asker: SocketAddr) -> bool {
     host != asker && !on_link && (!host.ip().is_loopback() || asker.ip().is_loopback())
 }
 
+/// Those of the hosts, in their order, who come from this place on, counted from 1, as they travel, and from which place on
+/// there are more; 0 where there are none.
+pub(crate) fn page(
+    hosts: impl Iterator<Item = SocketAddr>,
+    asker: SocketAddr,
+    from: u16,
+) -> (Vec<u8>, u16) {
+    let mut bytes = Vec::new();
+    for (address, place) in hosts.zip(1..u16::MAX).skip(usize::from(from).saturating_sub(1)) {
+        if !is_tellable(address, asker) {
+            continue;
+        }
+        if !ToldHosts::push(&mut bytes, &ToldHost { address, portions: Portions::NONE }) {
+            return (bytes, place);
+        }
+    }
+    (bytes, 0)
+}
+
 impl Discovery {
-    /// Tells who has shown a cookie, and asks for it, of others: of those that have proven themselves to us, in turns.
-    pub(super) fn tell_of_others(&mut self, ctx: &mut Context<'_>, asker: SocketAddr, nonce: u64) {
+    /// Tells who has shown a cookie, and asks for it, of others: of those that have proven themselves to us, in turns, or
+    /// from the place on that the asker names.
+    pub(super) fn tell_of_others(
+        &mut self,
+        ctx: &mut Context<'_>,
+        asker: SocketAddr,
+        nonce: u64,
+        from: u16,
+    ) {
+        if from > 0 {
+            let proven = self.remotes.iter().filter(|(_, remote)| remote.is_proven());
+            let (bytes, next) = page(proven.map(|(&address, _)| address), asker, from);
+            if let Ok(hosts) = ToldHosts::new(&bytes) {
+                ctx.send(asker, &Message::Hosts(Hosts { nonce, next, hosts }));
+            }
+            return;
+        }
         let behind = self.told.last.unwrap_or(asker);
         let rest = self.remotes.range((Bound::Excluded(behind), Bound::Unbounded));
         let around = rest.chain(self.remotes.range(..=behind));
@@ -63,7 +106,7 @@ impl Discovery {
         }
         if let (Ok(hosts), Some(last)) = (ToldHosts::new(&bytes), last) {
             self.told.last = Some(last);
-            ctx.send(asker, &Message::Hosts(Hosts { nonce, hosts }));
+            ctx.send(asker, &Message::Hosts(Hosts { nonce, next: 0, hosts }));
         }
     }
 
@@ -78,12 +121,14 @@ impl Discovery {
         if !teller.is_some_and(|teller| teller.takes_hosts(hosts.nonce)) {
             return false;
         }
+        let mut all = true;
         for ToldHost { address, .. } in hosts.hosts.iter() {
             if self.knows(address) || is_forbidden(ctx, address) {
                 continue;
             }
             if !self.told.questions.take(ctx.now) {
                 ctx.counters.drop(DropReason::TooManyHosts);
+                all = false;
                 break;
             }
             if let Some(remote) = self.remote(ctx, address) {
@@ -91,6 +136,16 @@ impl Discovery {
                 self.look_at(ctx, address);
             }
         }
+        let next = if self.remotes.len() < REMOTES_MAX { hosts.next } else { 0 };
+        let pause = if self.is_looking() { NEXT_OF_LOOK } else { NEXT_AFTER };
+        if let Some(teller) = self.remotes.get_mut(&from) {
+            if all {
+                teller.told_others(ctx.now, next, pause);
+            } else {
+                teller.told_too_many(ctx.now);
+            }
+        }
+        self.look_at(ctx, from);
         true
     }
 

@@ -61,6 +61,8 @@ impl Seek {
             about,
             to_many: true,
             tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
             nonce,
             instance: InstanceId::NONE,
             cookie: Cookie::NONE,

@@ -180,6 +180,8 @@ impl Source {
             about,
             to_many: false,
             tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
             nonce,
             instance: InstanceId::NONE,
             cookie: self.cookie,

@@ -123,6 +123,8 @@ impl Contact {
             about,
             to_many: false,
             tell_hosts: self.tells,
+            hosts_from: 0,
+            tell_age: false,
             nonce,
             instance: InstanceId::NONE,
             cookie: self.cookie,

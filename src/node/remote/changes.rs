@@ -5,6 +5,20 @@ use super::Remote;
 use crate::node::listed::Listed;
 use crate::node::time::Instant;
 
+/// What became of a listing that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// It is genuine, but for so many names.
+    Genuine {
+        /// Names that nobody should have sent.
+        refused_names: u32,
+    },
+    /// It is not what the host announced, or no listing.
+    Bad,
+    /// It came as changes, which do not lead to what the host announced.
+    BadChanges,
+}
+
 impl Remote {
     /// The listing from which changes can be told.
     pub(super) fn base(&self) -> Option<&Listed> {

@@ -50,7 +50,7 @@ impl Remote {
         match (self.ask_at, routine) {
             // A question is out: its own patience counts, not the routine.
             (Some(at), _) => Some(at),
-            (None, routine) => routine,
+            (None, routine) => routine.into_iter().chain(self.others_due()).min(),
         }
     }
 

@@ -73,7 +73,18 @@ impl Random {
                 let about =
                     if coin { About::Listing { has } } else { About::Content { content, size } };
                 let (to_many, tell_hosts) = (self.below(2) == 0, self.below(2) == 0);
-                Message::Ask(Ask { about, to_many, tell_hosts, nonce, instance, cookie })
+                let hosts_from = if tell_hosts { self.next() as u16 } else { 0 };
+                let tell_age = self.below(2) == 0;
+                Message::Ask(Ask {
+                    about,
+                    to_many,
+                    tell_hosts,
+                    hosts_from,
+                    tell_age,
+                    nonce,
+                    instance,
+                    cookie,
+                })
             }
             3 => {
                 let holdings = [Holding::Nothing, Holding::Part, Holding::Whole];
@@ -87,7 +98,8 @@ impl Random {
                         blocks_held: self.next() as u32,
                     }
                 };
-                Message::Tell(Tell { nonce, cookie: Cookie(self.bytes()), instance, answer })
+                let age = (self.below(2) == 0).then(|| self.next() as u32);
+                Message::Tell(Tell { nonce, cookie: Cookie(self.bytes()), instance, age, answer })
             }
             4 => Message::Grant(self.grant()),
             5 => {
@@ -175,6 +187,8 @@ fn every_message_cut_short_is_short() {
         let datagram = message.encode();
         let shortest = match message {
             Message::Data(_) => DATA_HEADER_LENGTH + 1,
+            // Without its end it asks for less.
+            Message::Ask(_) => TALK_LENGTH,
             _ => datagram.len(),
         };
         for length in 0..shortest {
@@ -206,6 +220,8 @@ fn unknown_flags_and_reserved_bytes_are_ignored() {
         about: About::Listing { has: ListingDigest::NONE },
         to_many: false,
         tell_hosts: false,
+        hosts_from: 0,
+        tell_age: false,
         nonce: 1,
         instance: InstanceId::NONE,
         cookie: Cookie::NONE,

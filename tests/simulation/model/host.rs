@@ -270,6 +270,10 @@ impl Host {
         self.answer(Input::Command(Command::Fetch(request)));
     }
 
+    pub(crate) fn look_over(&mut self, patience: Duration) {
+        self.answer(Input::Command(Command::Look { patience }));
+    }
+
     pub(crate) fn stop(&mut self) {
         self.answer(Input::Command(Command::Stop));
     }
@@ -490,6 +494,7 @@ impl Host {
             }
             Output::Directory { hosts } => self.directory = hosts,
             Output::Stopped => self.stopped = true,
+            Output::LookEnded => {}
             Output::AddToListing { .. }
             | Output::TakeOffListing { .. }
             | Output::MakeListing { .. }

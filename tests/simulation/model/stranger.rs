@@ -145,6 +145,7 @@ impl Stranger {
                 nonce,
                 cookie: Cookie(self.random.bytes16()),
                 instance: InstanceId(self.random.bytes16()),
+                age: None,
                 answer: Answer::Content { holding, chain, size, blocks_held: 9 },
             };
             let made_up = SocketAddr::from(([10, 0, 0, 201], 1_000 + number));
@@ -191,8 +192,17 @@ impl Stranger {
         let nonce = self.random.next_u64();
         let instance = InstanceId(self.random.bytes16());
         let cookie = Cookie::NONE;
-        Message::Ask(Ask { about, to_many: false, tell_hosts: false, nonce, instance, cookie })
-            .encode()
+        Message::Ask(Ask {
+            about,
+            to_many: false,
+            tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
+            nonce,
+            instance,
+            cookie,
+        })
+        .encode()
     }
 
     fn grant(&mut self, cookie: Cookie, offset: u64, length: u32) -> Vec<u8> {

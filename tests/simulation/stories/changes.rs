@@ -134,7 +134,16 @@ fn forged_news_and_news_for_a_digest_that_nobody_has_change_nothing() {
         let (nonce, instance) = (random.next_u64(), InstanceId(random.bytes16()));
         let about = About::Listing { has: digest };
         let cookie = Cookie(random.bytes16());
-        let ask = Ask { about, to_many: false, tell_hosts: false, nonce, instance, cookie };
+        let ask = Ask {
+            about,
+            to_many: false,
+            tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
+            nonce,
+            instance,
+            cookie,
+        };
         let ranges = Ranges::new(&[ObjectRange { offset: 0, length: 64 }], 512).unwrap();
         let object = Object::Changes(ChangesId::between(digest, digest));
         let grant = Grant { nonce, cookie, object, ranges };

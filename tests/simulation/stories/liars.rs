@@ -74,6 +74,7 @@ fn answer_in_many_names(network: &mut Network, data: &[u8]) {
             nonce,
             cookie: Cookie([1; 16]),
             instance: InstanceId([number as u8; 16]),
+            age: None,
             answer: Answer::Content { holding: Holding::Whole, chain, size, blocks_held: 9 },
         };
         let from = SocketAddr::from(([10, 0, 0, 201], 1_000 + number));
@@ -119,6 +120,7 @@ fn an_answer_in_anothers_name_does_not_stop_it() {
             nonce: nonce.unwrap_or_default(),
             cookie: Cookie([1; 16]),
             instance: InstanceId([1; 16]),
+            age: None,
             answer: Answer::Content { holding, chain, size: 0, blocks_held: 0 },
         };
         network.inject(peer(1), fetcher(100), Message::Tell(tell).encode());

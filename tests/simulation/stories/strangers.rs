@@ -153,6 +153,8 @@ fn unproven_messages(random: &mut Random, content: ContentId) -> Vec<Vec<u8>> {
         about,
         to_many: false,
         tell_hosts: false,
+        hosts_from: 0,
+        tell_age: false,
         nonce: 7,
         instance,
         cookie: Cookie([1; 16]),

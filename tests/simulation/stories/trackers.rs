@@ -75,6 +75,27 @@ fn who_names_the_same_tracker_finds_each_other() {
     }
 }
 
+/// A tracker tells 44 hosts at a time: who comes into a crowd asks on, and knows all of it soon.
+#[test]
+fn a_crowd_around_a_tracker_is_known_to_who_comes_and_to_who_looks() {
+    let mut network = around_a_tracker(11, Link::CLEAN, 1..=100);
+    network.run_for(SECOND * 20);
+    start(&mut network, peer(150), &[peer(200)], false);
+    let took = network.run_until(SECOND * 60, |network| (1..=100).all(|of| sees(network, 150, of)));
+    assert!(took < SECOND * 8, "{took:?}");
+
+    start(&mut network, fetcher(100), &[peer(200)], false);
+    network.host(fetcher(100)).look_over(SECOND * 10);
+    let seen = |network: &Network| {
+        let hosts = network.hosts[&fetcher(100)].node.hosts_seen();
+        hosts.iter().filter(|host| host.files().is_some_and(|files| files.len() == 1)).count()
+    };
+    network.run_for(SECOND);
+    eprintln!("{} seen after a second", seen(&network));
+    let took = network.run_until(SECOND * 10, |network| seen(network) == 100);
+    assert!(took < SECOND * 3, "{took:?}");
+}
+
 #[test]
 fn a_tracker_that_comes_back_knows_all_within_seconds() {
     let mut network = around_a_tracker(7, Link::CLEAN, 1..=4);
@@ -165,6 +186,7 @@ fn a_tracker_that_lies_makes_nobody_a_reflector() {
                 nonce: ask.nonce,
                 cookie: sprat::wire::Cookie([7; 16]),
                 instance: sprat::wire::InstanceId([9; 16]),
+                age: None,
                 answer: sprat::wire::Answer::Listing {
                     listing: sprat::wire::ListingSummary {
                         digest: sprat::wire::ListingDigest::of(&[]),
@@ -178,7 +200,7 @@ fn a_tracker_that_lies_makes_nobody_a_reflector() {
             // As often as it likes, and ever again under the same nonce.
             for _ in 0..3 {
                 let hosts = ToldHosts::new(&told).unwrap();
-                let hosts = Message::Hosts(Hosts { nonce: ask.nonce, hosts });
+                let hosts = Message::Hosts(Hosts { nonce: ask.nonce, next: 0, hosts });
                 network.inject(peer(200), from, hosts.encode());
             }
         }
@@ -196,7 +218,7 @@ fn unasked_hosts_and_unproven_holds_are_counted_and_dropped() {
     let mut told = Vec::new();
     let address = SocketAddr::from(([198, 51, 100, 1], 27_183));
     ToldHosts::push(&mut told, &ToldHost { address, portions: Portions::WHOLE });
-    let hosts = Message::Hosts(Hosts { nonce: 7, hosts: ToldHosts::new(&told).unwrap() });
+    let hosts = Message::Hosts(Hosts { nonce: 7, next: 0, hosts: ToldHosts::new(&told).unwrap() });
     for from in [peer(200), peer(2), address] {
         network.inject(from, peer(1), hosts.encode());
     }
