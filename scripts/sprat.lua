@@ -38,6 +38,11 @@ local f = {
     flags = ProtoField.uint8("sprat.flags", "Flags", base.HEX),
     to_many = ProtoField.bool("sprat.flags.to_many", "To many", 8, nil, 0x01),
     tell_hosts = ProtoField.bool("sprat.flags.tell_hosts", "Wants to be told of others", 8, nil, 0x02),
+    tell_age = ProtoField.bool("sprat.flags.tell_age", "Wants to know for how long the host has been there", 8, nil, 0x04),
+    hosts_from = ProtoField.uint16("sprat.hosts.from", "Others from this place on"),
+    hosts_next = ProtoField.uint16("sprat.hosts.next", "More of them from this place on"),
+    has_age = ProtoField.bool("sprat.flags.age", "Tells for how long it has been there", 8, nil, 0x04),
+    age = ProtoField.uint32("sprat.age", "For how many seconds it has been there"),
     whole = ProtoField.bool("sprat.flags.whole", "Has it whole", 8, nil, 0x01),
     part = ProtoField.bool("sprat.flags.part", "Has part of it", 8, nil, 0x02),
     reserved = ProtoField.bytes("sprat.reserved", "Reserved"),
@@ -201,8 +206,9 @@ end
 
 local function ask(tvb, pinfo, tree)
     local about = subject(tree, tvb)
-    flags(tree, tvb(5, 1), 0x03, { f.to_many, f.tell_hosts })
-    reserved(tree, tvb(6, 2))
+    local bits = tvb(5, 1):uint()
+    flags(tree, tvb(5, 1), 0x07, { f.to_many, f.tell_hosts, f.tell_age })
+    if bit.band(bits, 2) == 2 and about == 0 then tree:add(f.hosts_from, tvb(6, 2)) else reserved(tree, tvb(6, 2)) end
     tree:add(f.nonce, tvb(8, 8))
     asks(tree, pinfo, tvb(8, 8):uint64())
     local words = "what do you offer?"
@@ -220,12 +226,22 @@ local function ask(tvb, pinfo, tree)
     tree:add(f.instance, tvb(44, 16))
     tree:add(f.cookie, tvb(60, 16))
     reserved(tree, tvb(76, 4), f.zero)
-    return words .. (bit.band(tvb(5, 1):uint(), 1) == 1 and " (to many)" or ""), 80
+    local length = 80
+    if bit.band(bits, 4) == 4 and tvb:len() >= 84 then
+        reserved(tree, tvb(80, 4), f.zero)
+        length = 84
+    end
+    return words .. (bit.band(bits, 1) == 1 and " (to many)" or ""), length
 end
 
 local function tell(tvb, pinfo, tree)
     local about = subject(tree, tvb)
-    flags(tree, tvb(5, 1), 0x03, { f.whole, f.part })
+    local bits, length = tvb(5, 1):uint(), 80
+    flags(tree, tvb(5, 1), 0x07, { f.whole, f.part, f.has_age })
+    if bit.band(bits, 4) == 4 and tvb:len() >= 84 then
+        tree:add(f.age, tvb(80, 4))
+        length = 84
+    end
     if about == 0 then tree:add(f.changes, tvb(6, 2)) else reserved(tree, tvb(6, 2)) end
     tree:add(f.nonce, tvb(8, 8))
     belongs(tree, pinfo, tvb(8, 8):uint64())
@@ -233,14 +249,13 @@ local function tell(tvb, pinfo, tree)
     tree:add(f.instance, tvb(32, 16))
     if about == 0 then
         local words, steps = listing(tree, tvb, 48), tvb(6, 2):uint()
-        return words .. (steps > 0 and string.format(", %d bytes of changes", steps * 64) or ""), 80
+        return words .. (steps > 0 and string.format(", %d bytes of changes", steps * 64) or ""), length
     end
     tree:add(f.chain, tvb(48, 20))
     content_size(tree, tvb(68, 8))
     tree:add(f.blocks, tvb(76, 4))
-    local bits = tvb(5, 1):uint()
     local holds = bit.band(bits, 1) == 1 and "whole" or bit.band(bits, 2) == 2 and "part" or "nothing"
-    return string.format("%s of %s bytes, %d blocks", holds, tostring(tvb(68, 8):uint64()), tvb(76, 4):uint()), 80
+    return string.format("%s of %s bytes, %d blocks", holds, tostring(tvb(68, 8):uint64()), tvb(76, 4):uint()), length
 end
 
 local function one_range(tree, tvb, at, payload_length)
@@ -344,7 +359,8 @@ local V4_MAPPED = "00000000000000000000ffff"
 local function hosts(tvb, pinfo, tree)
     local count, item = tvb(4, 1):uint(), tree:add(f.hosts, tvb(4, 1))
     if count < 1 or count > HOSTS_MAX then too_much(item, "1 to 44 hosts") end
-    reserved(tree, tvb(5, 3))
+    reserved(tree, tvb(5, 1))
+    tree:add(f.hosts_next, tvb(6, 2))
     tree:add(f.nonce, tvb(8, 8))
     belongs(tree, pinfo, tvb(8, 8):uint64())
     local at = 16
