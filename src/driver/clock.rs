@@ -51,6 +51,11 @@ impl Slice {
     }
 }
 
+/// The processor time that this thread has taken so far, in the kernel as well. A look is a system call.
+pub(super) fn processor_time() -> Duration {
+    of_clock(ClockId::ThreadCPUTime)
+}
+
 /// Wall time, which may jump either way.
 #[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]
 pub fn wall_now() -> SystemTime {
@@ -59,7 +64,11 @@ pub fn wall_now() -> SystemTime {
 
 /// The monotonic clock that counts the time of sleep, too: the standard library's stands still then.
 fn since_boot() -> Duration {
-    let time = clock_gettime(ClockId::Boottime);
+    of_clock(ClockId::Boottime)
+}
+
+fn of_clock(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }

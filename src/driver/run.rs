@@ -390,10 +390,12 @@ pub(super) fn resolve(option: &str, hosts: &[PeerHost]) -> Vec<SocketAddr> {
 pub(super) fn tell_statistics(run: &EventLoop) {
     let statistics = run.statistics();
     log::info!(
-        "{} turns, the longest {:.1} ms ({})",
+        "{} turns, the longest {:.1} ms ({}), by processor time {:.1} ms ({})",
         statistics.turns,
         statistics.longest.as_secs_f64() * 1_000.0,
-        statistics.longest_step
+        statistics.longest_step,
+        statistics.busiest.as_secs_f64() * 1_000.0,
+        statistics.busiest_step
     );
     log::info!("socket: {}", run.executor.socket.counters());
     log::info!("dropped: {}", run.node.counters());

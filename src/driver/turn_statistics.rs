@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::clock::Slice;
+use super::clock::{Slice, processor_time};
 
 /// Turns longer than this are told of in the log, at its most talkative.
 const WORTH_TELLING: Duration = Duration::from_millis(10);
@@ -17,6 +17,11 @@ pub struct TurnStatistics {
     pub longest: Duration,
     /// What took most of that one.
     pub longest_step: &'static str,
+    /// What the one took that took most processor time. Where the machine is busy, a turn may be
+    /// long for no reason of its own. Known where the log tells of it.
+    pub busiest: Duration,
+    /// What took longest in that one.
+    pub busiest_step: &'static str,
 }
 
 /// A turn that goes on.
@@ -24,13 +29,17 @@ pub struct TurnStatistics {
 pub(super) struct TurnTimer {
     turn: Slice,
     told: Duration,
+    /// Processor time before.
+    processor: Option<Duration>,
     longest: (Duration, &'static str),
 }
 
 impl TurnTimer {
     /// The turn begins; it has done its share once it has taken `share`.
     pub(super) fn start(share: Duration) -> Self {
-        Self { turn: Slice::of(share), told: Duration::ZERO, longest: (Duration::ZERO, "nothing") }
+        let turn = Slice::of(share);
+        let processor = log::log_enabled!(log::Level::Info).then(processor_time);
+        Self { turn, told: Duration::ZERO, processor, longest: (Duration::ZERO, "nothing") }
     }
 
     /// This step is done.
@@ -51,6 +60,13 @@ impl TurnTimer {
         if self.told > statistics.longest {
             statistics.longest = self.told;
             statistics.longest_step = self.longest.1;
+        }
+        // No turn takes more processor time than time.
+        if let Some(before) = self.processor.filter(|_| self.told > statistics.busiest) {
+            let took = processor_time().saturating_sub(before);
+            if took > statistics.busiest {
+                (statistics.busiest, statistics.busiest_step) = (took, self.longest.1);
+            }
         }
         if self.told > WORTH_TELLING {
             log::trace!(
