@@ -99,7 +99,7 @@ impl Ways {
         Self {
             broadcast: count % 2 == 0,
             group_v4: count % 2 == 1,
-            group_v6: count % 6 == 0,
+            group_v6: count % 12 == 0,
             group_v6_alone: true,
         }
     }

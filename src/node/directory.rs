@@ -14,7 +14,7 @@ use crate::wire::listing::ListingEntries;
 use crate::wire::{InstanceId, ListingDigest};
 
 /// About how many bytes of memory all listings together take; some million files.
-const LISTINGS_WEIGHT_MAX: u64 = 128 << 20;
+pub(crate) const LISTINGS_WEIGHT_MAX: u64 = 128 << 20;
 
 /// What is known of files on the network: the hosts that are shown, each once and under its preferred address, in
 /// the order in which they are listed. Cheap to clone. Two are equal if they show the same.

@@ -6,6 +6,7 @@
 
 mod announcing;
 mod keeping;
+mod kept;
 pub(crate) mod looking;
 pub(super) mod told;
 
@@ -19,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use super::context::{Context, Interfaces};
 use super::counters::DropReason;
 use super::deadline::{Deadline, Earliest};
-use super::directory::{Directory, Shown, bound_listings, directory, host_text, shown};
+use super::directory::{
+    Directory, LISTINGS_WEIGHT_MAX, Shown, bound_listings, directory, host_text, shown,
+};
 use super::ids::ListingId;
 use super::input::ListingReading;
 use super::output::Output;
@@ -30,6 +33,7 @@ use crate::wire::{
     Announce, Ask, CHANGES_STEP, Data, Farewell, FarewellSecret, InstanceId, ListingDigest,
     ListingSummary, RefuseReason, Tell,
 };
+use kept::{Kept, KeptHost};
 use looking::Looking;
 use told::Told;
 
@@ -72,12 +76,8 @@ pub(crate) struct Discovery {
     /// When it changed last.
     #[serde(default)]
     directory_made: Option<Instant>,
-    /// When something is due at one of the hosts, or before.
-    #[serde(default)]
-    hosts_due: Option<Instant>,
-    /// Hosts whose listing may have to be fetched, and those whose listing is on its way.
-    #[serde(default)]
-    lacking: BTreeSet<SocketAddr>,
+    kept: Kept,
+    /// Hosts whose listing is on its way, and some of which it was.
     #[serde(default)]
     downloading: BTreeSet<SocketAddr>,
     /// When we were back after a sleep in which others had to take us for gone.
@@ -101,11 +101,17 @@ impl Discovery {
         random: &mut Random,
     ) -> Self {
         let secret = FarewellSecret(random.bytes16());
-        let peers = named.take(REMOTES_MAX / 2);
+        let named = named.take(REMOTES_MAX / 2);
+        let remotes: BTreeMap<_, _> =
+            named.map(|&peer| (peer, Remote::new(peer, true, now, random))).collect();
+        let mut kept = Kept::default();
+        for &address in remotes.keys() {
+            kept.set(address, Some(KeptHost { due: Some(now), ..KeptHost::default() }));
+        }
         Self {
             secret,
             instance: InstanceId::of(&secret),
-            remotes: peers.map(|&peer| (peer, Remote::new(peer, true, now, random))).collect(),
+            remotes,
             listeners: BTreeMap::new(),
             told: Told::new(),
             announced: None,
@@ -118,8 +124,7 @@ impl Discovery {
             directory: None,
             directory_due: None,
             directory_made: None,
-            hosts_due: Some(now),
-            lacking: BTreeSet::new(),
+            kept,
             downloading: BTreeSet::new(),
             back_at: None,
             looking: None,
@@ -171,9 +176,7 @@ impl Discovery {
     pub(crate) fn on_farewell(&mut self, ctx: &mut Context<'_>, farewell: &Farewell) {
         let instance = InstanceId::of(&farewell.secret);
         let mut anyone = false;
-        let leaving =
-            self.remotes.iter_mut().filter(|(_, remote)| remote.instance == Some(instance));
-        let leaving: Vec<SocketAddr> = leaving.map(|(&address, _)| address).collect();
+        let leaving: Vec<SocketAddr> = self.kept.addresses_of(instance).collect();
         for address in leaving {
             anyone = true;
             info!("{} leaves", host_text(address));
@@ -200,9 +203,7 @@ impl Discovery {
         if !is_host {
             return;
         }
-        if let Some(remote) = self.remotes.get_mut(&from) {
-            remote.knows_us = true;
-        }
+        // It may not have got our answer yet, and ask no more: then we have to introduce ourselves.
         if !proven {
             return;
         }
@@ -244,13 +245,17 @@ impl Discovery {
         let before = remote.instance;
         remote.told(ctx, instance, cookie, listing, u64::from(changes) * CHANGES_STEP);
         remote.told_age(ctx.now, age);
-        if before != Some(instance) {
+        let is_new = before != Some(instance);
+        if is_new {
             debug!("{} is here", host_text(from));
             self.directory_changed(ctx);
         }
         let is_looking = self.is_looking();
         let remote = self.remotes.get_mut(&from).expect("it was there above");
-        if !remote.knows_us || is_looking && remote.may_ask_of_others(ctx.now) {
+        // The answer to a repeated question does not say how long the way is; where that is not known, what is
+        // lost of its listing is missed late.
+        let is_unmeasured = is_new && remote.measured_round_trip().is_none();
+        if !remote.knows_us || is_unmeasured || is_looking && remote.may_ask_of_others(ctx.now) {
             remote.knows_us = true;
             remote.ask(ctx, self.instance);
         }
@@ -290,7 +295,9 @@ impl Discovery {
             Read::BadChanges => ctx.counters.drop(DropReason::BadChanges),
             Read::Genuine { refused_names } => {
                 ctx.counters.drop_many(DropReason::HostileName, u64::from(refused_names));
-                let dropped = bound_listings(&mut self.remotes, ctx.now);
+                self.keep(ctx.now, ctx.interfaces, address);
+                let is_much = self.kept.weight() > LISTINGS_WEIGHT_MAX;
+                let dropped = if is_much { bound_listings(&mut self.remotes, ctx.now) } else { 0 };
                 ctx.counters.drop_many(DropReason::TooManyListings, dropped);
                 self.directory_changed(ctx);
                 if dropped > 0 {
@@ -328,7 +335,7 @@ impl Discovery {
             earliest.at(Some(self.announce_at), "an announcement");
         }
         earliest.at(self.directory_due, "the directory is made anew");
-        earliest.at(self.hosts_due, "something is due at a host");
+        earliest.at(self.kept.first_due(), "something is due at a host");
         earliest.get()
     }
 
@@ -338,25 +345,7 @@ impl Discovery {
             () if self.is_looking() => self.look_on(ctx),
             () => self.announce_due(ctx, listing),
         }
-        let gone: Vec<SocketAddr> = self
-            .remotes
-            .iter()
-            .filter(|(_, remote)| !remote.configured || remote.is_proven())
-            .filter(|(_, remote)| remote.gone_at() <= ctx.now)
-            .map(|(&address, _)| address)
-            .collect();
-        for address in gone {
-            if self.remotes.get(&address).is_some_and(Remote::is_proven) {
-                info!("{} is gone", host_text(address));
-            }
-            self.forget(ctx, address);
-        }
-        self.find_spares(ctx.now);
-        self.ask_due(ctx);
-        for remote in self.remotes.values_mut() {
-            remote.handle_timeout(ctx);
-        }
-        self.look_at_all(ctx);
+        self.see_to_hosts(ctx);
         self.start_downloads(ctx);
         let now = ctx.now;
         self.listeners.retain(|_, asked_at| now.since(*asked_at) < LISTENER_KEPT);
@@ -411,6 +400,7 @@ impl Discovery {
     fn remove(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
         if let Some(mut remote) = self.remotes.remove(&address) {
             remote.stop_download(ctx);
+            self.kept.set(address, None);
         }
     }
 

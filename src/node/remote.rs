@@ -2,6 +2,7 @@
 //! address where it receives, and its listing, on its way or arrived.
 
 mod changes;
+mod hearing;
 pub(crate) mod liveness;
 mod telling;
 mod view;
@@ -22,8 +23,8 @@ use super::output::Output;
 use super::random::Random;
 use super::time::Instant;
 use crate::wire::{
-    About, Announce, Ask, Cookie, InstanceId, ListingDigest, ListingSummary, Message,
-    PAYLOAD_LENGTHS, RefuseReason,
+    About, Ask, Cookie, InstanceId, ListingDigest, ListingSummary, Message, PAYLOAD_LENGTHS,
+    RefuseReason,
 };
 pub(crate) use changes::Read;
 use telling::Telling;
@@ -52,9 +53,6 @@ const LISTING_LASTS_EACH: Duration = Duration::from_micros(5);
 const LISTING_REST: Duration = Duration::from_secs(1);
 /// After so long at the most, a listing that did not come in time is tried again.
 const LISTING_REST_MAX: Duration = Duration::from_secs(600);
-/// Questions that one announcement allows to an address that has proven nothing.
-const CREDIT_MAX: u32 = 3;
-
 /// A question under way.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Question {
@@ -167,52 +165,6 @@ impl Remote {
         self.heard_at
     }
 
-    /// An announcement in its name was heard. It is a hint: what it says is asked for, not believed.
-    pub(crate) fn announced(&mut self, now: Instant, announce: &Announce, ask_at: Instant) {
-        let &Announce { instance, listing, again_within } = announce;
-        if self.instance.is_none_or(|known| known == instance) {
-            self.heard_at = now;
-            self.announces_within = Duration::from_millis(100) * u32::from(again_within);
-        }
-        self.credit = (self.credit + 1).min(CREDIT_MAX);
-        let known = self.instance == Some(instance) && self.wanted == Some(listing);
-        if !known {
-            self.ask_by(ask_at);
-        }
-    }
-
-    /// We slept for `gap`: what was heard before it counts as heard so much later.
-    pub(crate) fn woke(&mut self, now: Instant, gap: Duration, ask_at: Instant) {
-        self.heard_at = (self.heard_at + gap).min(now);
-        self.proven_at = self.proven_at.map(|at| (at + gap).min(now));
-        if self.is_proven() || self.configured {
-            // It is asked with the patience of a first question.
-            self.unanswered = 0;
-            self.ask_at = Some(ask_at);
-        }
-    }
-
-    /// It has shown that it is there and receives at its address: it deserves a question.
-    pub(crate) fn introduced(&mut self, now: Instant) {
-        self.heard_at = now;
-        self.knows_us = true;
-        // It has shown a cookie of ours: more than one question may be lost.
-        self.credit = CREDIT_MAX;
-        if self.proven_at.is_none() {
-            self.ask_by(now);
-        }
-    }
-
-    /// It has answered a question to many: it deserves one of its own, unless one is out.
-    pub(crate) fn answered_call(&mut self, now: Instant) {
-        self.heard_at = now;
-        self.knows_us = true;
-        self.credit = (self.credit + 1).min(CREDIT_MAX);
-        if self.proven_at.is_none() && self.question.is_none() {
-            self.ask_by(now);
-        }
-    }
-
     /// Whether an answer with this nonce is awaited.
     pub(crate) fn awaits(&self, nonce: u64) -> bool {
         self.question.is_some_and(|question| question.nonce == nonce)
@@ -238,6 +190,8 @@ impl Remote {
             self.proven_since = now;
         }
         let is_another = self.instance.is_some_and(|known| known != instance);
+        // Who came in its place has not heard of us.
+        self.knows_us &= !is_another;
         self.instance = Some(instance);
         self.heard_at = now;
         self.proven_at = Some(now);
@@ -425,7 +379,9 @@ impl Remote {
             cookie: self.cookie,
         };
         ctx.send(self.address, &Message::Ask(ask));
-        let patience = PATIENCE[self.unanswered.min(PATIENCE.len() - 1)];
+        let patience = self
+            .patience_with_silence(ctx.now)
+            .unwrap_or(PATIENCE[self.unanswered.min(PATIENCE.len() - 1)]);
         let slow = self.unanswered >= PATIENCE.len() && self.configured && !self.is_proven();
         self.unanswered += 1;
         self.ask_at = Some(ctx.now + if slow { ASK_ABSENT } else { patience });
@@ -469,7 +425,7 @@ impl Remote {
 
     pub(crate) fn check_invariants(&self) {
         self.flow.check_invariants();
-        assert!(self.credit <= CREDIT_MAX);
+        assert!(self.credit <= hearing::CREDIT_SHOWN);
     }
 
     fn ask_by(&mut self, at: Instant) {

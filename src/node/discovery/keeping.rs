@@ -4,89 +4,144 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use log::info;
+
+use super::kept::KeptHost;
 use super::{DOWNLOADS_EACH, DOWNLOADS_MAX, Discovery};
 use crate::node::context::{Context, Interfaces};
+use crate::node::directory::host_text;
 use crate::node::ids::ListingId;
 use crate::node::listed::Listed;
 use crate::node::remote::Remote;
 use crate::node::time::Instant;
-use crate::wire::{InstanceId, ListingSummary};
+use crate::wire::{InstanceId, ListingDigest};
+
+/// What is to be kept of a host.
+fn as_it_is(
+    address: SocketAddr,
+    remote: &Remote,
+    now: Instant,
+    interfaces: &Interfaces,
+) -> KeptHost {
+    let due = remote.deadline(now, remote.is_out_of_reach(address, interfaces));
+    KeptHost {
+        due: due.map(|due| due.at),
+        instance: remote.instance,
+        lacks: remote.lacks_listing().then(|| remote.listings_failed()),
+        weight: remote.listed.as_ref().map_or(0, |listed| listed.weight),
+    }
+}
 
 impl Discovery {
     /// Something has changed at a host: it is asked if that is due, and we wake when it wants us to. To be
-    /// called by whatever changes one; what was forgotten is found at the next timeout.
+    /// called by whatever changes one.
     pub(super) fn look_at(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
+        self.ask_if_due(ctx, address);
+        self.keep(ctx.now, ctx.interfaces, address);
+    }
+
+    /// The same of all of them, who are not asked by it.
+    pub(super) fn look_at_all(&mut self, ctx: &Context<'_>) {
+        for address in self.remotes.keys().copied().collect::<Vec<_>>() {
+            self.keep(ctx.now, ctx.interfaces, address);
+        }
+    }
+
+    /// We may have other addresses now: who is asked when may have changed.
+    pub(crate) fn interfaces_changed(&mut self, now: Instant) {
+        for &address in self.remotes.keys() {
+            let host = self.kept.get(address).unwrap_or_default();
+            let due = host.due.map_or(now, |due| due.min(now));
+            self.kept.set(address, Some(KeptHost { due: Some(due), ..host }));
+        }
+    }
+
+    /// Notes what has become of a host.
+    pub(super) fn keep(&mut self, now: Instant, interfaces: &Interfaces, address: SocketAddr) {
+        let remote = self.remotes.get(&address);
+        self.kept.set(address, remote.map(|remote| as_it_is(address, remote, now, interfaces)));
+        if remote.is_some_and(Remote::is_downloading) {
+            self.downloading.insert(address);
+        }
+    }
+
+    pub(super) fn check_kept(&self, now: Instant, interfaces: &Interfaces) {
+        assert_eq!(self.kept.len(), self.remotes.len());
+        for (&address, remote) in &self.remotes {
+            let (is, kept) = (as_it_is(address, remote, now, interfaces), self.kept.get(address));
+            let kept = kept.expect("each is kept");
+            let in_time = is.due.is_none_or(|due| kept.due.is_some_and(|kept| kept <= due));
+            let same = KeptHost { due: None, ..is } == KeptHost { due: None, ..kept };
+            assert!(in_time && same, "{address}: {is:?} {kept:?}");
+            assert!(!remote.is_downloading() || self.downloading.contains(&address), "{address}");
+        }
+    }
+
+    /// Sees to the hosts at which something is due.
+    pub(super) fn see_to_hosts(&mut self, ctx: &mut Context<'_>) {
+        let mut due = self.kept.due_by(ctx.now);
+        let gone: Vec<SocketAddr> = due
+            .iter()
+            .filter_map(|address| Some((address, self.remotes.get(address)?)))
+            .filter(|(_, remote)| !remote.configured || remote.is_proven())
+            .filter(|(_, remote)| remote.gone_at() <= ctx.now)
+            .map(|(&address, _)| address)
+            .collect();
+        for address in gone {
+            if self.remotes.get(&address).is_some_and(Remote::is_proven) {
+                info!("{} is gone", host_text(address));
+            }
+            self.forget(ctx, address);
+        }
+        due.append(&mut self.find_spares(ctx.now));
+        for &address in &due {
+            self.ask_if_due(ctx, address);
+        }
+        for address in self.downloading.clone() {
+            if let Some(remote) = self.remotes.get_mut(&address) {
+                remote.handle_timeout(ctx);
+                due.insert(address);
+            }
+        }
+        for address in due {
+            self.keep(ctx.now, ctx.interfaces, address);
+        }
+    }
+
+    /// Link-local IPv6 addresses of hosts that are there by IPv4 are spare: nobody is shown them, so nobody needs to
+    /// know from moment to moment that they would do. Those of which that is new.
+    fn find_spares(&mut self, now: Instant) -> BTreeSet<SocketAddr> {
+        // IPv4 comes first in the order of addresses.
+        if self.remotes.last_key_value().is_none_or(|(last, _)| last.is_ipv4()) {
+            return BTreeSet::new();
+        }
+        let by_v4 = self.remotes.iter().filter(|(at, remote)| at.is_ipv4() && remote.is_heard(now));
+        let by_v4: BTreeSet<InstanceId> = by_v4.filter_map(|(_, remote)| remote.instance).collect();
+        let mut changed = BTreeSet::new();
+        for (address, remote) in &mut self.remotes {
+            let IpAddr::V6(ip) = address.ip() else { continue };
+            let is_there = remote.instance.is_some_and(|instance| by_v4.contains(&instance));
+            let spare = ip.is_unicast_link_local() && is_there && remote.is_proven();
+            if remote.set_spare(spare && !remote.configured, now) {
+                changed.insert(*address);
+            }
+        }
+        changed
+    }
+
+    fn ask_if_due(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
         let Some(remote) = self.remotes.get_mut(&address) else { return };
         let out_of_reach = remote.is_out_of_reach(address, ctx.interfaces);
         if remote.is_question_due(ctx.now, out_of_reach) {
             remote.ask(ctx, self.instance);
         }
-        let due = remote.deadline(ctx.now, out_of_reach).map(|due| due.at);
-        self.hosts_due = self.hosts_due.into_iter().chain(due).min();
-        if remote.lacks_listing() {
-            self.lacking.insert(address);
-        }
-        if remote.is_downloading() {
-            self.downloading.insert(address);
-        }
     }
 
-    /// The same of all of them, who are not asked by it.
-    pub(super) fn look_at_all(&mut self, ctx: &Context<'_>) {
-        self.hosts_due = self.earliest_due(ctx.now, ctx.interfaces);
-        let of = |is: fn(&Remote) -> bool| {
-            let those = self.remotes.iter().filter(move |(_, remote)| is(remote));
-            those.map(|(&address, _)| address).collect()
-        };
-        self.lacking = of(Remote::lacks_listing);
-        self.downloading = of(Remote::is_downloading);
-    }
-
-    /// We may have other addresses now: who is asked when may have changed.
-    pub(crate) fn interfaces_changed(&mut self, now: Instant) {
-        self.hosts_due = self.hosts_due.into_iter().chain([now]).min();
-    }
-
-    fn earliest_due(&self, now: Instant, interfaces: &Interfaces) -> Option<Instant> {
-        let due = self.remotes.iter().filter_map(|(address, remote)| {
-            remote.deadline(now, remote.is_out_of_reach(*address, interfaces))
-        });
-        due.map(|due| due.at).min()
-    }
-
-    pub(super) fn check_kept(&self, now: Instant, interfaces: &Interfaces) {
-        let due = self.earliest_due(now, interfaces);
-        assert!(due.is_none_or(|due| self.hosts_due.is_some_and(|kept| kept <= due)), "{due:?}");
-        for (address, remote) in &self.remotes {
-            assert!(!remote.lacks_listing() || self.lacking.contains(address), "{address}");
-            assert!(!remote.is_downloading() || self.downloading.contains(address), "{address}");
-        }
-    }
-
-    /// Link-local IPv6 addresses of hosts that are there by IPv4 are spare: nobody is shown them, so nobody needs to
-    /// know from moment to moment that they would do.
-    pub(super) fn find_spares(&mut self, now: Instant) {
-        // IPv4 comes first in the order of addresses.
-        if self.remotes.last_key_value().is_none_or(|(last, _)| last.is_ipv4()) {
-            return;
-        }
-        let by_v4 = self.remotes.iter().filter(|(at, remote)| at.is_ipv4() && remote.is_heard(now));
-        let by_v4: BTreeSet<InstanceId> = by_v4.filter_map(|(_, remote)| remote.instance).collect();
-        for (address, remote) in &mut self.remotes {
-            let IpAddr::V6(ip) = address.ip() else { continue };
-            let is_there = remote.instance.is_some_and(|instance| by_v4.contains(&instance));
-            let spare = ip.is_unicast_link_local() && is_there && remote.is_proven();
-            remote.set_spare(spare && !remote.configured, now);
-        }
-    }
-
-    pub(super) fn ask_due(&mut self, ctx: &mut Context<'_>) {
-        for (address, remote) in &mut self.remotes {
-            let out_of_reach = remote.is_out_of_reach(*address, ctx.interfaces);
-            if remote.is_question_due(ctx.now, out_of_reach) {
-                remote.ask(ctx, self.instance);
-            }
-        }
+    /// This listing, where the host has given it from one of its addresses.
+    fn listing_of(&self, instance: InstanceId, digest: ListingDigest) -> Option<Listed> {
+        let addresses = self.kept.addresses_of(instance);
+        let mut listed = addresses.filter_map(|at| self.remotes.get(&at)?.listed.as_ref());
+        listed.find(|listed| listed.digest == digest).cloned()
     }
 
     /// Fetches listings that are wanted, as many at once as may be; one that the same host has already
@@ -97,33 +152,21 @@ impl Discovery {
         }
         let remotes = &self.remotes;
         self.downloading.retain(|at| remotes.get(at).is_some_and(Remote::is_downloading));
-        if self.downloading.len() >= DOWNLOADS_MAX {
-            return;
-        }
-        self.lacking.retain(|at| remotes.get(at).is_some_and(Remote::lacks_listing));
-        let lacking = self.lacking.iter().filter_map(|address| {
-            Some((*address, self.remotes.get(address)?.missing_listing(ctx.now)?))
-        });
-        let mut missing: Vec<(SocketAddr, ListingSummary)> = lacking.collect();
-        // Who has kept us waiting before comes last.
-        missing.sort_by_key(|(address, _)| {
-            self.remotes.get(address).map_or(0, |remote| remote.listings_failed())
-        });
-        for (address, summary) in missing {
+        let mut last = None;
+        while self.downloading.len() < DOWNLOADS_MAX {
+            last = self.kept.lacking_behind(last);
+            let Some((_, address)) = last else { break };
+            let missing = self.remotes.get(&address).map(|remote| remote.missing_listing(ctx.now));
+            let Some(summary) = missing.flatten() else { continue };
             let instance = self.remotes.get(&address).and_then(|remote| remote.instance);
-            let known = self.remotes.values().find_map(|other| {
-                let listed = other.listed.as_ref()?;
-                (other.instance == instance && listed.digest == summary.digest).then_some(listed)
-            });
-            if let Some(listed) = known.cloned().or_else(|| Listed::empty(summary)) {
+            let known = instance.and_then(|instance| self.listing_of(instance, summary.digest));
+            if let Some(listed) = known.or_else(|| Listed::empty(summary)) {
                 if let Some(remote) = self.remotes.get_mut(&address) {
                     remote.set_listed(listed);
                 }
+                self.keep(ctx.now, ctx.interfaces, address);
                 self.directory_changed(ctx);
                 continue;
-            }
-            if self.downloading.len() >= DOWNLOADS_MAX {
-                break;
             }
             // One machine with many ports does not get all the turns.
             let beside = self.downloading.iter().filter(|other| other.ip() == address.ip());

@@ -219,6 +219,7 @@ impl Discovery {
         } else if until.is_some_and(|until| until <= ctx.now) {
             looking.is_over = true;
             self.remotes.values_mut().for_each(|remote| remote.stop_download(ctx));
+            self.look_at_all(ctx);
             ctx.emit(Output::LookEnded);
         }
     }

@@ -8,16 +8,21 @@ use super::{ASK_OUT_OF_REACH, ASK_TOLD_OF, Remote};
 use crate::node::context::Interfaces;
 use crate::node::time::Instant;
 
-/// A host that was not heard for this long is asked whether it is still there; or a little later than it said that
-/// it would be heard again, but this long at the most.
+/// A host is asked whether it is still there a little later than it said that it would be heard again; but not
+/// sooner than this after it was last heard, and not later.
+const SILENT_AFTER_MIN: Duration = Duration::from_millis(4_500);
+const SILENT_AFTER_MAX: Duration = Duration::from_millis(6_900);
+/// Where it does not say.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(6);
-const SILENT_AFTER_MAX: Duration = Duration::from_millis(7_800);
 /// So much later than a host said.
-const LATE: Duration = Duration::from_millis(300);
+const LATE: Duration = Duration::from_millis(400);
 /// A spare address is kept for so long after it was last heard.
-const SPARE_KEPT: Duration = Duration::from_secs(150);
+const SPARE_KEPT: Duration = Duration::from_secs(300);
 /// A host that was not heard for this long is gone.
-pub(crate) const GONE_AFTER: Duration = Duration::from_millis(9_500);
+pub(crate) const GONE_AFTER: Duration = Duration::from_millis(8_400);
+/// Until then it is asked so many times. Where a thousand hosts lose one packet in ten, each loses a hundred
+/// announcements in six seconds; after four questions one of a thousand of these would be taken for gone.
+const QUESTIONS: u32 = 10;
 /// A host whose announcements are heard is nevertheless asked this often: they could be anyone's.
 const PROVE_AGAIN_AFTER: Duration = Duration::from_secs(45);
 
@@ -67,7 +72,17 @@ impl Remote {
 
     /// After how long a silence it is asked.
     fn silent_after(&self) -> Duration {
-        (self.announces_within + LATE).clamp(SILENT_AFTER, SILENT_AFTER_MAX)
+        if self.announces_within.is_zero() {
+            return SILENT_AFTER;
+        }
+        (self.announces_within + LATE).clamp(SILENT_AFTER_MIN, SILENT_AFTER_MAX)
+    }
+
+    /// How long an answer is waited for where it is asked because it is silent; none where it is not.
+    pub(super) fn patience_with_silence(&self, now: Instant) -> Option<Duration> {
+        let silent_after = self.silent_after();
+        let is_silent = self.is_proven() && now >= self.heard_at + silent_after;
+        is_silent.then(|| (GONE_AFTER - silent_after) / QUESTIONS)
     }
 
     /// Whether its host is there at no better address.
@@ -76,14 +91,14 @@ impl Remote {
     }
 
     /// Whether its host is there at a better address. One that was spare until now has to show that it is
-    /// there, as one that was not heard for a while.
-    pub(crate) fn set_spare(&mut self, spare: bool, now: Instant) {
+    /// there, as one that was not heard for a while. Whether that is new.
+    pub(crate) fn set_spare(&mut self, spare: bool, now: Instant) -> bool {
         if self.spare && !spare {
             self.heard_at = self.heard_at.max(now - SILENT_AFTER_MAX);
             self.proven_at = self.proven_at.map(|at| at.max(now - PROVE_AGAIN_AFTER));
             self.ask_by(now);
         }
-        self.spare = spare;
+        std::mem::replace(&mut self.spare, spare) != spare
     }
 
     pub(crate) fn is_question_due(&self, now: Instant, out_of_reach: bool) -> bool {

@@ -25,7 +25,7 @@ const GRACE_LONGER_WAY: Duration = Duration::from_secs(10);
 const GRACE_EACH_USELESS: Duration = Duration::from_secs(2);
 /// What is on its way in the first round trip.
 const INITIAL_WINDOW: u64 = 14_080;
-/// What finding each other may take: a host is gone when it was not heard for 9.5 s, and each sweep is 2 s.
+/// What finding each other may take: a host is gone when it was not heard for 8.4 s, and each sweep is 2 s.
 const DISCOVERY: Duration = Duration::from_secs(14);
 /// And what a new file may take: it settles, is hashed and announced, and a sweep is 2 s.
 const NEWS: Duration = Duration::from_secs(6);
