@@ -147,7 +147,7 @@ class Host:
 
     @property
     def said_goodbye(self):
-        return self.gone_at is not None and any(t >= self.gone_at - 500_000 for t in self.farewells)
+        return self.gone_at is not None and any(t >= self.gone_at - 1_500_000 for t in self.farewells)  # d.json rests for a second
 
     def leaves(self, t):
         if self.states and self.gone_at is None:

@@ -1,17 +1,20 @@
 //! What is known of files on the network, as `d.json` shows it.
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::listed::Listed;
 use super::remote::Remote;
 use super::time::Instant;
 use crate::wire::address::format_host;
 use crate::wire::listing::ListingEntries;
 use crate::wire::{InstanceId, ListingDigest};
+
+pub(crate) use shown::{Disputes, Shown};
 
 /// About how many bytes of memory all listings together take; some million files.
 pub(crate) const LISTINGS_WEIGHT_MAX: u64 = 128 << 20;
@@ -58,28 +61,6 @@ impl PartialEq for DirectoryHost {
 
 impl Eq for DirectoryHost {}
 
-/// What is shown of one host, and where it is reached.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Shown {
-    pub(crate) address: SocketAddr,
-    digest: ListingDigest,
-    pub(super) entries: ListingEntries,
-}
-
-#[cfg(test)]
-impl Shown {
-    /// A host that lists these.
-    pub(crate) const fn new(address: SocketAddr, entries: ListingEntries) -> Self {
-        Self { address, digest: ListingDigest::NONE, entries }
-    }
-}
-
-impl PartialEq for Shown {
-    fn eq(&self, other: &Self) -> bool {
-        (self.address, self.digest) == (other.address, other.digest)
-    }
-}
-
 /// How a host is written: as `fetch` takes it back.
 pub(crate) fn host_text(host: SocketAddr) -> String {
     format_host(host, |_| None)
@@ -94,29 +75,6 @@ pub(crate) fn preference(host: SocketAddr) -> (u8, SocketAddr) {
         IpAddr::V6(_) => 2,
     };
     (class, host)
-}
-
-/// The hosts that are shown: each that lists anything once, under its preferred address.
-pub(crate) fn shown(remotes: &BTreeMap<SocketAddr, Remote>) -> BTreeMap<InstanceId, Shown> {
-    let mut visible = BTreeMap::new();
-    for (&address, remote) in remotes {
-        let (Some(instance), Some(listed)) = (remote.instance, &remote.listed) else {
-            continue;
-        };
-        // Anybody can say that he is this instance: who has been it for longest keeps its place.
-        let (class, address) = preference(address);
-        let rank = (class, remote.proven_since(), address);
-        if visible.get(&instance).is_none_or(|&(other, _)| other > rank) {
-            visible.insert(instance, (rank, listed));
-        }
-    }
-    let shown = |((_, _, address), listed): (_, &Listed)| Shown {
-        address,
-        digest: listed.digest,
-        entries: listed.entries.clone(),
-    };
-    let hosts = visible.into_iter().map(|(instance, visible)| (instance, shown(visible)));
-    hosts.filter(|(_, shown)| !shown.entries.is_empty()).collect()
 }
 
 /// What is known of files on the network, of what is shown.
@@ -158,12 +116,17 @@ pub(crate) fn bound_listings(remotes: &mut BTreeMap<SocketAddr, Remote>, now: In
 
 #[cfg(test)]
 mod tests {
+    use super::super::listed::Listed;
     use super::*;
     use crate::content::{ContentId, ShareName};
     use crate::node::random::Random;
     use crate::wire::listing::ListingEntry;
 
-    fn remote(address: SocketAddr, instance: u8, listing: u8) -> Remote {
+    fn shown(remotes: &BTreeMap<SocketAddr, Remote>) -> BTreeMap<InstanceId, Shown> {
+        Disputes::default().shown(remotes, &BTreeMap::new(), Instant::ORIGIN).0
+    }
+
+    pub(super) fn remote(address: SocketAddr, instance: u8, listing: u8) -> Remote {
         let mut remote = Remote::new(address, false, Instant::ORIGIN, &mut Random::new([1; 32]));
         remote.instance = Some(InstanceId([instance; 16]));
         let digest = ListingDigest([listing; 20]);

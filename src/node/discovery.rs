@@ -21,7 +21,7 @@ use super::context::{Context, Interfaces};
 use super::counters::DropReason;
 use super::deadline::{Deadline, Earliest};
 use super::directory::{
-    Directory, LISTINGS_WEIGHT_MAX, Shown, bound_listings, directory, host_text, shown,
+    Directory, Disputes, LISTINGS_WEIGHT_MAX, Shown, bound_listings, directory, host_text,
 };
 use super::ids::ListingId;
 use super::input::ListingReading;
@@ -73,6 +73,8 @@ pub(crate) struct Discovery {
     #[serde(skip)]
     directory: Option<Directory>,
     directory_due: Option<Instant>,
+    #[serde(default, skip_serializing_if = "Disputes::is_empty")]
+    disputes: Disputes,
     /// When it changed last.
     #[serde(default)]
     directory_made: Option<Instant>,
@@ -123,6 +125,7 @@ impl Discovery {
             shown: BTreeMap::new(),
             directory: None,
             directory_due: None,
+            disputes: Disputes::default(),
             directory_made: None,
             kept,
             downloading: BTreeSet::new(),
@@ -409,11 +412,19 @@ impl Discovery {
             return;
         }
         let rested = self.directory_made.map_or(ctx.now, |made| made + DIRECTORY_REST);
-        self.directory_due.get_or_insert(rested.max(ctx.now + DIRECTORY_DELAY));
+        let due = rested.max(ctx.now + DIRECTORY_DELAY);
+        self.directory_due = Some(self.directory_due.map_or(due, |known| known.min(due)));
     }
 
     fn make_directory(&mut self, ctx: &mut Context<'_>) {
-        let visible = shown(&self.remotes);
+        let (visible, due, disputed) = self.disputes.shown(&self.remotes, &self.shown, ctx.now);
+        self.directory_due = due;
+        for address in disputed {
+            if let Some(remote) = self.remotes.get_mut(&address) {
+                remote.ask_by(ctx.now);
+            }
+            self.look_at(ctx, address);
+        }
         if visible != self.shown {
             self.shown = visible;
             self.directory = None;

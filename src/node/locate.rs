@@ -2,7 +2,7 @@
 //! a part is asked for its bitmap. Nothing of the content itself is fetched, and nothing that is told here is
 //! proven: it is an answer for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -268,11 +268,11 @@ impl Locate {
         let mut holders: Vec<HolderSeen> =
             self.holders.iter().filter_map(|(&host, holder)| holder.seen(host)).collect();
         holders.sort_by_key(|holder| preference(holder.host));
-        let mut seen: Vec<InstanceId> = Vec::new();
+        // Who says to be a host and to hold something else than it hides nobody.
+        let mut seen: BTreeSet<(InstanceId, u64, bool)> = BTreeSet::new();
         holders.retain(|holder| {
-            let is_new = holder.instance == InstanceId::NONE || !seen.contains(&holder.instance);
-            seen.push(holder.instance);
-            is_new
+            let is_new = seen.insert((holder.instance, holder.size, holder.blocks.is_none()));
+            is_new || holder.instance == InstanceId::NONE
         });
         holders
     }

@@ -428,7 +428,7 @@ impl Remote {
         assert!(self.credit <= hearing::CREDIT_SHOWN);
     }
 
-    fn ask_by(&mut self, at: Instant) {
+    pub(super) fn ask_by(&mut self, at: Instant) {
         self.ask_at = Some(self.ask_at.map_or(at, |asked| asked.min(at)));
     }
 

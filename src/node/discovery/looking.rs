@@ -259,15 +259,29 @@ impl Discovery {
 
     /// The hosts that were found, each with all its addresses; by their preferred addresses.
     pub(crate) fn hosts_seen(&self, now: Instant, interfaces: &Interfaces) -> Vec<HostSeen> {
-        let mut hosts: BTreeMap<InstanceId, Vec<(SocketAddr, &Remote)>> = BTreeMap::new();
+        // Two that say to be one host and list different files are two.
+        let mut hosts: BTreeMap<_, Vec<(SocketAddr, &Remote)>> = BTreeMap::new();
         for (&address, remote) in self.remotes.iter().filter(|(_, remote)| remote.is_proven()) {
             if let Some(instance) = remote.instance {
-                hosts.entry(instance).or_default().push((address, remote));
+                let digest = remote.listed.as_ref().map(|listed| listed.digest);
+                hosts.entry((instance, digest)).or_default().push((address, remote));
             }
+        }
+        let listing: BTreeSet<InstanceId> =
+            hosts.keys().filter_map(|(instance, digest)| digest.map(|_| *instance)).collect();
+        let bare: Vec<_> = hosts
+            .keys()
+            .filter(|(instance, digest)| digest.is_none() && listing.contains(instance))
+            .copied()
+            .collect();
+        for key in bare {
+            let remotes = hosts.remove(&key).unwrap_or_default();
+            let listed = hosts.range_mut(key..).find(|((instance, _), _)| *instance == key.0);
+            listed.into_iter().for_each(|(_, host)| host.extend(&remotes));
         }
         let mut seen: Vec<HostSeen> = hosts
             .into_iter()
-            .map(|(instance, mut remotes)| {
+            .map(|((instance, _), mut remotes)| {
                 remotes.sort_by_key(|&(address, _)| preference(address));
                 let listed = remotes.iter().find_map(|(_, remote)| remote.listed.as_ref());
                 let entries = listed.map(|listed| listed.entries.clone());
