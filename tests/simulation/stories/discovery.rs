@@ -51,7 +51,7 @@ fn who_leaves_is_gone_at_once_and_who_vanishes_within_ten_seconds() {
     network
         .run_until(SECOND / 5, |network| [1, 3, 4].iter().all(|&at| !listed(network, at, "file2")));
     network.crash(peer(3));
-    network.run_for(SECOND * 4);
+    network.run_for(SECOND * 3);
     assert!(listed(&network, 1, "file3"), "a lost packet or two do not make a host vanish");
     network.run_until(SECOND * 6, |network| [1, 4].iter().all(|&at| !listed(network, at, "file3")));
     assert!(listed(&network, 1, "file4"));
