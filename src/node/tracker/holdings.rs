@@ -1,7 +1,7 @@
 //! Who holds what, as far as a tracker keeps it: of each content the first 8 bytes of its SHA-1, and by whom. Two
 //! contents that begin alike are one here; who is told of a host that does not have it has asked in vain once.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -44,9 +44,10 @@ pub(super) struct Holdings {
     next_number: u32,
     holders: BTreeSet<(Prefix, u32)>,
     parts: BTreeMap<SocketAddr, Vec<(ContentId, Part)>>,
-    parts_count: usize,
-    /// When parts may have ended, in the order of time.
-    ends: VecDeque<(Instant, SocketAddr)>,
+    /// The same by content: who asks for one does not have all of them looked at.
+    part_holders: BTreeSet<(ContentId, SocketAddr)>,
+    /// And by when it ends: one end for each part, which goes with it.
+    ends: BTreeSet<(Instant, SocketAddr, ContentId)>,
 }
 
 impl Holdings {
@@ -91,31 +92,23 @@ impl Holdings {
         content: ContentId,
         portions: Portions,
     ) {
-        let there = self.parts.entry(host).or_default();
-        let place = there.iter().position(|(known, _)| *known == content);
-        match place {
-            Some(place) if portions == Portions::NONE => {
-                there.remove(place);
-                self.parts_count -= 1;
-            }
-            Some(place) => {
-                let part = &mut there[place].1;
-                part.portions = portions;
-                if part.until < now + PART_RENEWED {
-                    part.until = now + PART_KEPT;
-                    self.ends.push_back((part.until, host));
-                }
-            }
-            None if portions == Portions::NONE => {}
-            None if there.len() >= PARTS_EACH || self.parts_count >= PARTS_MAX => {}
-            None => {
-                let until = now + PART_KEPT;
-                there.push((content, Part { portions, until }));
-                self.parts_count += 1;
-                self.ends.push_back((until, host));
-            }
+        if portions == Portions::NONE {
+            return self.forget_part(host, content);
         }
-        if self.parts.get(&host).is_some_and(Vec::is_empty) {
+        let there = self.parts.entry(host).or_default();
+        if let Some((_, part)) = there.iter_mut().find(|(known, _)| *known == content) {
+            part.portions = portions;
+            if part.until < now + PART_RENEWED {
+                self.ends.remove(&(part.until, host, content));
+                part.until = now + PART_KEPT;
+                self.ends.insert((part.until, host, content));
+            }
+        } else if there.len() < PARTS_EACH && self.part_holders.len() < PARTS_MAX {
+            let until = now + PART_KEPT;
+            there.push((content, Part { portions, until }));
+            self.part_holders.insert((content, host));
+            self.ends.insert((until, host, content));
+        } else if there.is_empty() {
             self.parts.remove(&host);
         }
     }
@@ -134,41 +127,50 @@ impl Holdings {
         let before = self.holders.range((prefix, 0)..(prefix, first));
         let whole = behind.chain(before).filter_map(|(_, number)| self.hosts.get(number));
         let whole = whole.map(|&host| (host, Portions::WHOLE));
-        whole.chain(self.parts.iter().filter_map(move |(&host, parts)| {
+        let lowest = SocketAddr::from(([0, 0, 0, 0], 0));
+        let of_part = self.part_holders.range((content, lowest)..);
+        let of_part = of_part.take_while(move |(held, _)| *held == content);
+        whole.chain(of_part.filter_map(move |&(_, host)| {
+            let parts = self.parts.get(&host)?;
             let (_, part) = parts.iter().find(|(held, _)| *held == content)?;
             Some((host, part.portions))
         }))
     }
 
-    /// When something may have ended.
+    /// When something ends.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ends.front().map(|&(at, _)| at)
+        self.ends.first().map(|&(at, ..)| at)
     }
 
     /// Forgets what was not told again.
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some(&(at, host)) = self.ends.front() {
+        while let Some(&(at, host, content)) = self.ends.first() {
             if at > now {
                 return;
             }
-            self.ends.pop_front();
-            if let Some(parts) = self.parts.get_mut(&host) {
-                let before = parts.len();
-                parts.retain(|(_, part)| part.until > now);
-                self.parts_count -= before - parts.len();
-                if parts.is_empty() {
-                    self.parts.remove(&host);
-                }
-            }
+            self.forget_part(host, content);
         }
     }
 
     /// A host is gone.
     pub(super) fn forget(&mut self, host: SocketAddr) {
         self.forget_offers(host);
-        if let Some(parts) = self.parts.remove(&host) {
-            self.parts_count -= parts.len();
+        for (content, part) in self.parts.remove(&host).unwrap_or_default() {
+            self.part_holders.remove(&(content, host));
+            self.ends.remove(&(part.until, host, content));
         }
+    }
+
+    fn forget_part(&mut self, host: SocketAddr, content: ContentId) {
+        let Some(there) = self.parts.get_mut(&host) else { return };
+        let place = there.iter().position(|(known, _)| *known == content);
+        let Some(place) = place else { return };
+        let (_, part) = there.remove(place);
+        if there.is_empty() {
+            self.parts.remove(&host);
+        }
+        self.part_holders.remove(&(content, host));
+        self.ends.remove(&(part.until, host, content));
     }
 
     fn forget_offers(&mut self, host: SocketAddr) {
@@ -186,10 +188,10 @@ impl Holdings {
             self.holders.len()
         );
         assert_eq!(self.hosts.len(), self.of_host.len());
-        assert_eq!(self.parts.values().map(Vec::len).sum::<usize>(), self.parts_count);
-        assert!(self.parts_count <= PARTS_MAX);
+        let parts = self.parts.values().map(Vec::len).sum::<usize>();
+        assert!(parts <= PARTS_MAX && parts == self.part_holders.len());
+        assert_eq!(parts, self.ends.len());
         assert!(self.parts.values().all(|parts| parts.len() <= PARTS_EACH && !parts.is_empty()));
-        assert!(self.ends.len() <= PARTS_MAX * 8);
     }
 }
 
@@ -245,13 +247,29 @@ mod tests {
         holdings.check_invariants();
     }
 
+    /// One packet each time, as fast as a host can send: that must not add up.
+    #[test]
+    fn a_part_that_comes_and_goes_leaves_nothing_behind() {
+        let mut holdings = Holdings::default();
+        for micros in 0..100_000 {
+            let now = Instant::from_micros(micros);
+            holdings.hold(now, host(1), content(7), Portions(1));
+            holdings.hold(now, host(1), content(7), Portions::NONE);
+        }
+        assert_eq!((holdings.ends.len(), holdings.deadline()), (0, None));
+        holdings.hold(Instant::ORIGIN, host(1), content(7), Portions(1));
+        holdings.forget(host(1));
+        assert_eq!(holdings.deadline(), None);
+        holdings.check_invariants();
+    }
+
     #[test]
     fn a_host_has_so_many_parts_and_all_together_so_many_contents() {
         let mut holdings = Holdings::default();
         for number in 0..=PARTS_EACH as u8 {
             holdings.hold(Instant::ORIGIN, host(1), content(number), Portions(1));
         }
-        assert_eq!(holdings.parts_count, PARTS_EACH);
+        assert_eq!(holdings.part_holders.len(), PARTS_EACH);
         let many = |from: u32, count: u32| {
             (from..from + count).map(|number| {
                 let mut id = [0; 20];
