@@ -1,7 +1,8 @@
 //! What the machines of a node share while one input is being worked off.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,7 @@ impl Context<'_> {
                 IpAddr::V6(own)
                     if own.is_unicast_link_local() && ways.are_v6(address, self.interfaces) =>
                 {
-                    let to = std::net::SocketAddrV6::new(GROUP_V6, port, 0, address.index);
+                    let to = SocketAddrV6::new(GROUP_V6, port, 0, address.index);
                     Some((to.into(), None))
                 }
                 IpAddr::V4(_) | IpAddr::V6(_) => None,
@@ -156,6 +157,22 @@ impl Interfaces {
         }
     }
 
+    /// What counts as one machine where it is bounded how much a machine may have: all ports of its IP address. Off our links that is, with
+    /// IPv6, a network of 64 bits: one machine has all addresses of one.
+    pub(crate) fn machine(&self, ip: IpAddr) -> RangeInclusive<SocketAddr> {
+        let (first, last) = match ip {
+            IpAddr::V6(far) if !self.is_on_link(ip) => {
+                let network = far.to_bits() >> 64 << 64;
+                (network, network | u128::from(u64::MAX))
+            }
+            IpAddr::V6(near) => (near.to_bits(), near.to_bits()),
+            IpAddr::V4(_) => return SocketAddr::new(ip, 0)..=SocketAddr::new(ip, u16::MAX),
+        };
+        let first = SocketAddrV6::new(Ipv6Addr::from_bits(first), 0, 0, 0);
+        let last = SocketAddrV6::new(Ipv6Addr::from_bits(last), u16::MAX, u32::MAX, u32::MAX);
+        first.into()..=last.into()
+    }
+
     /// Whether an address is one of the machine's own.
     pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
         ip.is_loopback() || self.addresses.iter().any(|own| own.address == ip)
@@ -207,6 +224,24 @@ mod tests {
         assert!(interfaces.is_broadcast("192.0.2.255".parse().unwrap()));
         for (text, own) in [("192.0.2.9", true), ("127.0.0.2", true), ("192.0.2.1", false)] {
             assert_eq!(interfaces.is_own(text.parse().unwrap()), own, "{text}");
+        }
+    }
+    #[test]
+    fn what_counts_as_one_machine() {
+        let interfaces = interfaces();
+        for (one, other, same) in [
+            ("192.0.2.1:1", "192.0.2.1:65535", true),
+            ("192.0.2.1:1", "192.0.2.2:1", false),
+            ("[fe80::1%3]:1", "[fe80::1%7]:65535", true),
+            ("[fe80::1]:1", "[fe80::2]:1", false),
+            ("[2001:db8::1]:1", "[2001:db8::2]:1", false),
+            ("[2001:db8:1::1]:1", "[2001:db8:1::ffff:0:0:1]:9", true),
+            ("[2001:db8:1::1]:1", "[2001:db8:1:1::1]:1", false),
+        ] {
+            let (one, other): (SocketAddr, SocketAddr) =
+                (one.parse().unwrap(), other.parse().unwrap());
+            assert!(interfaces.machine(one.ip()).contains(&one), "{one}");
+            assert_eq!(interfaces.machine(one.ip()).contains(&other), same, "{one} {other}");
         }
     }
 }

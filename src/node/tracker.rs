@@ -6,10 +6,13 @@
 //! an end: a peer that is not heard for [`KEPT`] is forgotten. A tracker knows nothing for certain, and nobody
 //! who asks it believes it: who is told of a host asks that host.
 
+mod gathering;
 pub(crate) mod holdings;
 mod telling;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -38,6 +41,8 @@ use holdings::Holdings;
 
 /// Hosts that are known at once; further ones are told to, but not told of.
 pub(crate) const HOSTS_MAX: usize = 10_240;
+/// And of them of one machine; many may stand behind one IP address.
+const HOSTS_EACH: usize = 256;
 /// Answers a second that tell of hosts from some place on: with a full table each takes some 50 µs.
 const PAGES_A_SECOND: u64 = 1_000;
 /// How long a host that is not heard is told of: peers ask every 10 s.
@@ -69,6 +74,10 @@ struct Registered {
     wanted: Option<ListingSummary>,
     known: Option<ListingDigest>,
     listing_not_before: Instant,
+    /// Listings of its machine that did not come. Where it has come itself, they count anew.
+    listings_failed: u32,
+    /// Its place among those whose listings are to be fetched.
+    waits: Option<u64>,
     cookie: Cookie,
     nonce: Option<u64>,
     asked: usize,
@@ -101,12 +110,15 @@ pub(crate) struct Tracker {
     holdings: Holdings,
     /// Those of whom it is not known what they have, too.
     unknown: BTreeSet<SocketAddr>,
-    /// Whose listings are to be fetched.
-    waiting: VecDeque<SocketAddr>,
+    /// Whose listings are to be fetched: who has kept us waiting before comes last, and else who came first is first.
+    waiting: BTreeSet<(u32, u64, SocketAddr)>,
+    next_waiting: u64,
     arriving: Vec<Arriving>,
     next_listing: u64,
     /// Whom the last answer ended with: the next one goes on behind.
     told: Option<SocketAddr>,
+    /// The same for those of whom it is not known what they have.
+    told_unknown: Option<SocketAddr>,
     /// Answers that begin at a place that the asker names.
     pages: Budget,
 }
@@ -121,10 +133,12 @@ impl Tracker {
             due: BTreeSet::new(),
             holdings: Holdings::default(),
             unknown: BTreeSet::new(),
-            waiting: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            next_waiting: 0,
             arriving: Vec::new(),
             next_listing: 0,
             told: None,
+            told_unknown: None,
             pages: Budget::new(PAGES_A_SECOND),
         }
     }
@@ -164,7 +178,8 @@ impl Tracker {
             }
             About::Listing { .. } => (self.some_hosts(from), 0),
             About::Content { content, .. } => {
-                (self.who_has(from, content, ctx.random.next_u64() as u32), 0)
+                let turn = ctx.random.next_u64() as u32;
+                (self.who_has(ctx.interfaces, from, content, turn), 0)
             }
         };
         if !hosts.is_empty() {
@@ -293,11 +308,12 @@ impl Tracker {
                 self.unknown.remove(&address);
                 self.unknown.extend(dropped);
                 self.change(address, |host| host.known = Some(download.summary.digest));
+                self.set_listings_failed(address, 0);
             }
             ListingReading::Genuine { .. } => {}
             ListingReading::Bad => {
                 ctx.counters.drop(DropReason::BadListing);
-                self.change(address, |host| host.listing_not_before = ctx.now + LISTING_REST);
+                self.listing_failed(ctx, address);
             }
         }
         self.start_downloads(ctx);
@@ -321,7 +337,7 @@ impl Tracker {
             if arriving.download.is_given_up(ctx.now) {
                 let host = arriving.host;
                 self.give_up(ctx, place);
-                self.change(host, |host| host.listing_not_before = ctx.now + LISTING_REST);
+                self.listing_failed(ctx, host);
             } else {
                 arriving.download.pump(ctx, arriving.host, &mut arriving.flow);
                 place += 1;
@@ -336,7 +352,12 @@ impl Tracker {
             assert!(self.due.contains(&(host.due(), address)), "{address}");
             assert_eq!(self.unknown.contains(&address), !self.holdings.knows(address), "{address}");
         }
-        assert!(self.arriving.len() <= DOWNLOADS_MAX && self.waiting.len() <= HOSTS_MAX);
+        assert!(self.arriving.len() <= DOWNLOADS_MAX);
+        for &(failed, waits, address) in &self.waiting {
+            let host = self.hosts.get(&address);
+            let place = host.map(|host| (host.listings_failed, host.waits));
+            assert_eq!(place, Some((failed, Some(waits))), "{address}");
+        }
         assert!(self.unknown.len() <= self.hosts.len());
         self.holdings.check_invariants();
     }
@@ -344,9 +365,13 @@ impl Tracker {
     fn register(&mut self, ctx: &mut Context<'_>, from: SocketAddr, instance: InstanceId) {
         let (known, now) = (self.hosts.contains_key(&from), ctx.now);
         if !known {
-            if self.hosts.len() >= HOSTS_MAX {
+            let beside =
+                || self.hosts.range(ctx.interfaces.machine(from.ip())).map(|(_, host)| host);
+            let is_crowded = !from.ip().is_loopback() && beside().count() >= HOSTS_EACH;
+            if self.hosts.len() >= HOSTS_MAX || is_crowded {
                 return ctx.counters.drop(DropReason::TooManyHosts);
             }
+            let listings_failed = beside().map(|host| host.listings_failed).max().unwrap_or(0);
             info!("{} is here", host_text(from));
             let host = Registered {
                 instance,
@@ -354,6 +379,8 @@ impl Tracker {
                 wanted: None,
                 known: None,
                 listing_not_before: now,
+                listings_failed,
+                waits: None,
                 cookie: Cookie::NONE,
                 nonce: None,
                 asked: 0,
@@ -435,6 +462,9 @@ impl Tracker {
     fn forget(&mut self, ctx: &mut Context<'_>, address: SocketAddr) {
         if let Some(host) = self.hosts.remove(&address) {
             self.due.remove(&(host.due(), address));
+            if let Some(waits) = host.waits {
+                self.waiting.remove(&(host.listings_failed, waits, address));
+            }
             self.holdings.forget(address);
             self.unknown.remove(&address);
             if let Some(place) = self.arriving.iter().position(|arriving| arriving.host == address)
@@ -442,47 +472,5 @@ impl Tracker {
                 self.give_up(ctx, place);
             }
         }
-    }
-
-    /// Has a host's listing fetched, if another one is known.
-    fn want_listing(&mut self, ctx: &Context<'_>, address: SocketAddr) {
-        let Some(host) = self.hosts.get(&address) else { return };
-        let Some(wanted) = host.wanted else { return };
-        let is_wanted = host.known != Some(wanted.digest)
-            && wanted.length <= LISTING_MAX
-            && host.listing_not_before <= ctx.now;
-        if is_wanted && !self.waiting.contains(&address) && self.waiting.len() < HOSTS_MAX {
-            self.waiting.push_back(address);
-        }
-    }
-
-    fn start_downloads(&mut self, ctx: &mut Context<'_>) {
-        while self.arriving.len() < DOWNLOADS_MAX {
-            let Some(address) = self.waiting.pop_front() else { return };
-            let Some(host) = self.hosts.get(&address) else { continue };
-            let (cookie, Some(wanted)) = (host.cookie, host.wanted) else { continue };
-            let arrives = self.arriving.iter().any(|arriving| arriving.host == address);
-            if arrives || host.known == Some(wanted.digest) {
-                continue;
-            }
-            if wanted.length == 0 {
-                self.holdings.set(address, std::iter::empty());
-                self.unknown.remove(&address);
-                self.change(address, |host| host.known = Some(wanted.digest));
-                continue;
-            }
-            let mut flow = Flow::new(address, ctx.random);
-            flow.set_cookie(cookie);
-            let id = ListingId(self.next_listing);
-            self.next_listing += 1;
-            let mut download = Download::new(id, wanted, None, ctx.now);
-            download.pump(ctx, address, &mut flow);
-            self.arriving.push(Arriving { host: address, download, flow });
-        }
-    }
-
-    fn give_up(&mut self, ctx: &mut Context<'_>, place: usize) {
-        let arriving = self.arriving.swap_remove(place);
-        ctx.emit(Output::DropListing { listing: arriving.download.id });
     }
 }
