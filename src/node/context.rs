@@ -173,6 +173,26 @@ impl Interfaces {
         first.into()..=last.into()
     }
 
+    /// The machine that has most of these hosts, which come in the order of their addresses, and how many those are.
+    pub(crate) fn most_crowded(
+        &self,
+        hosts: impl Iterator<Item = SocketAddr>,
+    ) -> Option<(RangeInclusive<SocketAddr>, usize)> {
+        let mut most: Option<(RangeInclusive<SocketAddr>, usize)> = None;
+        let mut one: Option<(RangeInclusive<SocketAddr>, usize)> = None;
+        for host in hosts {
+            let (machine, count) = match one.take() {
+                Some((machine, count)) if machine.contains(&host) => (machine, count + 1),
+                _ => (self.machine(host.ip()), 1),
+            };
+            if most.as_ref().is_none_or(|&(_, before)| count > before) {
+                most = Some((machine.clone(), count));
+            }
+            one = Some((machine, count));
+        }
+        most
+    }
+
     /// Whether an address is one of the machine's own.
     pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
         ip.is_loopback() || self.addresses.iter().any(|own| own.address == ip)

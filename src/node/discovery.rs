@@ -8,6 +8,9 @@ mod announcing;
 mod keeping;
 mod kept;
 pub(crate) mod looking;
+mod room;
+#[cfg(test)]
+mod tests;
 pub(super) mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +42,8 @@ use told::Told;
 
 /// Hosts that are known at once; further ones are dropped, unproven ones first.
 pub(crate) const REMOTES_MAX: usize = 1_024;
+/// And of them of one machine, but for this one and for those that a person named: several may stand behind one IP address.
+pub(crate) const REMOTES_EACH: usize = 64;
 /// Listings that are fetched at once.
 const DOWNLOADS_MAX: usize = 8;
 /// And of them from one IP address.
@@ -372,15 +377,8 @@ impl Discovery {
 
     /// The table's entry for an address, made if there is room.
     fn remote(&mut self, ctx: &mut Context<'_>, address: SocketAddr) -> Option<&mut Remote> {
-        if !self.knows(address) && self.remotes.len() >= REMOTES_MAX {
-            let oldest = self
-                .remotes
-                .iter()
-                .filter(|(_, remote)| !remote.is_proven() && !remote.configured)
-                .min_by_key(|(_, remote)| remote.heard_at())
-                .map(|(&oldest, _)| oldest);
-            ctx.counters.drop(DropReason::TooManyHosts);
-            self.remove(ctx, oldest?);
+        if !self.knows(address) && !self.make_room(ctx, address) {
+            return None;
         }
         let (now, random) = (ctx.now, &mut *ctx.random);
         Some(

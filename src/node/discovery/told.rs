@@ -123,7 +123,9 @@ impl Discovery {
         }
         let mut all = true;
         for ToldHost { address, .. } in hosts.hosts.iter() {
-            if self.knows(address) || is_forbidden(ctx, address) {
+            // What means something else where we are was not to be told.
+            let may_be = is_tellable(address, from) && !is_forbidden(ctx, address);
+            if self.knows(address) || !may_be {
                 continue;
             }
             if !self.told.questions.take(ctx.now) {

@@ -9,6 +9,7 @@ use super::Fetch;
 use super::source::Source;
 use crate::node::context::Context;
 use crate::node::counters::DropReason;
+use crate::node::discovery::told::is_tellable;
 use crate::node::serve::is_forbidden;
 use crate::node::time::Instant;
 use crate::wire::{About, Ask, Cookie, Hosts, InstanceId, Message, Tell};
@@ -178,7 +179,8 @@ impl Fetch {
             return false;
         }
         for told in hosts.hosts.iter() {
-            if is_forbidden(ctx, told.address) || self.sources.contains_key(&told.address) {
+            let may_be = is_tellable(told.address, from) && !is_forbidden(ctx, told.address);
+            if !may_be || self.sources.contains_key(&told.address) {
                 continue;
             }
             if !self.has_room_for_source(ctx) {

@@ -167,6 +167,11 @@ fn a_tracker_that_lies_makes_nobody_a_reflector() {
     for &address in &told_of {
         ToldHosts::push(&mut told, &ToldHost { address, portions: Portions::NONE });
     }
+    // What is on the peer's own machine, or only on its link, is nobody's to tell.
+    for address in ["127.0.0.1:5555", "169.254.0.1:5555", "[::1]:5555", "[fe80::1]:5555"] {
+        let address = address.parse().unwrap();
+        ToldHosts::push(&mut told, &ToldHost { address, portions: Portions::NONE });
+    }
     let mut answered = std::collections::BTreeSet::new();
     let mut questions_to_strangers = 0;
     for _ in 0..6_000 {

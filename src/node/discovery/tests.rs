@@ -1,0 +1,209 @@
+//! What one machine with many ports, or a tracker that lies, can do to the table of hosts.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::node::NodeConfig;
+use crate::node::input::InterfaceAddress;
+use crate::wire::{self, Answer, Cookie, Hosts, Message, Portions, ToldHost, ToldHosts};
+
+/// A host's discovery and the time.
+struct Run {
+    discovery: Discovery,
+    config: NodeConfig,
+    now: Instant,
+    interfaces: Interfaces,
+    random: Random,
+    counters: crate::node::counters::Counters,
+}
+
+fn host(third: u8, machine: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 77, third, machine], port))
+}
+
+impl Run {
+    fn new(peers: &[SocketAddr]) -> Self {
+        let mut random = Random::new([1; 32]);
+        let now = Instant::from_micros(1);
+        let mut interfaces = Interfaces::default();
+        let own = |address: [u8; 4], prefix_length, loopback| InterfaceAddress {
+            index: 1,
+            address: address.into(),
+            prefix_length,
+            broadcast: None,
+            loopback,
+        };
+        interfaces.replace(vec![own([127, 0, 0, 1], 8, true), own([10, 77, 0, 1], 16, false)]);
+        let config = NodeConfig {
+            serves: true,
+            port: wire::DEFAULT_PORT,
+            default_port: wire::DEFAULT_PORT,
+            peers: peers.to_vec(),
+            trackers: Vec::new(),
+            tracks: false,
+            sync: None,
+            seed: [1; 32],
+            sweep: Duration::from_secs(2),
+            restraint: crate::node::Restraint::default(),
+        };
+        let discovery = Discovery::new(now, peers.iter(), &mut random);
+        let counters = crate::node::counters::Counters::default();
+        Self { discovery, config, now, interfaces, random, counters }
+    }
+
+    /// The questions that are sent in one step.
+    fn with(
+        &mut self,
+        step: impl FnOnce(&mut Discovery, &mut Context<'_>),
+    ) -> Vec<(SocketAddr, Ask)> {
+        let mut outputs = VecDeque::new();
+        let mut ctx = Context {
+            now: self.now,
+            config: &self.config,
+            interfaces: &self.interfaces,
+            in_flight_max: 1 << 20,
+            asking: &mut None,
+            outputs: &mut outputs,
+            random: &mut self.random,
+            counters: &mut self.counters,
+        };
+        step(&mut self.discovery, &mut ctx);
+        self.discovery.check_invariants(self.now, &self.interfaces);
+        let asked = outputs.into_iter().filter_map(|output| {
+            let Output::Transmit { to, bytes, .. } = output else { return None };
+            let Ok(Message::Ask(ask)) = wire::decode(&bytes) else { return None };
+            Some((to, ask))
+        });
+        asked.collect()
+    }
+
+    fn announces(&mut self, from: SocketAddr) {
+        let announce =
+            Announce { instance: instance(from), listing: listing(from, 0), again_within: 50 };
+        self.with(|discovery, ctx| discovery.on_announce(ctx, from, &announce));
+    }
+
+    fn tells(&mut self, from: SocketAddr, ask: &Ask, length: u64) -> Vec<(SocketAddr, Ask)> {
+        let answer = Answer::Listing { listing: listing(from, length), changes: 0 };
+        let (nonce, cookie, instance) = (ask.nonce, Cookie([1; 16]), instance(from));
+        let tell = Tell { nonce, cookie, instance, age: None, answer };
+        let listing = listing(from, length);
+        self.with(|discovery, ctx| discovery.on_tell(ctx, from, &tell, listing, 0))
+    }
+
+    /// A host announces itself, is asked and answers.
+    fn comes(&mut self, from: SocketAddr, length: u64) {
+        self.announces(from);
+        self.now = self.now + ASK_JITTER;
+        let nothing = ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 };
+        let asked = self.with(|discovery, ctx| discovery.handle_timeout(ctx, nothing));
+        for (_, ask) in asked.iter().filter(|(to, _)| *to == from) {
+            self.tells(from, ask, length);
+        }
+    }
+
+    fn is_there(&self, address: SocketAddr) -> bool {
+        self.discovery.remotes.get(&address).is_some_and(Remote::is_proven)
+    }
+
+    fn of(&self, machine: SocketAddr) -> usize {
+        self.discovery.remotes.range(self.interfaces.machine(machine.ip())).count()
+    }
+
+    /// Puts one there that has answered, without the steps that lead to it.
+    fn put(&mut self, address: SocketAddr) {
+        let mut remote = Remote::new(address, false, self.now, &mut self.random);
+        self.with(|discovery, ctx| {
+            let (listing, cookie) = (listing(address, 0), Cookie([1; 16]));
+            remote.told(ctx, instance(address), cookie, listing, 0);
+            remote.set_listed(super::super::listed::Listed::empty(listing).unwrap());
+            discovery.remotes.insert(address, remote);
+            discovery.look_at_all(ctx);
+        });
+    }
+}
+
+fn instance(address: SocketAddr) -> InstanceId {
+    let mut instance = InstanceId([7; 16]);
+    let digest = ListingDigest::of(address.to_string().as_bytes());
+    instance.0.copy_from_slice(&digest.0[..16]);
+    instance
+}
+
+fn listing(address: SocketAddr, length: u64) -> ListingSummary {
+    let bytes = if length == 0 { String::new() } else { address.to_string() };
+    let digest = ListingDigest::of(bytes.as_bytes());
+    ListingSummary { digest, length, files: u32::from(length > 0) }
+}
+
+/// From each of 200 ports it announces itself, answers, and keeps its listing to itself. Who comes then is there, and
+/// his listing is fetched at once; who was there stays.
+#[test]
+fn many_ports_of_one_machine_take_nobodys_place() {
+    let mut run = Run::new(&[]);
+    let attacker = host(0, 66, 1);
+    run.comes(host(0, 2, 27_183), 0);
+    for port in 1..=200 {
+        run.comes(host(0, 66, port), 1_000);
+    }
+    assert_eq!(run.of(attacker), REMOTES_EACH);
+    assert_eq!(run.discovery.downloading.len(), DOWNLOADS_EACH);
+    run.comes(host(0, 3, 27_183), 1_000);
+    assert!(run.discovery.downloading.contains(&host(0, 3, 27_183)));
+    assert!(run.is_there(host(0, 2, 27_183)) && run.is_there(host(0, 3, 27_183)));
+}
+
+/// On one's own machine, and of those that a person named, there may be more.
+#[test]
+fn this_machine_and_who_was_named_is_not_bounded() {
+    let named: Vec<SocketAddr> = (1..=100).map(|port| host(0, 5, port)).collect();
+    let mut run = Run::new(&named);
+    for port in 1..=100 {
+        run.announces(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    assert_eq!((run.of(SocketAddr::from(([127, 0, 0, 1], 1))), run.of(named[0])), (100, 100));
+}
+
+/// Where all places are taken by hosts that answer, the machine that has most gives one up; but one that has one keeps it.
+#[test]
+fn in_a_full_table_the_most_crowded_machine_makes_room() {
+    let mut run = Run::new(&[]);
+    for number in 0..REMOTES_MAX as u16 {
+        run.put(host(1, (number / 64) as u8, number % 64 + 1));
+    }
+    for machine in 1..=20 {
+        run.comes(host(2, machine, 27_183), 0);
+        assert!(run.is_there(host(2, machine, 27_183)), "{machine}");
+        assert_eq!(run.discovery.remotes.len(), REMOTES_MAX);
+    }
+    let mut full = Run::new(&[]);
+    for number in 0..REMOTES_MAX as u16 {
+        full.put(host(3 + (number / 256) as u8, (number % 256) as u8, 27_183));
+    }
+    full.comes(host(2, 1, 27_183), 0);
+    assert!(!full.discovery.knows(host(2, 1, 27_183)));
+}
+
+/// A host that was named lies about who is there: nobody is asked on our own machine.
+#[test]
+fn what_must_not_be_told_is_not_asked() {
+    for (teller, is_here) in [(host(0, 2, 27_183), false), (([127, 0, 0, 1], 9).into(), true)] {
+        let mut run = Run::new(&[teller]);
+        let nothing = listing(teller, 0);
+        let asked = run.with(|discovery, ctx| discovery.handle_timeout(ctx, nothing));
+        let (_, ask) = asked.iter().find(|(to, _)| *to == teller).unwrap();
+        let asked = run.tells(teller, ask, 0);
+        let nonce = asked.iter().find(|(_, ask)| ask.tell_hosts).unwrap().1.nonce;
+        let near = SocketAddr::from(([127, 0, 0, 1], 5_555));
+        let on_link = SocketAddr::from(([169, 254, 0, 1], 5_555));
+        let far = host(0, 3, 27_183);
+        let mut told = Vec::new();
+        for address in [near, on_link, far] {
+            ToldHosts::push(&mut told, &ToldHost { address, portions: Portions::NONE });
+        }
+        let hosts = Hosts { nonce, next: 0, hosts: ToldHosts::new(&told).unwrap() };
+        run.with(|discovery, ctx| assert!(discovery.on_hosts(ctx, teller, &hosts)));
+        let knows = |address| run.discovery.knows(address);
+        assert_eq!((knows(near), knows(on_link), knows(far)), (is_here, false, true));
+    }
+}
