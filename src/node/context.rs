@@ -57,7 +57,7 @@ impl Context<'_> {
                 self.outputs.push_back(Output::Transmit { to, via: None, bytes: bytes.clone() });
             }
             let group = match address.address {
-                IpAddr::V4(own) if ways.group_v4 && !address.loopback => {
+                IpAddr::V4(own) if ways.are_v4(address) && !address.loopback => {
                     Some((SocketAddr::new(GROUP_V4.into(), port), Some(own)))
                 }
                 IpAddr::V6(own)
@@ -85,14 +85,21 @@ impl Context<'_> {
 pub(crate) struct Ways {
     pub(crate) broadcast: bool,
     pub(crate) group_v4: bool,
+    /// By the IPv4 group where an address has no broadcast beside it.
+    pub(crate) group_v4_alone: bool,
     pub(crate) group_v6: bool,
     /// By the IPv6 group where an interface has no IPv4 address.
     pub(crate) group_v6_alone: bool,
 }
 
 impl Ways {
-    pub(crate) const ALL: Self =
-        Self { broadcast: true, group_v4: true, group_v6: true, group_v6_alone: true };
+    pub(crate) const ALL: Self = Self {
+        broadcast: true,
+        group_v4: true,
+        group_v4_alone: true,
+        group_v6: true,
+        group_v6_alone: true,
+    };
 
     /// One after the other, so that a quiet network stays nearly silent. Where a host has both, its IPv6
     /// addresses are spare, and need not be heard as often.
@@ -100,9 +107,15 @@ impl Ways {
         Self {
             broadcast: count % 2 == 0,
             group_v4: count % 2 == 1,
+            group_v4_alone: true,
             group_v6: count % 12 == 0,
             group_v6_alone: true,
         }
+    }
+
+    /// Whether the IPv4 group is one of them for this address.
+    const fn are_v4(self, address: &InterfaceAddress) -> bool {
+        self.group_v4 || (self.group_v4_alone && address.broadcast.is_none())
     }
 
     /// Whether the IPv6 group of this address's interface is one of them.

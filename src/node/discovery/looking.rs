@@ -51,8 +51,13 @@ pub enum Way {
 
 impl Way {
     const CALLED: [(Self, Ways); 3] = {
-        let none =
-            Ways { broadcast: false, group_v4: false, group_v6: false, group_v6_alone: false };
+        let none = Ways {
+            broadcast: false,
+            group_v4: false,
+            group_v4_alone: false,
+            group_v6: false,
+            group_v6_alone: false,
+        };
         [
             (Self::Broadcast, Ways { broadcast: true, ..none }),
             (Self::MulticastV4, Ways { group_v4: true, ..none }),

@@ -1,6 +1,7 @@
 //! What one machine with many ports, or a tracker that lies, can do to the table of hosts.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use super::*;
 use crate::node::NodeConfig;
@@ -15,6 +16,8 @@ struct Run {
     interfaces: Interfaces,
     random: Random,
     counters: crate::node::counters::Counters,
+    /// Where announcements went, and when.
+    announced: Vec<(Instant, SocketAddr)>,
 }
 
 fn host(third: u8, machine: u8, port: u16) -> SocketAddr {
@@ -48,7 +51,7 @@ impl Run {
         };
         let discovery = Discovery::new(now, peers.iter(), &mut random);
         let counters = crate::node::counters::Counters::default();
-        Self { discovery, config, now, interfaces, random, counters }
+        Self { discovery, config, now, interfaces, random, counters, announced: Vec::new() }
     }
 
     /// The questions that are sent in one step.
@@ -71,8 +74,12 @@ impl Run {
         self.discovery.check_invariants(self.now, &self.interfaces);
         let asked = outputs.into_iter().filter_map(|output| {
             let Output::Transmit { to, bytes, .. } = output else { return None };
-            let Ok(Message::Ask(ask)) = wire::decode(&bytes) else { return None };
-            Some((to, ask))
+            match wire::decode(&bytes) {
+                Ok(Message::Ask(ask)) => return Some((to, ask)),
+                Ok(Message::Announce(_)) => self.announced.push((self.now, to)),
+                _ => {}
+            }
+            None
         });
         asked.collect()
     }
@@ -206,4 +213,19 @@ fn what_must_not_be_told_is_not_asked() {
         let knows = |address| run.discovery.knows(address);
         assert_eq!((knows(near), knows(on_link), knows(far)), (is_here, false, true));
     }
+}
+
+/// An interface without a broadcast address, as many tunnels have: each announcement goes to the group, since each says within what
+/// time the next one comes.
+#[test]
+fn where_there_is_no_broadcast_each_announcement_goes_to_the_group() {
+    let mut run = Run::new(&[]);
+    let nothing = listing(host(0, 1, 1), 0);
+    for _ in 0..600 {
+        run.with(|discovery, ctx| discovery.handle_timeout(ctx, nothing));
+        run.now = run.now + Duration::from_millis(100);
+    }
+    assert!(run.announced.iter().all(|(_, to)| to.ip() == IpAddr::from(wire::GROUP_V4)));
+    let gaps = run.announced.windows(2).map(|pair| pair[1].0.since(pair[0].0));
+    assert!(run.announced.len() > 10 && gaps.max() < Some(Duration::from_secs(6)));
 }
