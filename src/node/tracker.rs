@@ -8,6 +8,7 @@
 
 mod gathering;
 pub(crate) mod holdings;
+mod registering;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,8 @@ pub(crate) const HOSTS_MAX: usize = 10_240;
 const HOSTS_EACH: usize = 256;
 /// Answers a second that tell of hosts from some place on: with a full table each takes some 50 µs.
 const PAGES_A_SECOND: u64 = 1_000;
+/// In a full table so many newcomers a second have it gone through for one who makes room.
+const SEARCHES_A_SECOND: u64 = 50;
 /// How long a host that is not heard is told of: peers ask every 10 s.
 pub(crate) const KEPT: Duration = Duration::from_secs(35);
 /// A listing longer than this is not fetched; its host is asked by those who look for something.
@@ -121,6 +124,8 @@ pub(crate) struct Tracker {
     told_unknown: Option<SocketAddr>,
     /// Answers that begin at a place that the asker names.
     pages: Budget,
+    /// Searches for a host that makes room for another one.
+    searches: Budget,
 }
 
 impl Tracker {
@@ -140,6 +145,7 @@ impl Tracker {
             told: None,
             told_unknown: None,
             pages: Budget::new(PAGES_A_SECOND),
+            searches: Budget::new(SEARCHES_A_SECOND),
         }
     }
 
@@ -360,48 +366,6 @@ impl Tracker {
         }
         assert!(self.unknown.len() <= self.hosts.len());
         self.holdings.check_invariants();
-    }
-
-    fn register(&mut self, ctx: &mut Context<'_>, from: SocketAddr, instance: InstanceId) {
-        let (known, now) = (self.hosts.contains_key(&from), ctx.now);
-        if !known {
-            let beside =
-                || self.hosts.range(ctx.interfaces.machine(from.ip())).map(|(_, host)| host);
-            let is_crowded = !from.ip().is_loopback() && beside().count() >= HOSTS_EACH;
-            if self.hosts.len() >= HOSTS_MAX || is_crowded {
-                return ctx.counters.drop(DropReason::TooManyHosts);
-            }
-            let listings_failed = beside().map(|host| host.listings_failed).max().unwrap_or(0);
-            info!("{} is here", host_text(from));
-            let host = Registered {
-                instance,
-                heard_at: now,
-                wanted: None,
-                known: None,
-                listing_not_before: now,
-                listings_failed,
-                waits: None,
-                cookie: Cookie::NONE,
-                nonce: None,
-                asked: 0,
-                asked_at: Instant::ORIGIN,
-                ask_at: Some(now),
-            };
-            self.due.insert((host.due(), from));
-            self.hosts.insert(from, host);
-            self.unknown.insert(from);
-        }
-        self.change(from, |host| {
-            host.heard_at = now;
-            let is_due = host.ask_at.is_none() && now >= host.asked_at + ASKED_EVERY;
-            if host.instance != instance || is_due {
-                host.instance = instance;
-                host.asked = 0;
-                host.ask_at = Some(now);
-            }
-        });
-        self.want_listing(ctx, from);
-        self.handle_due(ctx);
     }
 
     /// Changes what is known of a host, and when it is due.

@@ -216,3 +216,37 @@ fn who_kept_the_tracker_waiting_comes_last() {
     let place = |host| order.iter().position(|waiting| *waiting == host);
     assert!(place(host(6, 1)) < place(host(1, 1_000)), "{order:?}");
 }
+
+/// Forty machines with 256 ports each have all places: who comes gets one of theirs.
+#[test]
+fn in_a_full_table_the_most_crowded_machine_makes_room() {
+    let mut run = Run::new();
+    let now = run.now;
+    for machine in 1..=(HOSTS_MAX / HOSTS_EACH) as u8 {
+        for port in 1..=HOSTS_EACH as u16 {
+            let registered = Registered {
+                instance: InstanceId([7; 16]),
+                heard_at: now,
+                wanted: None,
+                known: None,
+                listing_not_before: now,
+                listings_failed: 0,
+                waits: None,
+                cookie: Cookie::NONE,
+                nonce: None,
+                asked: 0,
+                asked_at: now,
+                ask_at: None,
+            };
+            run.tracker.due.insert((registered.due(), host(machine, port)));
+            run.tracker.hosts.insert(host(machine, port), registered);
+            run.tracker.unknown.insert(host(machine, port));
+        }
+    }
+    assert_eq!(run.tracker.hosts.len(), HOSTS_MAX);
+    for machine in 101..=120 {
+        run.comes(host(machine, 27_183), 100);
+        assert!(run.tracker.hosts.contains_key(&host(machine, 27_183)), "{machine}");
+        assert_eq!(run.tracker.hosts.len(), HOSTS_MAX);
+    }
+}
