@@ -170,20 +170,18 @@ impl Interfaces {
         }
     }
 
-    /// What counts as one machine where it is bounded how much a machine may have: all ports of its IP address. Off our links that is, with
-    /// IPv6, a network of 64 bits: one machine has all addresses of one.
+    /// What counts as one machine where many compete: all ports of its IP address. Off our links that is, with IPv6, a network of 64
+    /// bits: one machine may have all addresses of one. Many machines may share it, too, so it is no reason to refuse one.
     pub(crate) fn machine(&self, ip: IpAddr) -> RangeInclusive<SocketAddr> {
-        let (first, last) = match ip {
+        match ip {
             IpAddr::V6(far) if !self.is_on_link(ip) => {
                 let network = far.to_bits() >> 64 << 64;
-                (network, network | u128::from(u64::MAX))
+                let last = Ipv6Addr::from_bits(network | u128::from(u64::MAX));
+                *ports_of(Ipv6Addr::from_bits(network).into()).start()
+                    ..=*ports_of(last.into()).end()
             }
-            IpAddr::V6(near) => (near.to_bits(), near.to_bits()),
-            IpAddr::V4(_) => return SocketAddr::new(ip, 0)..=SocketAddr::new(ip, u16::MAX),
-        };
-        let first = SocketAddrV6::new(Ipv6Addr::from_bits(first), 0, 0, 0);
-        let last = SocketAddrV6::new(Ipv6Addr::from_bits(last), u16::MAX, u32::MAX, u32::MAX);
-        first.into()..=last.into()
+            _ => ports_of(ip),
+        }
     }
 
     /// The machine that has most of these hosts, which come in the order of their addresses, and how many those are.
@@ -215,6 +213,15 @@ impl Interfaces {
     pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.broadcast == Some(ip))
     }
+}
+
+/// All ports of an IP address, on whatever link.
+pub(crate) fn ports_of(ip: IpAddr) -> RangeInclusive<SocketAddr> {
+    let last = match ip {
+        IpAddr::V6(ip) => SocketAddrV6::new(ip, u16::MAX, u32::MAX, u32::MAX).into(),
+        IpAddr::V4(_) => SocketAddr::new(ip, u16::MAX),
+    };
+    SocketAddr::new(ip, 0)..=last
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ use told::Told;
 
 /// Hosts that are known at once; further ones are dropped, unproven ones first.
 pub(crate) const REMOTES_MAX: usize = 1_024;
-/// And of them of one machine, but for this one and for those that a person named: several may stand behind one IP address.
+/// And of them at one IP address, but for loopback and for those that a person named: several hosts may stand behind it.
 pub(crate) const REMOTES_EACH: usize = 64;
 /// Listings that are fetched at once.
 const DOWNLOADS_MAX: usize = 8;

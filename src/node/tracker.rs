@@ -42,7 +42,7 @@ use holdings::Holdings;
 
 /// Hosts that are known at once; further ones are told to, but not told of.
 pub(crate) const HOSTS_MAX: usize = 10_240;
-/// And of them of one machine; many may stand behind one IP address.
+/// And of them at one IP address, behind which many may stand.
 const HOSTS_EACH: usize = 256;
 /// Answers a second that tell of hosts from some place on: with a full table each takes some 50 µs.
 const PAGES_A_SECOND: u64 = 1_000;

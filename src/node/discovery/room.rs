@@ -1,10 +1,10 @@
 //! Room in the table of hosts: one machine, however many ports it has, takes nobody's place.
 
 use std::net::SocketAddr;
-use std::ops::RangeBounds;
+use std::ops::{RangeBounds, RangeInclusive};
 
 use super::{Discovery, REMOTES_EACH, REMOTES_MAX};
-use crate::node::context::Context;
+use crate::node::context::{Context, ports_of};
 use crate::node::counters::DropReason;
 use crate::node::remote::Remote;
 
@@ -12,11 +12,12 @@ impl Discovery {
     /// Whether there is room for a host that is not known, made if need be: by one that has proven nothing, or where all have, by
     /// one of the machine that has most.
     pub(super) fn make_room(&mut self, ctx: &mut Context<'_>, newcomer: SocketAddr) -> bool {
-        let machine = ctx.interfaces.machine(newcomer.ip());
-        let beside = self.remotes.range(machine.clone()).filter(|(_, remote)| !remote.configured);
-        let beside = beside.count();
+        let ports = ports_of(newcomer.ip());
+        let nobody_named = |of: RangeInclusive<SocketAddr>| {
+            self.remotes.range(of).filter(|(_, remote)| !remote.configured).count()
+        };
         let mut named = ctx.config.trackers.iter().chain(&ctx.config.peers);
-        let is_crowded = beside >= REMOTES_EACH
+        let is_crowded = nobody_named(ports.clone()) >= REMOTES_EACH
             && !newcomer.ip().is_loopback()
             && !named.any(|named| *named == newcomer);
         if !is_crowded && self.remotes.len() < REMOTES_MAX {
@@ -24,8 +25,9 @@ impl Discovery {
         }
         ctx.counters.drop(DropReason::TooManyHosts);
         let goes = if is_crowded {
-            self.oldest(machine, Remote::is_proven)
+            self.oldest(ports, Remote::is_proven)
         } else {
+            let beside = nobody_named(ctx.interfaces.machine(newcomer.ip()));
             self.oldest(.., Remote::is_proven).or_else(|| self.of_most_crowded(ctx, beside))
         };
         if let Some(goes) = goes {

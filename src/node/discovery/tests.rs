@@ -168,6 +168,15 @@ fn this_machine_and_who_was_named_is_not_bounded() {
     for port in 1..=100 {
         run.announces(SocketAddr::from(([127, 0, 0, 1], port)));
     }
+    // Nor are the machines of a far network of 64 bits, as long as there is room.
+    let far = |last: u16| SocketAddr::from(([0x2001, 0xdb8, 9, 0, 0, 0, 0, last], 27_183));
+    for last in 1..=100 {
+        run.with(|discovery, ctx| {
+            assert!(discovery.remote(ctx, far(last)).is_some());
+            discovery.look_at(ctx, far(last));
+        });
+    }
+    assert_eq!(run.of(far(1)), 100);
     assert_eq!((run.of(SocketAddr::from(([127, 0, 0, 1], 1))), run.of(named[0])), (100, 100));
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use log::info;
 
 use super::{ASKED_EVERY, HOSTS_EACH, HOSTS_MAX, Registered, Tracker};
-use crate::node::context::Context;
+use crate::node::context::{Context, ports_of};
 use crate::node::counters::DropReason;
 use crate::node::directory::host_text;
 use crate::node::time::Instant;
@@ -21,13 +21,13 @@ impl Tracker {
     ) {
         let (known, now) = (self.hosts.contains_key(&from), ctx.now);
         if !known {
-            let beside = self.hosts.range(ctx.interfaces.machine(from.ip()));
-            let beside = beside.map(|(_, host)| host.listings_failed);
-            let (count, failed) = (beside.clone().count(), beside.max());
-            let is_crowded = count >= HOSTS_EACH && !from.ip().is_loopback();
-            if is_crowded || self.hosts.len() >= HOSTS_MAX && !self.make_room(ctx, count) {
+            let ports = self.hosts.range(ports_of(from.ip())).count();
+            let is_crowded = ports >= HOSTS_EACH && !from.ip().is_loopback();
+            if is_crowded || self.hosts.len() >= HOSTS_MAX && !self.make_room(ctx, from) {
                 return ctx.counters.drop(DropReason::TooManyHosts);
             }
+            let beside = self.hosts.range(ctx.interfaces.machine(from.ip()));
+            let failed = beside.map(|(_, host)| host.listings_failed).max();
             info!("{} is here", host_text(from));
             let host = Registered {
                 instance,
@@ -60,12 +60,13 @@ impl Tracker {
         self.handle_due(ctx);
     }
 
-    /// Makes room for one of a machine with so many hosts: who was not heard for longest of the machine that has most goes, if
-    /// that one has more.
-    fn make_room(&mut self, ctx: &mut Context<'_>, beside: usize) -> bool {
+    /// Makes room for a newcomer: who was not heard for longest of the machine that has most goes, if
+    /// that one has more than the newcomer's.
+    fn make_room(&mut self, ctx: &mut Context<'_>, newcomer: SocketAddr) -> bool {
         if !self.searches.take(ctx.now) {
             return false;
         }
+        let beside = self.hosts.range(ctx.interfaces.machine(newcomer.ip())).count();
         let those = self.hosts.keys().copied().filter(|host| !host.ip().is_loopback());
         let most = ctx.interfaces.most_crowded(those);
         let Some((machine, _)) = most.filter(|&(_, count)| beside + 1 < count) else {

@@ -15,7 +15,7 @@ use crate::wire::{Portions, ToldHost, ToldHosts};
 const UNKNOWN_MAX: usize = 8;
 /// And so many machines are looked at for them: some may not be told to everybody.
 const MACHINES_LOOKED_AT: usize = 32;
-/// So many of those who have a content are looked at: more than one machine may have hosts, or it could hide all others.
+/// So many of those who have a content are looked at: more than there may be at one IP address, or it could hide all others.
 const HOLDERS_LOOKED_AT: usize = HOSTS_EACH + TOLD_HOSTS_MAX;
 /// Hosts of one machine that are told before others.
 const MACHINE_MAX: usize = 8;
