@@ -150,6 +150,7 @@ fn a_fetch_reads_chains_and_bitmaps_and_nothing_else() {
         name: ShareName::parse("file").unwrap(),
         sources: vec![source(1), source(2)],
         timeout: None,
+        alone: false,
     };
     let mut todo: VecDeque<Output> =
         twins.input(|| Input::Command(Command::Fetch(request.clone()))).into();

@@ -86,6 +86,7 @@ impl Run {
             name: wanted(),
             sources,
             timeout,
+            alone: false,
         })));
         let extents = match start {
             Start::Chunks => vec![Extent { start: 0, length: SIZE }],

@@ -236,8 +236,9 @@ sprat rm [OPTIONS] NAME ...
   sprat rm photos/2026/beach.jpg
       take share/photos/2026/beach.jpg out of share/
 
-It is done where the same file has another name on this machine, or where another host offers the
-same content. Where it is the only copy that is known, it stays, and you are told so.
+It is done where the same file has another name on this machine, or where another host shows that
+it has the same content: some of it is fetched from there (all of it up to 16 MiB) and proven, and
+not kept. Where nobody shows that, it stays, and you are told so.
 
   --force    delete it even then
 

@@ -199,6 +199,7 @@ impl<'a> Fetches<'a> {
                 name: name.clone(),
                 sources: sources.clone(),
                 timeout: self.get.timeout,
+                alone: false,
             }));
         }
     }

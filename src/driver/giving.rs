@@ -2,6 +2,7 @@
 //! has what is to go.
 
 mod folders;
+mod proving;
 mod removing;
 
 use std::fs::{self, File};

@@ -223,6 +223,7 @@ fn fetch_to_its_end(
         name: fetch.name,
         sources: fetch.sources,
         timeout: fetch.timeout,
+        alone: false,
     })));
     // Looking names up is network traffic, and the attrs stand there before any.
     run.look_up(Naming::new(&config.peers, &config.trackers));

@@ -229,6 +229,9 @@ pub struct FetchRequest {
     pub sources: Vec<SocketAddr>,
     /// Give up after this long; never, where there is none.
     pub timeout: Option<Duration>,
+    /// Nobody but those sources is asked: it is to be seen whether they have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
 }
 
 /// One content whose holders are wanted.

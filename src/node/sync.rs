@@ -407,7 +407,15 @@ impl Sync {
                 stored: 0,
                 proven_at: ctx.now,
             };
-            requests.push(FetchRequest { fetch, content, size, name, sources, timeout: None });
+            requests.push(FetchRequest {
+                fetch,
+                content,
+                size,
+                name,
+                sources,
+                timeout: None,
+                alone: false,
+            });
             self.running.insert(fetch, running);
         }
         requests

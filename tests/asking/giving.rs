@@ -1,11 +1,13 @@
 //! `add` and `rm`.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 
 use super::{answers, offered};
+use crate::support::stranger::{Story, Stranger, listing_of};
 use crate::support::*;
 
 /// Files and folders, whole, told with name, size and SHA-1; nothing is replaced.
@@ -80,5 +82,33 @@ fn the_only_copy_stays() {
         lab.host(1).run(&["rm", "a/fox.txt"]).fails(1, SHORT);
         lab.host(1).run(&["rm", "--force", "a/fox.txt"]).succeeds(SHORT);
         assert!(!lab.host(1).shared("a/fox.txt").exists());
+    });
+}
+
+/// A host that lists what it does not give has no copy; and our own peer, which would give it, is none either.
+#[test]
+fn what_is_only_listed_elsewhere_stays() {
+    in_lab(2, |lab| {
+        let fox = Content::of("precious");
+        let claimed = fox.sha1.parse().unwrap();
+        let listing = listing_of(vec![(b"fox.txt".to_vec(), claimed, fox.size())]);
+        let host = lab.host(0);
+        let _own = host.peer();
+        lab.put(0, "fox.txt", &fox);
+        let story = Story { listing, files: 1, claims: Vec::new() };
+        let _liar = Stranger::start(story, vec![SocketAddrV4::new(host.ip, 27183).into()]);
+        host.sees(&fox, 1);
+        // The document knows it; a look finds it where it is named.
+        host.run(&["rm", "fox.txt"]).fails(1, SHORT);
+        let told = host.run(&["--peer", "10.77.0.254", "rm", "fox.txt"]).fails(1, LONG);
+        assert!(told.contains("10.77.0.254 lists") && told.contains("--force"), "{told}");
+        host.has("fox.txt", &fox);
+        // Beside one who has it, it is that one who is named.
+        let _other = lab.host(1).peer();
+        lab.put(1, "other.txt", &fox);
+        host.sees(&fox, 2);
+        let removed = answers(host, &["--peer", "10.77.0.254", "rm", "fox.txt"]);
+        assert_eq!(removed[0]["hosts"], json!([lab.host(1).address()]));
+        assert!(!host.shared("fox.txt").exists());
     });
 }

@@ -171,6 +171,13 @@ impl Catalog {
             .collect()
     }
 
+    /// Where a host can be asked, as far as a look has found it.
+    pub(crate) fn addresses_of_host(&self, host: &str) -> Vec<SocketAddr> {
+        let mut places = self.hosts.iter().zip(&self.addresses);
+        let found = places.find(|(other, _)| *other == host);
+        found.map(|(_, addresses)| addresses.clone()).unwrap_or_default()
+    }
+
     /// Which hosts have a content, under whatever name.
     pub(crate) fn hosts_of(&self, content: Content) -> Vec<&str> {
         let mut hosts: Vec<&str> =

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter};
+use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::DecimalBytes;
 use rustix::fs::OFlags;
 use serde::Serialize;
 
+use super::proving::has;
 use super::{content_of, names_in};
 use crate::config::{Config, RemoveConfig};
 use crate::content::nearest::nearest;
@@ -20,6 +22,10 @@ use crate::driver::looking::{Look, look};
 use crate::driver::root_lock;
 use crate::driver::run::{End, FAILED, Trouble, finish, open_share};
 use crate::driver::share_folder::{ShareFolder, WritableParent, entry, signature};
+use crate::node::HostSeen;
+
+/// So many of the hosts that list it are asked to show that they have it.
+const PROVEN_MAX: usize = 8;
 
 /// A file that is not in `share/` any more.
 #[derive(Serialize)]
@@ -38,7 +44,7 @@ struct RemoveAnswer<'a> {
 enum Left {
     /// The same file has another name on this machine.
     Linked,
-    /// Other hosts offer it.
+    /// Another host has it, and has given of it.
     Hosts,
     /// It was not looked for.
     Unknown,
@@ -48,14 +54,40 @@ impl Answer for RemoveAnswer<'_> {
     fn text(&self) -> String {
         let left = match (self.left, self.hosts.as_slice()) {
             (Left::Linked, _) => ": the same file has another name on this machine".to_owned(),
-            (Left::Hosts, [one]) => format!(": {one} still has it"),
-            (Left::Hosts, [one, others @ ..]) => {
-                format!(": {one} and {} more still have it", others.len())
-            }
+            (Left::Hosts, [one, ..]) => format!(": {one} still has it, and has just shown it"),
             (Left::Hosts, []) | (Left::Unknown, _) => String::new(),
         };
         format!("share/{} is removed{left}", self.name)
     }
+}
+
+/// What a look has found.
+struct Network {
+    elsewhere: Catalog,
+    /// What this machine's peers offer: perhaps the very file that is to go.
+    beside: Catalog,
+    /// How many of those offer this folder.
+    own_peers: usize,
+}
+
+impl Network {
+    fn of(hosts: Vec<HostSeen>, root: &Path) -> Self {
+        let is_here = |host: &HostSeen| host.addresses.iter().any(|address| address.is_here);
+        let (beside, elsewhere): (Vec<_>, Vec<_>) = hosts.into_iter().partition(is_here);
+        let own_peers = usize::from(root_lock::is_taken(root));
+        Self { elsewhere: Catalog::of(&elsewhere), beside: Catalog::of(&beside), own_peers }
+    }
+}
+
+/// Who else has a content.
+#[derive(Default)]
+struct Others {
+    /// On other machines.
+    lists: Vec<String>,
+    /// Who of them has given of it.
+    has: Option<String>,
+    /// A peer of another folder on this machine lists it.
+    beside: bool,
 }
 
 /// Takes files out of `share/`.
@@ -102,7 +134,7 @@ fn remove_one<'a>(
     remove: &RemoveConfig,
     name: &'a ShareName,
     share: &ShareFolder,
-    network: &mut Option<Catalog>,
+    network: &mut Option<Network>,
 ) -> Result<RemoveAnswer<'a>, Stop> {
     let failed = |error: io::Error| format!("share/{name} stays: {error}");
     let file = match share.open(name) {
@@ -124,17 +156,13 @@ fn remove_one<'a>(
         answer.left = Left::Linked;
     } else if !remove.force {
         let content = content_of(&file, look.state.size).map_err(failed)?;
-        answer.hosts = others_with(config, remove, (content, look.state.size), network)?;
+        let others = others_with(config, remove, (content, look.state.size), network)?;
+        let Some(host) = others.has else {
+            return Err(only_copy(name, (content, look.state.size), &others).into());
+        };
+        answer.hosts = vec![host];
         answer.left = Left::Hosts;
         answer.sha1 = Some(content.to_string());
-        if answer.hosts.is_empty() {
-            let size = DecimalBytes(look.state.size);
-            return Err(format!(
-                "share/{name} stays: it is the only copy that is known of {content} ({size}), no other \
-                 host offers it; sprat rm --force deletes it for good"
-            )
-            .into());
-        }
     }
     unlink(&file, &folder, name).map_err(failed)?;
     Ok(answer)
@@ -150,30 +178,69 @@ fn unlink(file: &File, folder: &impl std::os::fd::AsFd, name: &ShareName) -> io:
     entry::sync_folder(folder)
 }
 
-/// Which other hosts offer a content: as the peer in this folder knows, or by a look.
+/// Which other host has a content: only who has just given of it, and what was right, has it. What others list
+/// costs them nothing.
 fn others_with(
     config: &Config,
     remove: &RemoveConfig,
     content: (ContentId, u64),
-    network: &mut Option<Catalog>,
-) -> Result<Vec<String>, Stop> {
-    if network.is_none() {
-        let known = (config.peers.is_empty() && root_lock::is_taken(&config.root))
-            .then(|| Catalog::read(&config.root).filter(|known| !known.has_no_hosts()));
-        *network = known.flatten();
-    }
+    network: &mut Option<Network>,
+) -> Result<Others, Stop> {
     if network.is_none() {
         match look(config, remove.timeout)? {
-            // What this machine offers is perhaps this very file.
-            Look::Seen(mut hosts) => {
-                hosts.retain(|host| !host.addresses.iter().any(|address| address.is_here));
-                *network = Some(Catalog::of(&hosts));
-            }
+            Look::Seen(hosts) => *network = Some(Network::of(hosts, &config.root)),
             Look::Ended(signal) => return Err(Stop::Signal(signal)),
         }
     }
-    let hosts = network.as_ref().map(|known| known.hosts_of(content)).unwrap_or_default();
-    Ok(hosts.into_iter().map(str::to_owned).collect())
+    let Some(network) = network else { return Ok(Others::default()) };
+    let mut others = Others {
+        lists: Vec::new(),
+        has: None,
+        beside: network.beside.hosts_of(content).len() > network.own_peers,
+    };
+    for host in network.elsewhere.hosts_of(content) {
+        others.lists.push(host.to_owned());
+        if others.lists.len() > PROVEN_MAX {
+            continue;
+        }
+        let addresses = network.elsewhere.addresses_of_host(host);
+        match has(config, content, addresses)? {
+            Look::Seen(true) => {
+                others.has = Some(host.to_owned());
+                break;
+            }
+            Look::Seen(false) => {}
+            Look::Ended(signal) => return Err(Stop::Signal(signal)),
+        }
+    }
+    Ok(others)
+}
+
+/// Why it stays.
+fn only_copy(name: &ShareName, (content, size): (ContentId, u64), others: &Others) -> String {
+    let size = DecimalBytes(size);
+    let why = match (others.lists.as_slice(), others.beside) {
+        ([], false) => {
+            format!(
+                "it is the only copy that is known of {content} ({size}), no other host offers it"
+            )
+        }
+        ([], true) => format!(
+            "no other machine offers {content} ({size}); another peer on this machine does, and whether \
+             that is a copy cannot be seen from here"
+        ),
+        ([first, more @ ..], _) => {
+            let (listed, gave) = match more.len() {
+                0 => (format!("{first} lists"), "it has"),
+                more => (format!("{first} and {more} more list"), "none has"),
+            };
+            let not = if more.is_empty() { " not" } else { "" };
+            format!(
+                "{listed} {content} ({size}), but {gave}{not} shown to have it: this may be the only copy"
+            )
+        }
+    };
+    format!("share/{name} stays: {why}; sprat rm --force deletes it for good")
 }
 
 fn not_there(name: &ShareName, share: &ShareFolder) -> String {

@@ -76,6 +76,7 @@ fn request(store: &ChunkStore) -> FetchRequest {
         name: store.name().clone(),
         sources: Vec::new(),
         timeout: None,
+        alone: false,
     }
 }
 

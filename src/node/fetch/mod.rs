@@ -419,15 +419,19 @@ impl Fetch {
             let reason = format!("files of more than {SIZE_MAX} bytes cannot be fetched");
             return self.end(ctx, FetchEnding::Failed(reason));
         }
-        let named = self.request.sources.iter().chain(&ctx.config.peers).copied();
+        let alone = self.request.alone;
+        let others = ctx.config.peers.iter().filter(|_| !alone);
+        let named = self.request.sources.iter().chain(others).copied();
         let named: Vec<SocketAddr> = named.take(SOURCES_MAX / 2).collect();
         for address in &named {
             if !self.sources.contains_key(address) {
                 self.sources.insert(*address, Source::new(*address, true, ctx));
             }
         }
-        self.seek.begin(ctx.now, !named.is_empty());
-        self.trackers.begin(ctx);
+        if !alone {
+            self.seek.begin(ctx.now, !named.is_empty());
+            self.trackers.begin(ctx);
+        }
         self.handle_timeout(ctx);
     }
 

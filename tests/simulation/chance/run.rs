@@ -386,6 +386,7 @@ impl Run {
             name: name(fetch.name),
             sources: sources.collect(),
             timeout: None,
+            alone: false,
         };
         let calm = self.is_calm;
         let honest = if self.blame_is_blind { BTreeSet::new() } else { self.above_suspicion() };

@@ -44,6 +44,7 @@ pub(crate) fn request(bytes: &[u8], file_name: &str, sources: &[SocketAddr]) -> 
         name: name(file_name),
         sources: sources.to_vec(),
         timeout: None,
+        alone: false,
     }
 }
 
