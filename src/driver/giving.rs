@@ -7,12 +7,11 @@ mod removing;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read};
-use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use self::folders::{Found, found};
+use self::folders::{Found, Source, found};
 pub use self::removing::run_remove;
 use super::asking::{Answer, Answers};
 use super::lines::complain;
@@ -54,14 +53,7 @@ fn add_all(config: &Config, add: &AddConfig) -> Result<End, Trouble> {
     for path in &add.paths {
         for item in found(path, &share) {
             let added = match &item {
-                Found::File { path, name } => {
-                    put(path, name, &share).map(|put| (name, put)).map_err(|error| {
-                        let full = error.kind() == io::ErrorKind::StorageFull
-                            || error.kind() == io::ErrorKind::QuotaExceeded;
-                        let code = if full { NOT_NOW } else { FAILED };
-                        Trouble { sentence: format!("{}: {error}", path.display()), code }
-                    })
-                }
+                Found::File { source, name } => put(source, name, &share).map(|put| (name, put)),
                 Found::LeftOut(sentence) => {
                     if config.verbosity > Verbosity::Quiet {
                         complain(sentence);
@@ -87,26 +79,45 @@ fn add_all(config: &Config, add: &AddConfig) -> Result<End, Trouble> {
 }
 
 /// Puts one file into `share/`, whole or not at all; what stands there is never replaced.
-fn put(path: &Path, name: &ShareName, share: &ShareFolder) -> io::Result<(ContentId, u64, How)> {
-    let file = File::open(path)?;
-    let before = signature(&file)?;
-    let content = content_of(&file, before.size)?;
-    if signature(&file)? != before {
-        return Err(io::Error::other("it is being changed; add it when that is over"));
+fn put(
+    source: &Source,
+    name: &ShareName,
+    share: &ShareFolder,
+) -> Result<(ContentId, u64, How), Trouble> {
+    let unread = |error: io::Error| format!("{}: {error}", source.path().display());
+    let file = source.open().map_err(unread)?;
+    let before = signature(&file).map_err(unread)?;
+    let content = content_of(&file, before.size).map_err(unread)?;
+    if signature(&file).map_err(unread)? != before {
+        return Err(
+            unread(io::Error::other("it is being changed; add it when that is over")).into()
+        );
     }
+    let how = place(&file, (content, before.size), name, share)
+        .map_err(|error| unplaced(source, name, share, &error))?;
+    Ok((content, before.size, how))
+}
+
+/// Gives a file that has been read its place.
+fn place(
+    file: &File,
+    (content, size): (ContentId, u64),
+    name: &ShareName,
+    share: &ShareFolder,
+) -> io::Result<How> {
     let WritableParent { folder, to_sync } = share.parent_for_writing(name)?;
-    let placed = match placing::link(&file, &folder, name.file_name()) {
+    let placed = match placing::link(file, &folder, name.file_name()) {
         Ok(()) => Ok(How::Link),
         Err(error) if placing::may_copy(&error) => {
-            placing::copy(&file, &folder, name.file_name(), false)
+            placing::copy(file, &folder, name.file_name(), false)
         }
         Err(error) => Err(error),
     };
     let how = match placed {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let there = entry::open_file(&folder, name.file_name(), rustix::fs::OFlags::RDONLY)?;
-            let size = signature(&there)?.size;
-            if size != before.size || content_of(&there, size)? != content {
+            let there_size = signature(&there)?.size;
+            if there_size != size || content_of(&there, size)? != content {
                 let other =
                     format!("share/{name} is another file, and stays; rename one of the two");
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, other));
@@ -118,7 +129,27 @@ fn put(path: &Path, name: &ShareName, share: &ShareFolder) -> io::Result<(Conten
     for folder in to_sync {
         entry::sync_folder(folder)?;
     }
-    Ok((content, before.size, how))
+    Ok(how)
+}
+
+/// Why a file that could be read has no place in `share/`.
+fn unplaced(source: &Source, name: &ShareName, share: &ShareFolder, error: &io::Error) -> Trouble {
+    let (path, shown) = (source.path().display(), share.path().display());
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let remedy = match error.kind() {
+        io::ErrorKind::AlreadyExists => return format!("{path}: {error}").into(),
+        io::ErrorKind::PermissionDenied => {
+            format!("; see to whose it is and to its rights (ls -ld {shown}; chmod u+rwx)")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; name a folder that can be written to with --root".to_owned()
+        }
+        _ if full => "; make room on the disk and add it again".to_owned(),
+        _ => String::new(),
+    };
+    let code = if full { NOT_NOW } else { FAILED };
+    let sentence = format!("{path} cannot be put into {shown} as {name}: {error}{remedy}");
+    Trouble { sentence, code }
 }
 
 /// Hashes a file from its beginning.
@@ -157,4 +188,71 @@ fn names_in(share: &ShareFolder) -> Vec<String> {
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    fn found_in(path: &Path, share: &ShareFolder) -> Vec<(Source, ShareName)> {
+        let files = found(path, share).into_iter().filter_map(|found| match found {
+            Found::File { source, name } => Some((source, name)),
+            _ => None,
+        });
+        files.collect()
+    }
+
+    /// While one file of a folder is hashed, others have time to put something else where the next one stood.
+    #[test]
+    fn what_stands_there_only_after_the_look_is_not_added() {
+        let root = tempfile::tempdir().unwrap();
+        let share = ShareFolder::open_or_make(&root.path().join("share")).unwrap();
+        let (big, outside) = (root.path().join("big"), root.path().join("outside"));
+        for folder in [&big.join("sub"), &outside] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(outside.join("key"), "secret").unwrap();
+        for name in ["fifo", "link", "other", "same", "sub/key"] {
+            fs::write(big.join(name), name).unwrap();
+        }
+        let files = found_in(&big, &share);
+        assert_eq!(files.len(), 5);
+        let named = found_in(&big.join("fifo"), &share);
+        fs::remove_file(big.join("link")).unwrap();
+        symlink(outside.join("key"), big.join("link")).unwrap();
+        fs::rename(big.join("sub"), root.path().join("gone")).unwrap();
+        symlink(&outside, big.join("sub")).unwrap();
+        fs::rename(outside.join("key"), big.join("other")).unwrap();
+        fs::write(outside.join("key"), "secret").unwrap();
+        fs::remove_file(big.join("fifo")).unwrap();
+        mknodat(CWD, big.join("fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        for (source, name) in files.iter().chain(&named) {
+            let put = put(source, name, &share);
+            assert_eq!(put.is_ok(), name.as_str() == "big/same", "{name}");
+        }
+        assert_eq!(names_in(&share), ["big/same"]);
+    }
+
+    #[test]
+    fn who_cannot_be_written_to_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let share = ShareFolder::open_or_make(&root.path().join("share")).unwrap();
+        let path = root.path().join("fox.txt");
+        fs::write(&path, "fox").unwrap();
+        let (source, name) = found_in(&path, &share).remove(0);
+        let of = |kind: io::ErrorKind| {
+            let trouble = unplaced(&source, &name, &share, &io::Error::from(kind));
+            (trouble.sentence, trouble.code)
+        };
+        let (denied, code) = of(io::ErrorKind::PermissionDenied);
+        assert!(denied.contains("cannot be put into") && denied.contains("/share as fox.txt"));
+        assert!(denied.contains("chmod") && code == FAILED, "{denied}");
+        let (full, code) = of(io::ErrorKind::StorageFull);
+        assert!(full.contains("make room") && code == NOT_NOW, "{full}");
+    }
 }

@@ -46,6 +46,12 @@ impl ShareFolder {
             }
             other => other?,
         };
+        Self::of(path, folder)
+    }
+
+    /// Holds this folder, which was opened at `path`.
+    pub fn of(path: &Path, folder: impl Into<File>) -> io::Result<Self> {
+        let folder = folder.into();
         let metadata = folder.metadata()?;
         let (device, inode) = (metadata.dev(), metadata.ino());
         Ok(Self { path: path.to_owned(), held: folder.into(), device, inode })

@@ -1,18 +1,23 @@
 //! What there is to add: a file, or all that can be offered below a folder.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::content::ShareName;
-use crate::driver::share_folder::ShareFolder;
+use crate::driver::share_folder::{ShareFolder, entry};
 
 /// Something that was found where a person pointed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Found {
     /// A file, and the name that it gets.
     File {
         /// Where it is.
-        path: PathBuf,
+        source: Source,
         /// What it will be called.
         name: ShareName,
     },
@@ -20,6 +25,47 @@ pub(super) enum Found {
     LeftOut(String),
     /// What was named itself cannot be added: why.
     Refused(String),
+}
+
+/// Where a file is that was found. Until it is its turn to be read, somebody else may put another there.
+#[derive(Debug)]
+pub(super) struct Source {
+    path: PathBuf,
+    /// The folder that a person named, and the file's name below it; none, where the file itself was named.
+    below: Option<(Rc<ShareFolder>, ShareName)>,
+    device: u64,
+    inode: u64,
+}
+
+impl Source {
+    fn of(path: PathBuf, below: Option<(Rc<ShareFolder>, ShareName)>, metadata: &Metadata) -> Self {
+        Self { path, below, device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    /// Where it was found.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file that was found: no other, and, below a folder, through no link. Does not block.
+    pub(super) fn open(&self) -> io::Result<File> {
+        let file = match &self.below {
+            Some((folder, name)) => folder.open(name)?,
+            None => {
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                rustix::fs::open(&self.path, flags, Mode::empty())?.into()
+            }
+        };
+        let metadata = file.metadata()?;
+        let is_it = (metadata.dev(), metadata.ino()) == (self.device, self.inode);
+        if metadata.is_file() && is_it {
+            Ok(file)
+        } else {
+            Err(io::Error::other(
+                "something else stands there by now; add it again if it is to be shared",
+            ))
+        }
+    }
 }
 
 /// What stands at a path, in the order of names.
@@ -43,20 +89,33 @@ pub(super) fn found(path: &Path, share: &ShareFolder) -> Vec<Found> {
             refused("share/ itself lies in this folder; name what is to be added".to_owned())
         }
         Ok(metadata) if metadata.is_dir() => {
+            let top =
+                match entry::open_folder(CWD, &whole).and_then(|at| ShareFolder::of(&whole, at)) {
+                    Ok(top) => Rc::new(top),
+                    Err(error) => return refused(error.to_string()),
+                };
             let mut found = Vec::new();
-            below(&whole, name, &mut found);
+            below(&whole, name, (&top, ""), &mut found);
             found
         }
         Ok(metadata) if metadata.is_file() => match offered(name) {
-            Ok(name) => vec![Found::File { path: path.to_owned(), name }],
+            Ok(name) => {
+                let source = Source::of(path.to_owned(), None, &metadata);
+                vec![Found::File { source, name }]
+            }
             Err(why) => refused(why),
         },
         Ok(_) => refused("it is neither a file nor a folder".to_owned()),
     }
 }
 
-/// What of a folder can be offered, under the name that the folder gets.
-fn below(folder: &Path, name: &str, found: &mut Vec<Found>) {
+/// What of a folder can be offered, under the name that the folder gets. It has the name `within` below `top`.
+fn below(
+    folder: &Path,
+    name: &str,
+    (top, within): (&Rc<ShareFolder>, &str),
+    found: &mut Vec<Found>,
+) {
     let mut entries: Vec<_> = match fs::read_dir(folder) {
         Ok(entries) => entries.flatten().collect(),
         Err(error) => return found.push(Found::Refused(format!("{}: {error}", folder.display()))),
@@ -66,17 +125,25 @@ fn below(folder: &Path, name: &str, found: &mut Vec<Found>) {
         let path = entry.path();
         let left_out = |why: &str| Found::LeftOut(format!("{} is left out: {why}", path.display()));
         let inner = entry.file_name();
-        let Some(inner) = inner.to_str().map(|inner| format!("{name}/{inner}")) else {
+        let Some((inner, within)) =
+            inner.to_str().map(|it| (format!("{name}/{it}"), format!("{within}{it}")))
+        else {
             found.push(left_out("its name is no UTF-8 text"));
             continue;
         };
-        match (entry.file_type(), offered(&inner)) {
+        match (entry.metadata(), offered(&inner)) {
             (Err(error), _) => found.push(left_out(&error.to_string())),
             // Names are 32 folders deep at most, so this ends.
-            (Ok(kind), Ok(_)) if kind.is_dir() => below(&path, &inner, found),
-            (Ok(kind), Ok(name)) if kind.is_file() => {
-                found.push(Found::File { path: path.clone(), name });
+            (Ok(it), Ok(_)) if it.is_dir() => {
+                below(&path, &inner, (top, &format!("{within}/")), found);
             }
+            (Ok(it), Ok(name)) if it.is_file() => match ShareName::parse(&within) {
+                Ok(within) => {
+                    let below = Some((Rc::clone(top), within));
+                    found.push(Found::File { source: Source::of(path, below, &it), name });
+                }
+                Err(problem) => found.push(left_out(&problem.to_string())),
+            },
             (Ok(_), Ok(_)) => found.push(left_out("it is neither a file nor a folder")),
             (Ok(_), Err(why)) => found.push(left_out(&why)),
         }
