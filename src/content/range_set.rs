@@ -41,6 +41,17 @@ impl RangeSet {
         newly
     }
 
+    /// Adds a range where the set then has `ranges_max` ranges at most. Whether all of it is in the set now.
+    pub fn insert_within(&mut self, added: Range<u64>, ranges_max: usize) -> bool {
+        let first = self.ranges.partition_point(|range| range.end < added.start);
+        let touches = self.ranges.get(first).is_some_and(|range| range.start <= added.end);
+        let fits = added.is_empty() || touches || self.ranges.len() < ranges_max;
+        if fits {
+            self.insert(added);
+        }
+        fits
+    }
+
     /// Takes a range out, whatever of it is in the set.
     pub fn remove(&mut self, removed: Range<u64>) {
         if removed.is_empty() {
@@ -203,6 +214,17 @@ mod tests {
             set.clear();
             assert_eq!(set, RangeSet::default());
         }
+    }
+
+    #[test]
+    fn no_more_ranges_than_are_allowed() {
+        let mut set = RangeSet::new();
+        assert!(set.insert_within(10..11, 2) && set.insert_within(20..21, 2));
+        assert!(!set.insert_within(0..1, 2) && !set.insert_within(15..16, 2));
+        assert!(!set.insert_within(30..31, 2) && set.insert_within(5..5, 2));
+        assert!(set.insert_within(11..12, 2) && set.insert_within(19..20, 2));
+        assert_eq!(set.iter().collect::<Vec<_>>(), [10..12, 19..21]);
+        assert!(set.insert_within(12..19, 2) && set.insert_within(0..1, 2));
     }
 
     #[test]

@@ -4,7 +4,10 @@
 pub(super) mod answers;
 pub(super) mod catalog;
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use self::answers::{FileAnswer, HolderAnswer, HoldersAnswer, HostAnswer, InfoAnswer};
@@ -23,6 +26,9 @@ use crate::node::input::LocateRequest;
 /// What is said where nobody is there.
 const NOBODY: &str = "nobody answers: is sprat peer running anywhere, and is it this network? --peer HOST \
                       asks a host that broadcast does not reach";
+
+/// Sizes of one content that are told of, where hosts contradict each other.
+const SIZES_TOLD: usize = 4;
 
 /// Asks, and prints the answer. Where a signal ends it, this does not return.
 pub fn run_ask(config: &Config, ask: &AskConfig) -> ExitCode {
@@ -109,14 +115,29 @@ fn holders(
             Look::Seen(holders) => holders,
             Look::Ended(signal) => return Ok(Look::Ended(signal)),
         };
-        let size = if size == 0 { holders.first().map_or(0, |holder| holder.size) } else { size };
-        let holders: Vec<_> = holders.into_iter().filter(|holder| holder.size == size).collect();
-        if holders.is_empty() && catalog.locations((content, size)).is_empty() {
+        let sizes = if size == 0 { sizes_told(&holders) } else { vec![size] };
+        if sizes.is_empty() || (holders.is_empty() && catalog.locations((content, size)).is_empty())
+        {
             return Err(no_match(wanted, &catalog));
         }
-        found.push(((content, size), holders));
+        for size in sizes {
+            let holders = holders.iter().filter(|holder| holder.size == size).cloned().collect();
+            found.push(((content, size), holders));
+        }
     }
     Ok(Look::Seen((catalog, found)))
+}
+
+/// The sizes that hosts say where nobody lists the content: those first that most machines say.
+fn sizes_told(holders: &[HolderSeen]) -> Vec<u64> {
+    let mut machines: BTreeMap<u64, BTreeSet<IpAddr>> = BTreeMap::new();
+    for holder in holders {
+        machines.entry(holder.size).or_default().insert(holder.host.ip());
+    }
+    let mut sizes: Vec<(Reverse<usize>, u64)> =
+        machines.iter().map(|(&size, machines)| (Reverse(machines.len()), size)).collect();
+    sizes.sort_unstable();
+    sizes.into_iter().map(|(_, size)| size).take(SIZES_TOLD).collect()
 }
 
 /// What there is, or how the run ends without.

@@ -30,6 +30,8 @@ const CALLS: usize = 2;
 const QUIET: Duration = Duration::from_millis(600);
 /// For so long each host is waited for that was named, and each bitmap.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Runs of blocks that are told of one host: all hosts together take 16 MiB.
+const RUNS_MAX: usize = 4_096;
 /// Bytes of one bitmap that may be in flight.
 const IN_FLIGHT: u64 = 64 * 1024;
 
@@ -46,6 +48,8 @@ pub struct HolderSeen {
     pub chain: Option<ChainId>,
     /// Which blocks it has, as far as it told; none where it has all.
     pub blocks: Option<RangeSet>,
+    /// It has more runs of blocks than are told of.
+    pub has_more: bool,
 }
 
 /// One host that was asked.
@@ -55,6 +59,9 @@ struct Holder {
     chain: ChainId,
     /// What of its bitmap has come.
     bitmap: RangeSet,
+    /// It says that it has more runs of blocks than are told of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_more: bool,
     /// Until then its answer, or its bitmap, may come.
     waits_until: Option<Instant>,
 }
@@ -126,8 +133,9 @@ impl Locate {
         };
         holder.source.told = held.map(|held| Told { size, claim: None, held });
         holder.waits_until = None;
-        // What nobody could fetch is not asked about further.
-        let length = if size <= SIZE_MAX { bitmap_length(size) } else { 0 };
+        // What nobody could fetch is not asked about further, nor what is not the content that is meant.
+        let is_meant = size <= SIZE_MAX && [0, size].contains(&self.request.size);
+        let length = if is_meant { bitmap_length(size) } else { 0 };
         if let Some(piece) = holder.source.look_at_part(ctx.now, length) {
             holder.source.todo.push_back(piece);
             holder.waits_until = Some(ctx.now + PATIENCE);
@@ -159,9 +167,13 @@ impl Locate {
             Ok(piece) if header.kind == DataKind::Meta => {
                 let size = holder.source.told.as_ref().map_or(0, |told| told.size);
                 let count = BlockLayout::new(size).block_count();
-                holder.source.note_held(piece.offset, data.payload, count);
+                holder.has_more |=
+                    !holder.source.note_held(piece.offset, data.payload, count, RUNS_MAX);
+                if holder.has_more {
+                    holder.source.todo.clear();
+                }
                 holder.bitmap.insert(piece.offset..piece.offset + length);
-                let whole = holder.bitmap.total() >= bitmap_length(size);
+                let whole = holder.has_more || holder.bitmap.total() >= bitmap_length(size);
                 holder.waits_until = (!whole).then_some(ctx.now + PATIENCE);
             }
             Ok(_) => ctx.counters.drop(DropReason::WrongCut),
@@ -289,6 +301,7 @@ impl Holder {
             source: Source::new(address, true, ctx),
             chain: ChainId([0; 20]),
             bitmap: RangeSet::new(),
+            has_more: false,
             waits_until: Some(ctx.now + PATIENCE),
         }
     }
@@ -300,7 +313,8 @@ impl Holder {
             Held::Part { blocks, .. } => Some(blocks.clone()),
         };
         let chain = (self.chain != ChainId([0; 20])).then_some(self.chain);
-        Some(HolderSeen { host, instance: self.source.instance, size: told.size, chain, blocks })
+        let (instance, size, has_more) = (self.source.instance, told.size, self.has_more);
+        Some(HolderSeen { host, instance, size, chain, blocks, has_more })
     }
 }
 
@@ -308,3 +322,6 @@ impl Holder {
 fn bitmap_length(size: u64) -> u64 {
     BlockLayout::new(size).block_count().div_ceil(8)
 }
+
+#[cfg(test)]
+mod tests;

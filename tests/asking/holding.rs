@@ -28,7 +28,7 @@ fn who_holds_all_and_who_holds_a_part() {
         });
         let whole = |host: &str| {
             json!({ "sha1": film.sha1, "size": film.size(), "blocks": 64, "host": host, "whole": true,
-                    "names": ["film.mov", "films/a.mov"], "held": [[0, 63]] })
+                    "names": ["film.mov", "films/a.mov"], "held": [[0, 63]], "has_more": false })
         };
         assert_eq!(told[..2], [whole(&a), whole(&b)]);
         assert_eq!((&told[2]["host"], &told[2]["whole"]), (&json!(c), &json!(false)));

@@ -14,6 +14,9 @@ use crate::node::{AddressSeen, HolderSeen, HostSeen, Way};
 use crate::wire::address::format_host;
 use crate::wire::listing::ListingEntries;
 
+/// Runs of blocks of one host that people are told.
+const RUNS_TOLD: usize = 16;
+
 /// One line of `ls`.
 #[derive(Serialize)]
 pub(super) struct FileAnswer<'a> {
@@ -201,6 +204,8 @@ pub(super) struct HolderAnswer<'a> {
     whole: bool,
     /// The first and the last of each run.
     held: Vec<[u64; 2]>,
+    /// There are more runs than are told.
+    has_more: bool,
 }
 
 impl<'a> HolderAnswer<'a> {
@@ -218,6 +223,7 @@ impl<'a> HolderAnswer<'a> {
             host: format_host(holder.host, |_| None),
             whole: holder.blocks.is_none(),
             held: runs(holder, BlockLayout::new(*size).block_count()),
+            has_more: holder.has_more,
         })
     }
 }
@@ -251,8 +257,7 @@ impl HoldersAnswer {
         }
         for holder in holders.iter().filter(|holder| holder.blocks.is_some()) {
             let runs = runs(holder, count);
-            let runs: Vec<String> = runs.iter().map(|run| run_text(*run)).collect();
-            let (host, held) = (text_of(holder), runs.join(", "));
+            let (host, held) = (text_of(holder), held_text(&runs, holder.has_more));
             text.push_str(&match runs.len() {
                 0 => format!("\n  {host} holds a part"),
                 _ => format!("\n  {host} holds blocks {held} of {count}"),
@@ -277,6 +282,19 @@ fn runs(holder: &HolderSeen, count: u64) -> Vec<[u64; 2]> {
     }
 }
 
+/// Runs as people read them: the first of them, and how many more there are.
+fn held_text(runs: &[[u64; 2]], has_more: bool) -> String {
+    let first: Vec<String> = runs.iter().take(RUNS_TOLD).map(|run| run_text(*run)).collect();
+    let first = first.join(", ");
+    match runs.len().saturating_sub(RUNS_TOLD) {
+        0 if !has_more => first,
+        more => {
+            let than = if has_more { "more than " } else { "" };
+            format!("{first} and {than}{} further", counted(more, "run"))
+        }
+    }
+}
+
 fn run_text([first, last]: [u64; 2]) -> String {
     if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
@@ -284,4 +302,22 @@ fn run_text([first, last]: [u64; 2]) -> String {
 /// `1 host`, `2 hosts`.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_runs_are_a_few_and_a_number() {
+        let runs: Vec<[u64; 2]> = (0..4_096).map(|at| [at * 2, at * 2]).collect();
+        assert_eq!(held_text(&[[0, 4], [9, 9]], false), "0-4, 9");
+        assert!(held_text(&runs[..16], false).ends_with(", 28, 30"));
+        assert!(held_text(&runs[..17], false).ends_with(", 30 and 1 run further"));
+        let text = held_text(&runs, true);
+        assert!(
+            text.ends_with(", 30 and more than 4080 runs further") && text.len() < 200,
+            "{text}"
+        );
+    }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use log::debug;
 
 use super::claims::{CLAIMS_MAX, ChainBytes};
-use super::source::{Held, Source, Tag, Told};
+use super::source::{Held, RUNS_MAX, Source, Tag, Told};
 use super::{CONTESTED, Fetch, REFUSED_REST};
 use crate::content::RangeSet;
 use crate::node::context::Context;
@@ -115,7 +115,7 @@ impl Fetch {
             }
             Tag::Have => {
                 let count = self.assembly.layout().block_count();
-                source.note_held(piece.offset, data.payload, count);
+                source.note_held(piece.offset, data.payload, count, RUNS_MAX);
                 self.meet(ctx.now, from);
             }
             Tag::Chain(claim) => {

@@ -38,6 +38,10 @@ const HAVE_AGAIN: Duration = Duration::from_secs(1);
 /// The longest time for which a source that gave a bad block is not used.
 const SIDELINED_MAX: Duration = Duration::from_secs(300);
 
+/// Runs of blocks that are known of one source, 256 KiB of memory. A source that holds a content of up to 32 GiB has no
+/// more; where one says so, it is asked for those that there was room for.
+pub(crate) const RUNS_MAX: usize = 16_384;
+
 /// What a grant was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Tag {
@@ -315,24 +319,34 @@ impl Source {
         Some(Piece { tag: Tag::Have, offset: 0, length: bitmap_length })
     }
 
-    /// Bytes of the bitmap have come.
-    pub(crate) fn note_held(&mut self, offset: u64, payload: &[u8], block_count: u64) {
-        let Some(Told { held: Held::Part { blocks, .. }, .. }) = &mut self.told else { return };
+    /// Bytes of the bitmap have come. Whether there was room for all that they say, of so many runs.
+    pub(crate) fn note_held(
+        &mut self,
+        offset: u64,
+        payload: &[u8],
+        block_count: u64,
+        runs_max: usize,
+    ) -> bool {
+        let Some(Told { held: Held::Part { blocks, .. }, .. }) = &mut self.told else {
+            return true;
+        };
+        let mut fits = true;
         for (index, byte) in payload.iter().enumerate() {
             let first = (offset + index as u64) * 8;
             for bit in 0..8 {
                 let block = first + bit;
                 if block < block_count && byte & (0x80 >> bit) != 0 {
-                    blocks.insert(block..block + 1);
+                    fits &= blocks.insert_within(block..block + 1, runs_max);
                 }
             }
         }
+        fits
     }
 
     /// It has told that it holds these blocks.
     pub(crate) fn note_blocks(&mut self, range: Range<u64>) {
         if let Some(Told { held: Held::Part { blocks, .. }, .. }) = &mut self.told {
-            blocks.insert(range);
+            blocks.insert_within(range, RUNS_MAX);
         }
     }
 
