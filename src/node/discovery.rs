@@ -277,8 +277,10 @@ impl Discovery {
             return ctx.counters.drop(DropReason::StrayData);
         };
         let (header, length) = (data.header, data.payload.len() as u64);
-        if let Err(stray) = remote.received(ctx, header.nonce, header.offset, length) {
-            ctx.counters.drop(stray.into());
+        match (remote.received(ctx, header.nonce, header.offset, length), &mut self.looking) {
+            (Err(stray), _) => ctx.counters.drop(stray.into()),
+            (Ok(()), Some(looking)) => looking.listing_moves(ctx.now),
+            (Ok(()), None) => {}
         }
         self.look_at(ctx, from);
     }
@@ -297,6 +299,9 @@ impl Discovery {
         });
         // Where there is none, its host is gone or offers something else by now.
         let Some((address, read)) = read else { return };
+        if let Some(looking) = &mut self.looking {
+            looking.listing_moves(ctx.now);
+        }
         match read {
             Read::Bad => ctx.counters.drop(DropReason::BadListing),
             // It is fetched whole at once.

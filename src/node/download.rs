@@ -69,6 +69,11 @@ impl Download {
         }
     }
 
+    /// Whether all has come.
+    pub(crate) const fn is_read(&self) -> bool {
+        self.is_read
+    }
+
     /// What is fetched, and how long it is.
     fn object(&self) -> (Object, u64) {
         let new = self.summary.digest;

@@ -238,6 +238,11 @@ impl Remote {
         self.download.is_some()
     }
 
+    /// Whether its listing has come, and is being read.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.download.as_ref().is_some_and(Download::is_read)
+    }
+
     pub(crate) fn set_listed(&mut self, listed: Listed) {
         self.listed = Some(listed);
     }

@@ -177,6 +177,9 @@ impl Discovery {
                 let listing = ListingId(self.next_listing);
                 self.next_listing += 1;
                 remote.start_download(ctx, listing, summary);
+                if let Some(looking) = &mut self.looking {
+                    looking.listing_asked(ctx.now, address);
+                }
                 self.look_at(ctx, address);
             }
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Discovery;
 use super::told::Told;
+use super::{DOWNLOADS_MAX, Discovery};
 use crate::node::context::{Context, Interfaces, Ways};
 use crate::node::counters::DropReason;
 use crate::node::deadline::Earliest;
@@ -30,6 +30,9 @@ const QUIET: Duration = Duration::from_millis(350);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A listing that is refused because it has just changed is asked for again within this time.
 const LISTING_AGAIN: Duration = Duration::from_millis(300);
+
+/// For so long after the last byte of a listing, from whomever, and a host's round trip twice, more may come of it.
+const LISTING_SILENT: Duration = Duration::from_secs(1);
 
 /// How a host was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -111,6 +114,12 @@ pub(crate) struct Looking {
     reached: BTreeMap<SocketAddr, BTreeSet<Way>>,
     /// When somebody answered who was not known.
     newest_at: Option<Instant>,
+    /// When something of a listing last came, or one was asked for that had not been before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_at: Option<Instant>,
+    /// Whose listing was asked for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    asked: BTreeSet<SocketAddr>,
     is_over: bool,
 }
 
@@ -123,12 +132,26 @@ impl Looking {
             nonces: BTreeMap::new(),
             reached: BTreeMap::new(),
             newest_at: None,
+            moved_at: None,
+            asked: BTreeSet::new(),
             is_over: false,
         }
     }
 
     fn call_at(&self) -> Option<Instant> {
         CALLS.get(self.calls).map(|&after| self.began_at + after)
+    }
+
+    /// Something of a listing has come.
+    pub(super) const fn listing_moves(&mut self, now: Instant) {
+        self.moved_at = Some(now);
+    }
+
+    /// A listing is asked for; who refuses it, and is asked again, gains no time by that.
+    pub(super) fn listing_asked(&mut self, now: Instant, address: SocketAddr) {
+        if self.asked.insert(address) {
+            self.moved_at = Some(now);
+        }
     }
 
     /// Calls on each way under a nonce of its own.
@@ -245,11 +268,16 @@ impl Discovery {
             None => looking.began_at + PATIENCE,
         };
         let of_each = self.remotes.values().map(|remote| {
-            let comes = remote.is_downloading()
-                || remote.missing_listing(now + LISTING_AGAIN).is_some()
-                    && remote.listings_failed() == 0;
+            let is_missing = remote.missing_listing(now + LISTING_AGAIN).is_some()
+                && remote.listings_failed() == 0;
             match () {
-                () if comes => looking.ends_at,
+                () if remote.is_reading() => looking.ends_at,
+                () if is_missing && self.downloading.len() >= DOWNLOADS_MAX => looking.ends_at,
+                () if is_missing || remote.is_downloading() => {
+                    let moved_at = looking.moved_at.max(looking.newest_at);
+                    let trip = remote.measured_round_trip().unwrap_or_default();
+                    moved_at.unwrap_or(looking.began_at) + LISTING_SILENT + trip * 2
+                }
                 // Of whom it tells is asked next; if that is lost, once more.
                 () if remote.tells_more() => {
                     remote.others_due().map_or(looking.ends_at, |due| due + PATIENCE)

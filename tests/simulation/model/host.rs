@@ -86,6 +86,8 @@ pub(crate) struct Host {
     pub(crate) directory: Directory,
     pub(crate) ending: Option<FetchEnding>,
     pub(crate) stopped: bool,
+    /// Its look is over.
+    pub(crate) has_looked: bool,
     pub(crate) liar: Liar,
     pub(crate) ledger: Ledger,
     /// The longest that the disk and the processor take for something, drawn for each.
@@ -165,6 +167,7 @@ impl Host {
             directory: Directory::default(),
             ending: None,
             stopped: false,
+            has_looked: false,
             liar: Liar::new(seed),
             ledger,
             slowness: Duration::ZERO,
@@ -494,7 +497,7 @@ impl Host {
             }
             Output::Directory { hosts } => self.directory = hosts,
             Output::Stopped => self.stopped = true,
-            Output::LookEnded => {}
+            Output::LookEnded => self.has_looked = true,
             Output::AddToListing { .. }
             | Output::TakeOffListing { .. }
             | Output::MakeListing { .. }

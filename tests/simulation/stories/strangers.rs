@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use sprat::content::ContentId;
 use sprat::node::Random;
-use sprat::wire::{Announce, InstanceId, ListingDigest, ListingSummary, Message};
+use sprat::wire::{Announce, InstanceId, ListingDigest, ListingSummary, Message, RefuseReason};
 
 use super::story::SECOND;
 use crate::model::contents::{bytes, hash};
 use crate::model::liar::Manner;
 use crate::model::link::Link;
-use crate::model::network::{Network, peer};
+use crate::model::network::{Network, fetcher, peer};
 
 fn announcement(instance: InstanceId, random: &mut Random) -> Vec<u8> {
     let digest = ListingDigest::of(&random.next_u64().to_be_bytes());
@@ -86,6 +86,33 @@ fn hosts_that_drip_their_listings_hold_up_nobody() {
     network.run_for(SECOND * 5);
     network.add(peer(50)).put("genuine", b"genuine", None);
     network.run_until(SECOND * 40, |network| listed(network, 60, "genuine"));
+}
+
+/// One machine that lists what it does not send costs a look a second; a slow one is waited for.
+#[test]
+fn a_listing_that_never_comes_does_not_hold_up_a_look() {
+    let manners = [
+        (Manner::Silent, SECOND * 3),
+        (Manner::Refuses(RefuseReason::Busy), SECOND * 3),
+        (Manner::Honest, SECOND * 2),
+        (Manner::Drips, SECOND * 11),
+    ];
+    for (manner, limit) in manners {
+        let mut network = Network::new(46, Link::CLEAN);
+        let liar = network.add(peer(1));
+        liar.liar.manner = manner;
+        for file in 0..200u8 {
+            liar.put(&format!("invented {file}"), &[file], None);
+        }
+        network.add(peer(2)).put("genuine", b"genuine", None);
+        network.run_for(SECOND * 5);
+        network.add(fetcher(1)).look_over(SECOND * 10);
+        let took = network.run_until(SECOND * 11, |network| network.hosts[&fetcher(1)].has_looked);
+        assert!(took < limit, "{manner:?}: {took:?}");
+        let hosts = network.hosts[&fetcher(1)].node.hosts_seen();
+        let names = hosts.iter().filter_map(|host| host.files()).flat_map(|files| files.iter());
+        assert!(names.map(|file| file.name.as_str()).any(|name| name == "genuine"), "{manner:?}");
+    }
 }
 
 #[test]
