@@ -78,8 +78,8 @@ fn get_all(config: &Config, get: &GetConfig) -> Result<End, Trouble> {
             Look::Seen(hosts) => Catalog::of(&hosts),
             Look::Ended(signal) => return Ok(ended(signal)),
         };
-        let choices = match choose(run, get, &catalog)? {
-            Look::Seen(choices) => choices,
+        let (choices, unclear) = match choose(run, get, &catalog)? {
+            Look::Seen(chosen) => chosen,
             Look::Ended(signal) => return Ok(ended(signal)),
         };
         let outcomes = Fetches::new(config, get, &choices).run(run)?;
@@ -87,12 +87,14 @@ fn get_all(config: &Config, get: &GetConfig) -> Result<End, Trouble> {
         while run.turn().map_err(loop_failed)? != Turn::Over {}
         tell_statistics(run);
         let signal = run.ended_by;
-        got = outcomes.map(|outcomes| (choices, outcomes));
+        got = outcomes.map(|outcomes| (choices, outcomes, unclear));
         Ok(signal.map_or(End::Code(0), End::BySignal))
     })?;
     match (end, got) {
-        (End::Code(0), Some((choices, outcomes))) => {
-            tell(config, get, &delivery, &choices, outcomes)
+        (End::Code(0), Some((choices, outcomes, unclear))) => {
+            let end = tell(config, get, &delivery, &choices, outcomes)?;
+            unclear.iter().for_each(|trouble| complain(&trouble.sentence));
+            Ok(if unclear.is_empty() { end } else { End::Code(FAILED) })
         }
         (End::Code(0), None) => Ok(End::Code(FAILED)),
         (end, _) => Ok(end),

@@ -98,8 +98,16 @@ fn a_name_that_means_two_contents() {
         assert!(told.contains(&one.sha1) && told.contains(&other.sha1), "{told}");
         assert!(told.contains("fox.txt means 2 contents"), "{told}");
         assert_eq!(host.chunk_names(), Vec::<String>::new());
-        host.run(&["get", &other.sha1]).succeeds(SHORT);
-        host.has("fox.txt", &other);
+        // What is clear beside it is fetched.
+        lab.put(0, "cat.txt", &other);
+        offered(host, 3);
+        let told = host.run(&["get", "*.txt", "**", "--jobs", "4"]).fails(1, LONG);
+        assert_eq!(told.matches("fox.txt means 2 contents").count(), 1, "{told}");
+        assert!(told.contains("sprat get SHA1"), "{told}");
+        host.has("cat.txt", &other);
+        assert!(!host.shared("fox.txt").exists());
+        fs::remove_file(host.shared("cat.txt")).unwrap();
+        host.run(&["get", &other.sha1, "-o", "-"]).succeeds(SHORT);
     });
 }
 

@@ -1,6 +1,6 @@
 //! Which files are meant. A person is asked where a name means several contents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -35,13 +35,18 @@ pub(super) struct Choice {
     pub(super) below: String,
 }
 
+/// What is to be fetched, and why some is not: nobody could be asked which content is meant.
+pub(super) type Chosen = (Vec<Choice>, Vec<Trouble>);
+
 /// Finds out what is wanted, in the order of asking, each name once.
 pub(super) fn choose(
     run: &mut EventLoop,
     get: &GetConfig,
     catalog: &Catalog,
-) -> Result<Look<Vec<Choice>>, Trouble> {
+) -> Result<Look<Chosen>, Trouble> {
     let mut choices: Vec<Choice> = Vec::new();
+    let (mut unclear, mut passed_over) = (Vec::new(), BTreeSet::new());
+    let somebody_is_there = io::stdin().is_terminal() && io::stderr().is_terminal();
     for wanted in &get.wanted {
         let rows = catalog.wanted(wanted);
         if rows.is_empty() {
@@ -49,11 +54,18 @@ pub(super) fn choose(
         }
         for (name, contents) in by_name(wanted, &rows, catalog) {
             let Ok(name) = ShareName::parse(name) else { continue };
-            if choices.iter().any(|choice| choice.name == name) {
+            if choices.iter().any(|choice| choice.name == name) || passed_over.contains(&name) {
                 continue;
             }
             let content = match contents[..] {
                 [content] => content,
+                _ if !somebody_is_there => {
+                    let means = meanings(&name, &contents, catalog);
+                    let sentence = format!("{means}\nsprat get SHA1 fetches the one that you mean");
+                    unclear.push(Trouble::from(sentence));
+                    passed_over.insert(name);
+                    continue;
+                }
                 _ => match ask(run, &name, &contents, catalog)? {
                     Look::Seen(content) => content,
                     Look::Ended(signal) => return Ok(Look::Ended(signal)),
@@ -64,7 +76,7 @@ pub(super) fn choose(
             choices.push(Choice { name, content, sources, below });
         }
     }
-    Ok(Look::Seen(choices))
+    Ok(Look::Seen((choices, unclear)))
 }
 
 /// The names, each with what it may mean. A SHA-1 gets one name: the one that most hosts use.
@@ -99,13 +111,8 @@ fn below(wanted: &Wanted, name: &str) -> String {
     name[start..].to_owned()
 }
 
-/// Asks a person which content is meant; without one, that is a failure that names them all.
-fn ask(
-    run: &mut EventLoop,
-    name: &ShareName,
-    contents: &[Content],
-    catalog: &Catalog,
-) -> Result<Look<Content>, Trouble> {
+/// What a name means, all of it.
+fn meanings(name: &ShareName, contents: &[Content], catalog: &Catalog) -> String {
     let mut lines = String::new();
     for (index, &(content, size)) in contents.iter().enumerate() {
         let hosts = catalog.hosts_of((content, size));
@@ -115,10 +122,17 @@ fn ask(
         let hosts = counted(hosts.len(), "host");
         lines.push_str(&format!("\n  {number}  {content}  {size}  {hosts}: {told}{more}"));
     }
-    let means = format!("{} means {} contents:{lines}", printable(name.as_str()), contents.len());
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(format!("{means}\ngive the SHA-1 of the one that you mean").into());
-    }
+    format!("{} means {} contents:{lines}", printable(name.as_str()), contents.len())
+}
+
+/// Asks a person which content is meant.
+fn ask(
+    run: &mut EventLoop,
+    name: &ShareName,
+    contents: &[Content],
+    catalog: &Catalog,
+) -> Result<Look<Content>, Trouble> {
+    let means = meanings(name, contents, catalog);
     loop {
         let mut stderr = io::stderr().lock();
         // Who cannot see the question answers with Ctrl-C.

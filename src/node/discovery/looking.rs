@@ -256,7 +256,9 @@ impl Discovery {
         let call_at = self.looking.as_ref().and_then(Looking::call_at);
         earliest.at(call_at, "everybody is called");
         if call_at.is_none() {
-            earliest.at(self.expects_until(now), "nothing more is expected of a look");
+            // Whose listing was given up just now may have been the last that was waited for.
+            let until = self.expects_until(now).map(|at| at.max(now + Duration::from_micros(1)));
+            earliest.at(until, "nothing more is expected of a look");
         }
     }
 
