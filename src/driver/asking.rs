@@ -18,6 +18,7 @@ use super::looking::{Look, locate, look, look_and};
 use super::root_lock;
 use super::run::{End, FAILED, Trouble, finish};
 use crate::config::{AskConfig, Config, Question, Verbosity, Wanted};
+use crate::content::Pattern;
 use crate::content::nearest::nearest;
 use crate::content::terminal_text::printable;
 use crate::node::HolderSeen;
@@ -176,15 +177,22 @@ pub(super) fn no_match(wanted: &Wanted, catalog: &Catalog) -> Trouble {
         Wanted::Content(content) => format!("no host offers anything with the SHA-1 {content}"),
         Wanted::Name(text) => {
             let shown = printable(text);
+            let below = format!("{text}/");
+            if catalog.names().any(|name| name.starts_with(&below)) {
+                let sentence = format!("{shown} is a folder: {shown}/ means all that is in it");
+                return sentence.into();
+            }
+            let is_open = Pattern::new(text).is_open();
+            let none = if is_open { "nothing fits" } else { "no file is called" };
             let near = nearest(text, catalog.names());
             let near: Vec<String> = near.iter().map(|name| printable(name).to_string()).collect();
             match near.split_last() {
-                None if catalog.has_no_hosts() => format!("no file is called {shown}: {NOBODY}"),
-                None => format!("no file is called {shown}: sprat ls lists all that there are"),
-                Some((last, [])) => format!("no file is called {shown}; there is {last}"),
+                None if catalog.has_no_hosts() => format!("{none} {shown}: {NOBODY}"),
+                None => format!("{none} {shown}: sprat ls lists all that there are"),
+                Some((last, [])) => format!("{none} {shown}; there is {last}"),
                 Some((last, others)) => {
                     let others = others.join(", ");
-                    format!("no file is called {shown}; there are {others} and {last}")
+                    format!("{none} {shown}; there are {others} and {last}")
                 }
             }
         }

@@ -100,6 +100,11 @@ fn looker(config: &Config) -> Result<EventLoop, Trouble> {
 }
 
 fn open_root(config: &Config) -> io::Result<ShareFolder> {
-    std::fs::metadata(&config.root)?;
-    ShareFolder::open_or_make(&config.root)
+    match std::fs::metadata(&config.root) {
+        // None is made, and none is needed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            ShareFolder::open_or_make(std::path::Path::new("/"))
+        }
+        _ => ShareFolder::open_or_make(&config.root),
+    }
 }

@@ -26,6 +26,9 @@ fn what_there_is_by_a_look_and_from_a_document() {
         lab.put(1, "film.mov", &film);
         lab.host(2).sees(&fox, 2);
         lab.host(2).sees(&film, 1);
+        // What only asks writes nothing, and needs no folder.
+        assert_eq!(answers(lab.host(3), &["--root", "none", "ls"]).len(), 3);
+        assert!(!lab.host(3).root.join("none").exists());
         let (a, b) = (lab.host(0).address(), lab.host(1).address());
         let row = |name: &str, content: &Content, hosts: &[&str]| json!({ "name": name, "size": content.size(), "sha1": content.sha1, "hosts": hosts });
         let both = [

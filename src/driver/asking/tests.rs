@@ -50,6 +50,8 @@ fn what_matches_nothing_is_told_with_what_is_near() {
     let catalog = catalog();
     for (wanted, sentence) in [
         ("fix.txt", "no file is called fix.txt; there are a/fox.txt and fox.txt"),
+        ("a", "a is a folder: a/ means all that is in it"),
+        ("zebra*", "nothing fits zebra*: sprat ls lists all that there are"),
         ("zebra", "no file is called zebra: sprat ls lists all that there are"),
         ("\u{1b}[2J", "no file is called \\u{1b}[2J: sprat ls lists all that there are"),
     ] {

@@ -79,7 +79,10 @@ pub(super) fn found(path: &Path, share: &ShareFolder) -> Vec<Found> {
     // A link that a person names is followed, and keeps its own name.
     let last = path.file_name().or_else(|| whole.file_name());
     let Some(name) = last.and_then(|name| name.to_str()) else {
-        return refused("its name is no UTF-8 text, or it has none; rename it".to_owned());
+        return refused(match last {
+            Some(_) => "its name is no UTF-8 text; rename it".to_owned(),
+            None => "it has no name of its own; name the files or folders in it".to_owned(),
+        });
     };
     let share = share.path().canonicalize();
     let share_is_within = share.as_ref().is_ok_and(|share| share.starts_with(&whole));
