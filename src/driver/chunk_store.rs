@@ -45,6 +45,8 @@ pub struct ChunkStore {
     size: u64,
     name: ShareName,
     open: Option<Open>,
+    /// The attrs are of our making: nobody had wanted this content before.
+    has_made_attrs: bool,
 }
 
 /// What is held while the store is ours.
@@ -109,7 +111,7 @@ impl Chunk {
 impl ChunkStore {
     /// The store of a fetch below the folder `root`. Touches nothing yet.
     pub fn new(root: &Path, content: ContentId, size: u64, name: ShareName) -> Self {
-        Self { root: root.to_owned(), content, size, name, open: None }
+        Self { root: root.to_owned(), content, size, name, open: None, has_made_attrs: false }
     }
 
     /// What is fetched.
@@ -135,6 +137,7 @@ impl ChunkStore {
         self.open = None;
         match self.try_open() {
             Ok(Some(open)) => {
+                self.has_made_attrs |= open.attrs.are_new();
                 let extents = open.extents();
                 self.open = Some(open);
                 let chain = partial_chain::read(&self.root, self.content, self.size);
@@ -279,11 +282,15 @@ impl ChunkStore {
         }
     }
 
-    /// For `Output::FetchEnded`: after `WrongSize` nothing is left in `chunks/`, otherwise all stays
-    /// for the next run.
+    /// For `Output::FetchEnded`: after `WrongSize` nothing is left in `chunks/`, nor after `GivenUp` of which
+    /// nothing has come; otherwise all stays for the next run.
     pub fn end(mut self, ending: &FetchEnding) {
-        if matches!(ending, FetchEnding::WrongSize { .. }) {
-            self.remove_all();
+        let has_none = self.open.as_ref().is_some_and(|open| open.chunks.is_empty());
+        match ending {
+            FetchEnding::WrongSize { .. } => self.remove_all(),
+            // A front end starts a fetch for each attrs that it finds. Those that stood there before are somebody's.
+            FetchEnding::GivenUp if self.has_made_attrs && has_none => self.remove_all(),
+            _ => {}
         }
     }
 }

@@ -222,7 +222,7 @@ impl<'a> Fetches<'a> {
             FetchEnding::WrongSize { size } => {
                 Err(format!("the file has {size} bytes, and not as many as its hosts say").into())
             }
-            FetchEnding::TimedOut => {
+            FetchEnding::TimedOut | FetchEnding::GivenUp => {
                 let sentence = "the time is over; the same call goes on from what is here";
                 Err(Trouble { sentence: sentence.to_owned(), code: NOT_NOW })
             }

@@ -259,7 +259,7 @@ fn fetch_to_its_end(
             complain(&format!("the file with this SHA-1 has {size} bytes: give that as SIZE"));
             WRONG_ARGUMENTS
         }
-        Some(FetchEnding::TimedOut) => {
+        Some(FetchEnding::TimedOut | FetchEnding::GivenUp) => {
             complain("the time is over; the same call goes on from what is here");
             NOT_NOW
         }

@@ -153,6 +153,16 @@ impl Discovery {
         &self.shown
     }
 
+    /// When that changed last.
+    pub(crate) const fn shown_since(&self) -> Option<Instant> {
+        self.directory_made
+    }
+
+    /// All other hosts that have answered, shown or not, each at all its addresses.
+    pub(crate) const fn others(&self) -> &BTreeSet<(InstanceId, SocketAddr)> {
+        self.kept.instances()
+    }
+
     /// Whether this address is that of a host whose answers or listing we await.
     pub(crate) fn knows(&self, address: SocketAddr) -> bool {
         self.remotes.contains_key(&address)

@@ -14,7 +14,7 @@ use super::output::ServeSource;
 use super::partials::Partials;
 use super::serve::{Server, refuse};
 use super::shelf::Shelf;
-use super::sync::Sync;
+use super::sync::{Around, Sync};
 use super::tracker::Tracker;
 use crate::content::{BlockLayout, ChainId, ContentId};
 use crate::wire::{
@@ -122,11 +122,13 @@ impl Machines<'_> {
     /// Fetches what others offer, where that is wanted.
     pub(super) fn keep_in_step(&mut self, ctx: &mut Context<'_>) {
         let (Some(sync), Some(discovery)) = (&mut self.sync, &self.discovery) else { return };
+        sync.lists_changed(ctx.now, discovery.shown_since());
         if !sync.is_due(ctx.now) {
             return;
         }
         sync.lists_are(discovery.shown());
-        for request in sync.work(ctx, self.shelf, self.fetches) {
+        let around = Around { us: discovery.instance(), others: discovery.others() };
+        for request in sync.work(ctx, around, self.shelf, self.fetches) {
             let id = request.fetch;
             let fetch = Fetch::new(ctx, request);
             self.fetches.insert(id, fetch);

@@ -220,7 +220,8 @@ pub enum Output {
         step: PublishStep,
     },
     /// The fetch has ended; its store is to be closed, and on disk everything stays as it is, but for
-    /// `WrongSize`, where attrs and chunks go. No answer.
+    /// `WrongSize`, where attrs and chunks go, and `GivenUp`, where the attrs go if it has made them and nothing else is there:
+    /// nobody else wants it. No answer.
     FetchEnded {
         /// The fetch.
         fetch: FetchId,
@@ -360,6 +361,8 @@ pub enum FetchEnding {
     },
     /// The time that the caller gave is over.
     TimedOut,
+    /// The node had started it by itself, and does not wait for it any longer.
+    GivenUp,
     /// It cannot be done; one sentence that says why and what to do.
     Failed(String),
 }

@@ -108,9 +108,11 @@ impl Shelf {
             .find(|listing| listing.digest == digest)
     }
 
-    /// Whether each file that is known of has been read.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.settling.is_empty() && self.queue.is_empty() && self.hashing.is_empty()
+    /// The files that are known of and have not been read.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = &ShareName> {
+        let settling = self.settling.iter().map(|(_, name)| name);
+        let queued = self.queue.iter().map(|(_, name)| name);
+        settling.chain(queued).chain(self.hashing.iter().map(|(name, _)| name))
     }
 
     /// Whether a file has this name, offered or not.

@@ -4,13 +4,19 @@
 //! rules of publishing, which never overwrite. Nothing is ever taken away because somebody else took it away, and
 //! what has come once does not come again: who deletes a file here has deleted it.
 //!
+//! Where many keep in step, one of them fetches a content from its first host, and the others from that one
+//! ([`sharing`]).
+//!
 //! Hosts can list what they do not have. Who gives what it lists has all places but one ([`standing`]); the others are
 //! tried beside them, one host at a time, and those that gave nothing are rarer with each time.
 
+mod looking;
+mod sharing;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -32,8 +38,12 @@ use crate::content::terminal_text::printable;
 use crate::content::{ContentId, Pattern, ShareName};
 use crate::wire::listing::{ListingEntries, ListingEntry, ListingEntryRef};
 use crate::wire::{InstanceId, LISTING_FILES_MAX};
+use looking::Sight;
+pub(crate) use sharing::Around;
+use sharing::Asked;
 use standing::{Class, Standings};
 use turns::{Turns, Waiting, Wanted};
+use unread::Unread;
 
 /// Downloads at a time.
 pub(crate) const DOWNLOADS_MAX: usize = 4;
@@ -101,6 +111,16 @@ struct List {
     address: SocketAddr,
     entries: ListingEntries,
     looked: usize,
+    /// So many were not taken, for the many names of their contents.
+    left_out: u64,
+}
+
+impl List {
+    /// Whether it has this content under this name.
+    fn offers(&self, (content, name): &Wanted) -> bool {
+        let found = self.entries.find(name.borrowed());
+        found.is_some_and(|entry| entry.content == *content)
+    }
 }
 
 /// A download.
@@ -110,6 +130,8 @@ struct Running {
     sources: Vec<SocketAddr>,
     /// Nobody who offers it is known to give: this host is tried by it.
     trial: Option<IpAddr>,
+    /// Others offer it as well, and were not asked.
+    has_others: bool,
     began_at: Instant,
     received: u64,
     moved_at: Instant,
@@ -130,7 +152,12 @@ pub(crate) struct Sync {
     running: BTreeMap<FetchId, Running>,
     next_fetch: u32,
     came: BTreeSet<Wanted>,
+    unread: Unread,
     look_at: Instant,
+    /// There was nothing to do but to wait for news.
+    is_idle: bool,
+    /// How old the lists are that were looked at.
+    lists_of: Option<Instant>,
 }
 
 impl Sync {
@@ -144,7 +171,10 @@ impl Sync {
             running: BTreeMap::new(),
             next_fetch: FIRST_FETCH,
             came: BTreeSet::new(),
+            unread: Unread::default(),
             look_at: now + BEGIN_AFTER,
+            is_idle: false,
+            lists_of: None,
         }
     }
 
@@ -170,7 +200,7 @@ impl Sync {
                 Some(list) => list.address = host.address,
                 None => {
                     let (address, entries) = (host.address, host.entries.clone());
-                    self.lists.insert(instance, List { address, entries, looked: 0 });
+                    self.lists.insert(instance, List { address, entries, looked: 0, left_out: 0 });
                 }
             }
         }
@@ -178,6 +208,14 @@ impl Sync {
 
     pub(crate) const fn deadline(&self) -> Deadline {
         Deadline::new(self.look_at, "what others have is looked through")
+    }
+
+    /// The lists have changed, the last time at this moment: what is new in them is looked at soon.
+    pub(crate) fn lists_changed(&mut self, now: Instant, at: Option<Instant>) {
+        if self.is_idle && self.lists_of != at {
+            self.look_at = self.look_at.min(now);
+        }
+        self.lists_of = at;
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
@@ -188,20 +226,26 @@ impl Sync {
     pub(crate) fn work(
         &mut self,
         ctx: &mut Context<'_>,
+        around: Around<'_>,
         shelf: &Shelf,
         fetches: &mut BTreeMap<FetchId, Fetch>,
     ) -> Vec<FetchRequest> {
         self.look_after(ctx, fetches);
-        if !shelf.is_quiet() {
+        let sight = Sight { now: ctx.now, shelf, around };
+        self.is_idle = false;
+        if !self.unread.is_all(sight.now, shelf) {
             // What stands there may be what would be fetched.
             self.look_at = ctx.now + LOOK_EVERY / 4;
             return Vec::new();
         }
         let mut looks = (LOOKS_A_STEP / self.lists.len().max(1)).max(1);
         self.look_at_orphans(ctx.now, &mut looks);
-        let more = self.look_on(ctx.now, shelf);
+        let more = self.look_on(sight);
         let requests = self.start(ctx, shelf, &mut looks);
-        self.look_at = ctx.now + if more || looks == 0 { STEP } else { LOOK_EVERY };
+        self.is_idle = !more && looks > 0;
+        let idle_until = if self.is_idle { ctx.now + LOOK_EVERY } else { ctx.now };
+        let due = self.turns.next_due().map_or(idle_until, |due| due.min(idle_until));
+        self.look_at = due.max(ctx.now + STEP);
         requests
     }
 
@@ -224,6 +268,7 @@ impl Sync {
                 givers.into_iter().for_each(|giver| self.gave(giver, ctx.now));
                 self.turns.forget(&waiting.wanted);
                 let (content, name) = waiting.wanted.clone();
+                self.unread.came(ctx.now, content, as_name.clone());
                 self.came_before(content, name.clone());
                 return ctx.emit(Output::Synced { content, name });
             }
@@ -231,7 +276,7 @@ impl Sync {
                 warn!("{name} has {size} bytes and not {}, as its host lists", waiting.size);
                 self.let_down(&sources, began_at, ctx.now);
             }
-            FetchEnding::TimedOut => {
+            FetchEnding::TimedOut | FetchEnding::GivenUp => {
                 debug!("{name} does not come: others first");
                 self.let_down(&sources, began_at, ctx.now);
             }
@@ -250,6 +295,7 @@ impl Sync {
         assert!(self.lists.len() <= LISTS_MAX);
         self.turns.check_invariants();
         self.standings.check_invariants();
+        self.unread.check_invariants();
     }
 
     fn gave(&mut self, host: IpAddr, now: Instant) {
@@ -277,100 +323,10 @@ impl Sync {
         Some(self.standings.class(self.lists.get(&list)?.address.ip(), now))
     }
 
-    /// Looks at the next entries that were not looked at. Whether there are more.
-    fn look_on(&mut self, now: Instant, shelf: &Shelf) -> bool {
-        let mut left = ENTRIES_A_STEP;
-        let instances: Vec<_> = self.lists.keys().copied().collect();
-        for instance in instances {
-            let gives = self.class(instance, now) == Some(Class::Gives);
-            let each = if gives { WAITING_EACH } else { WAITING_UNTRIED };
-            let most =
-                WAITING_MAX - DOWNLOADS_MAX - if gives { LISTS_MAX * WAITING_UNTRIED } else { 0 };
-            while left > 0 && self.turns.of(instance) < each && self.turns.len() < most {
-                let Some(list) = self.lists.get_mut(&instance) else { break };
-                let Some(entry) = list.entries.get(list.looked) else { break };
-                list.looked += 1;
-                left -= 1;
-                if self.rules.want(&entry) {
-                    let ListingEntry { content, size, name } = entry.to_owned();
-                    self.consider((content, name), size, instance, now, shelf);
-                }
-            }
-        }
-        left == 0
-    }
-
-    /// A list has this.
-    fn consider(
-        &mut self,
-        wanted: Wanted,
-        size: u64,
-        home: InstanceId,
-        now: Instant,
-        shelf: &Shelf,
-    ) {
-        if let Some(turn) = self.turns.turn_of(&wanted) {
-            let waits_at = self.turns.get(turn).map(|waiting| waiting.home);
-            if waits_at.is_some_and(|waits_at| self.is_better(home, waits_at, now)) {
-                self.turns.move_to(turn, home);
-            }
-        } else if self.is_lacking(shelf, &wanted) {
-            self.turns.put(Waiting { wanted, size, failures: 0, home, not_before: None });
-        }
-    }
-
     /// Whether something comes sooner under one list than under another.
     fn is_better(&self, list: InstanceId, other: InstanceId, now: Instant) -> bool {
         self.class(other, now)
             .is_none_or(|other| self.class(list, now).is_some_and(|it| it < other))
-    }
-
-    /// What waits under lists that are gone, or whose hosts rest now, is moved to others who offer it.
-    fn look_at_orphans(&mut self, now: Instant, looks: &mut usize) {
-        while *looks > 0 {
-            let Some((home, from)) = self.orphaned.pop_first() else { break };
-            let Some(turn) = self.turns.next_of(home, from) else { continue };
-            self.orphaned.insert(home, turn + 1);
-            *looks -= 1;
-            self.place(turn, now);
-        }
-        while *looks > 0 {
-            let Some(waiting) = self.turns.take_due(now) else { break };
-            *looks -= 1;
-            let turn = self.turns.put(Waiting { not_before: None, ..waiting });
-            self.place(turn, now);
-        }
-    }
-
-    /// Whether `share/` lacks it, and never had it from others.
-    fn is_lacking(&self, shelf: &Shelf, wanted: &Wanted) -> bool {
-        let (content, name) = wanted;
-        if self.came.contains(wanted) {
-            return false;
-        }
-        let mut names = shelf.names_of(*content);
-        if shelf.has_name(name) {
-            // Another content has the name: this one gets one beside it, once.
-            return names.next().is_none();
-        }
-        // What stands beside another content elsewhere is the one that we have under its own name.
-        names.all(|ours| ours.beside(*content, 1) != *name)
-    }
-
-    /// Has something wait under the list under which it comes soonest; what nobody offers any more does not.
-    fn place(&mut self, turn: u64, now: Instant) {
-        let Some(waiting) = self.turns.get(turn) else { return };
-        let offer = self.who_offers(&waiting.wanted);
-        match offer.into_iter().min_by_key(|&(list, _)| self.class(list, now)) {
-            Some((best, _)) if self.is_better(best, waiting.home, now) => {
-                self.turns.move_to(turn, best);
-            }
-            Some(_) => {}
-            None => {
-                let waiting = self.turns.take(turn);
-                waiting.iter().for_each(|waiting| self.turns.forget(&waiting.wanted));
-            }
-        }
     }
 
     fn start(&mut self, ctx: &Context<'_>, shelf: &Shelf, looks: &mut usize) -> Vec<FetchRequest> {
@@ -394,13 +350,13 @@ impl Sync {
             let (fetch, size) = (FetchId(self.next_fetch), waiting.size);
             self.next_fetch = self.next_fetch.checked_add(1).unwrap_or(FIRST_FETCH);
             let (content, name) = waiting.wanted.clone();
-            let sources: Vec<_> = offer.into_iter().map(|(_, address)| address).collect();
-            let is_trial = self.class(best, ctx.now) != Some(Class::Gives);
-            let host = self.lists.get(&best).map(|list| list.address.ip());
+            let Asked { sources, trial, has_others } =
+                self.whom_to_ask(&waiting, &offer, best, ctx.now);
             let running = Running {
                 waiting,
                 sources: sources.clone(),
-                trial: host.filter(|_| is_trial),
+                trial,
+                has_others,
                 began_at: ctx.now,
                 received: 0,
                 moved_at: ctx.now,
@@ -452,12 +408,8 @@ impl Sync {
     }
 
     /// The lists that have this content under this name, and where their hosts are.
-    fn who_offers(&self, (content, name): &Wanted) -> Vec<(InstanceId, SocketAddr)> {
-        let offers = |list: &List| {
-            let found = list.entries.find(name.borrowed());
-            found.is_some_and(|entry| entry.content == *content)
-        };
-        let lists = self.lists.iter().filter(|(_, list)| offers(list));
+    fn who_offers(&self, wanted: &Wanted) -> Vec<(InstanceId, SocketAddr)> {
+        let lists = self.lists.iter().filter(|(_, list)| list.offers(wanted));
         lists.map(|(&instance, list)| (instance, list.address)).collect()
     }
 
@@ -479,7 +431,7 @@ impl Sync {
             let is_trial = running
                 .trial
                 .is_some_and(|host| self.standings.class(host, ctx.now) != Class::Gives);
-            let patience = if is_trial { STALLED_TRIAL } else { STALLED };
+            let patience = if is_trial || running.has_others { STALLED_TRIAL } else { STALLED };
             if ctx.now.since(running.moved_at) >= patience
                 || ctx.now.since(running.proven_at) >= UNPROVEN
             {

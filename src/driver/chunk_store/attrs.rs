@@ -28,6 +28,7 @@ pub(super) struct LockedAttrs {
     name: String,
     device: u64,
     inode: u64,
+    are_new: bool,
 }
 
 /// What the attrs hold, to the letter.
@@ -67,7 +68,7 @@ impl LockedAttrs {
                 continue;
             }
             if holds(&file, text) {
-                return Self::holding(file, own).map(Some);
+                return Self::holding(file, own, false).map(Some);
             }
             // An earlier run's, for another name, or torn. Ours replace them while theirs are
             // locked.
@@ -106,12 +107,17 @@ impl LockedAttrs {
             let _ = entry::remove(at, &new);
             return Err(error);
         }
-        Self::holding(file, own)
+        Self::holding(file, own, matches!(standing, Standing::Nothing))
     }
 
-    fn holding(file: File, name: String) -> io::Result<Self> {
+    fn holding(file: File, name: String, are_new: bool) -> io::Result<Self> {
         let FileSignature { device, inode, .. } = signature(&file)?;
-        Ok(Self { _file: file, name, device, inode })
+        Ok(Self { _file: file, name, device, inode, are_new })
+    }
+
+    /// Whether there were none before.
+    pub(super) const fn are_new(&self) -> bool {
+        self.are_new
     }
 
     /// Whether the name in the folder still stands for what we have locked.

@@ -274,6 +274,18 @@ fn what_stays_and_what_goes_at_the_end() {
     assert_eq!(it.left(), [""; 0]);
     assert!(chain().is_none());
 
+    // Whoever finds attrs fetches: those of what nobody waits for go, unless something has come, or they stood there.
+    let given_up = |store: ChunkStore| {
+        store.end(&FetchEnding::GivenUp);
+        it.left().len()
+    };
+    assert_eq!(given_up(it.opened()), 0);
+    assert_eq!(given_up(filled()), 2);
+    assert_eq!(given_up(it.opened()), 2);
+    filled().remove_all();
+    drop(it.opened());
+    assert_eq!(given_up(it.opened()), 1);
+
     let first = filled();
     let mut second = it.store();
     second.open();

@@ -77,6 +77,11 @@ impl Kept {
         due.map(|&(_, address)| address).collect()
     }
 
+    /// Which hosts there are, each at all its addresses.
+    pub(super) const fn instances(&self) -> &BTreeSet<(InstanceId, SocketAddr)> {
+        &self.instances
+    }
+
     /// The addresses at which this host is.
     pub(super) fn addresses_of(
         &self,

@@ -160,10 +160,10 @@ impl Fetch {
         self.ending.as_ref()
     }
 
-    /// Ends it for now: what is there of it stays on disk, and another fetch goes on from there.
+    /// Ends it for now: what has come of it stays on disk, and another fetch goes on from there.
     pub(crate) fn give_up(&mut self, ctx: &mut Context<'_>) {
         if !self.has_ended() {
-            self.end(ctx, FetchEnding::TimedOut);
+            self.end(ctx, FetchEnding::GivenUp);
         }
     }
 

@@ -28,6 +28,13 @@ pub(super) enum Class {
     Rests,
 }
 
+impl Class {
+    /// Nothing speaks against it.
+    pub(super) fn is_trusted(self) -> bool {
+        self <= Self::Untried
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Standing {
     /// When it last gave bytes that were proven.

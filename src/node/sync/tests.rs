@@ -29,10 +29,17 @@ struct Run {
     begun: BTreeMap<Vec<SocketAddr>, usize>,
     random: Random,
     most_under_way: usize,
+    /// Who it is, and who else is there, listing something or not.
+    us: InstanceId,
+    others: BTreeSet<(InstanceId, SocketAddr)>,
 }
 
 fn address(host: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, host], 27_183))
+}
+
+fn content_of(name: &str) -> ContentId {
+    ContentId(ListingDigest::of(name.as_bytes()).0)
 }
 
 impl Run {
@@ -49,6 +56,8 @@ impl Run {
             begun: BTreeMap::new(),
             random: Random::new([1; 32]),
             most_under_way: 0,
+            us: InstanceId([0xee; 16]),
+            others: BTreeSet::new(),
         }
     }
 
@@ -56,14 +65,30 @@ impl Run {
     fn lists(&mut self, host: u8, prefix: &str, files: usize) {
         let mut names: Vec<String> = (0..files).map(|n| format!("{prefix}{n:06}")).collect();
         names.sort();
-        let entries = names.iter().map(|name| ListingEntry {
-            content: ContentId(ListingDigest::of(name.as_bytes()).0),
-            size: 1,
-            name: ShareName::parse(name).unwrap(),
+        self.lists_these(host, names.iter().map(|name| (content_of(name), name.as_str())));
+    }
+
+    /// This host lists these.
+    fn lists_these<'a>(&mut self, host: u8, files: impl Iterator<Item = (ContentId, &'a str)>) {
+        let entries = files.map(|(content, name)| {
+            let name = ShareName::parse(name).unwrap();
+            ListingEntry { content, size: 1, name }
         });
         let entries = ListingEntries::try_from(entries.collect::<Vec<_>>()).unwrap();
         let shown = Shown::new(address(host), entries);
         self.shown.insert(InstanceId([host; 16]), shown);
+        self.sync.lists_changed(self.now, Some(self.now));
+    }
+
+    /// These hosts are there.
+    fn knows(&mut self, hosts: impl Iterator<Item = u8>) {
+        self.others = hosts.map(|host| (InstanceId([host; 16]), address(host))).collect();
+    }
+
+    /// How many copies this host has sent, where those that are asked send the same share each.
+    fn copies_of(&self, host: u8) -> f64 {
+        let asked = self.begun.iter().filter(|(sources, _)| sources.contains(&address(host)));
+        asked.map(|(sources, &count)| count as f64 / sources.len() as f64).sum()
     }
 
     fn with<T>(&mut self, step: impl FnOnce(&mut Self, &mut Context<'_>) -> T) -> T {
@@ -122,7 +147,9 @@ impl Run {
         }
         if self.sync.is_due(now) {
             self.sync.lists_are(&self.shown);
-            for request in self.sync.work(ctx, &self.shelf, &mut self.fetches) {
+            let others = self.others.clone();
+            let around = Around { us: self.us, others: &others };
+            for request in self.sync.work(ctx, around, &self.shelf, &mut self.fetches) {
                 *self.begun.entry(request.sources.clone()).or_default() += 1;
                 let mut fetch = Fetch::new(ctx, request.clone());
                 fetch.store_opened(ctx, StoreOpening::Ours { extents: Vec::new(), chain: None });
@@ -284,4 +311,109 @@ fn crowds_of_hosts_that_give_nothing_never_fill_the_queue() {
     run.shown.clear();
     run.run_for(30);
     assert_eq!(run.sync.turns.len(), 0);
+}
+
+/// Ten machines keep in step with each other, and one more lists 100 files. What has come is listed a second later.
+#[test]
+fn the_first_of_all_sends_each_content_about_once() {
+    const FIRST: u8 = 200;
+    let hosts: Vec<u8> = (1..=10).collect();
+    let all: Vec<u8> = hosts.iter().copied().chain([FIRST]).collect();
+    let mut runs: Vec<Run> = hosts.iter().map(|_| Run::new(&all)).collect();
+    for (&us, run) in hosts.iter().zip(&mut runs) {
+        run.us = InstanceId([us; 16]);
+        run.knows(all.iter().copied().filter(|&host| host != us));
+        run.lists(FIRST, "file", 100);
+    }
+    let lag = Duration::from_secs(1);
+    while runs.iter().any(|run| run.came.len() < 100) {
+        let end = runs[0].now + TAKES;
+        assert!(end < Instant::ORIGIN + Duration::from_secs(20), "{}", runs[0].came.len());
+        runs.iter_mut().for_each(|run| run.run_until(end));
+        for giver in 0..runs.len() {
+            let came = &runs[giver].came;
+            let until = |at: Instant| came.iter().filter(|&(_, came)| *came + lag <= at).count();
+            if until(end) == came.len().min(until(Instant::from_micros(end.as_micros() - 100_000)))
+            {
+                continue;
+            }
+            let mut listed: Vec<String> =
+                came[..until(end)].iter().map(|(name, _)| name.clone()).collect();
+            listed.sort();
+            for taker in (0..runs.len()).filter(|&taker| taker != giver) {
+                let files = listed.iter().map(|name| (content_of(name), name.as_str()));
+                runs[taker].lists_these(hosts[giver], files);
+            }
+        }
+    }
+    let copies = runs.iter().map(|run| run.copies_of(FIRST)).sum::<f64>() / 100.0;
+    assert!((1.0..1.5).contains(&copies), "{copies} copies of each");
+    let most = hosts.iter().map(|&host| runs.iter().map(|run| run.copies_of(host)).sum::<f64>());
+    let most = most.fold(0.0, f64::max);
+    assert!(most < 250.0, "{most} by one of the others");
+}
+
+#[test]
+fn nobody_waits_for_long_and_in_a_network_of_two_not_at_all() {
+    let mut run = Run::new(&[9]);
+    run.knows([9].into_iter());
+    run.lists(9, "file", 100);
+    run.run_for(3 + 4);
+    assert_eq!(run.came.len(), 100, "nobody else could fetch it");
+
+    // Others are there, few or many, and do nothing.
+    for others in [1..=4, 1..=250] {
+        let mut run = Run::new(&[9]);
+        run.knows(others.filter(|&host| host != 9).chain([9]));
+        run.lists(9, "file", 100);
+        run.run_for(4);
+        let at_once = run.came.len();
+        assert!(at_once < 50, "{at_once}");
+        run.run_for(3 + 10 + 1);
+        assert_eq!(run.came.len(), 100);
+        // What another host lists as well does not wait.
+        run.lists(9, "late", 100);
+        run.lists(10, "late", 100);
+        run.run_for(4);
+        assert_eq!(run.came_of("late"), 100);
+    }
+}
+
+#[test]
+fn what_is_left_to_others_counts_as_waiting() {
+    let mut run = Run::new(&[]);
+    run.knows(1..=250);
+    run.lists(9, "file", 1_000);
+    run.run_for(5);
+    assert!(run.sync.turns.len() <= WAITING_UNTRIED, "{}", run.sync.turns.len());
+    run.shown.clear();
+    run.run_for(15);
+    assert_eq!(run.sync.turns.len(), 0);
+}
+
+/// Another host says that it has what the first lists, and gives nothing: then the first gives it.
+#[test]
+fn who_says_to_have_it_as_well_holds_it_up_for_moments() {
+    let mut run = Run::new(&[9]);
+    run.lists(9, "file", 1_000);
+    run.run_for(10);
+    run.lists(1, "file", 1_000);
+    run.run_for(1_000 / 30 + 15 + 10);
+    assert_eq!(run.came.len(), 1_000);
+    assert!((1..=3).contains(&run.begun_of(1)), "{}", run.begun_of(1));
+}
+
+#[test]
+fn of_one_content_a_few_names_are_taken() {
+    let mut run = Run::new(&[9]);
+    for round in 0..10 {
+        let names: Vec<String> = (0..500).map(|n| format!("{round} {n:03}")).collect();
+        let content = content_of("the only one");
+        run.lists_these(9, names.iter().map(|name| (content, name.as_str())));
+        run.run_for(5);
+    }
+    assert_eq!(run.came.len(), looking::NAMES_MAX);
+    run.lists(9, "file", 20);
+    run.run_for(5);
+    assert_eq!(run.came_of("file"), 20, "others do not wait for it");
 }

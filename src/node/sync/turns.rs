@@ -1,6 +1,7 @@
 //! What waits for its turn: by the list that it was found in, in the order in which it was found. It never has to be
-//! gone through: the next turn of each list is at hand, and so is what is due again after it failed.
+//! gone through: the next turn of each list is at hand, and so is what is due (again), after it failed or was left to others first.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,17 @@ pub(super) struct Waiting {
     pub(super) failures: u32,
     /// The list under which it waits.
     pub(super) home: InstanceId,
-    /// It failed, and does not wait for its turn before then.
+    /// The list in which it was found.
+    pub(super) first: InstanceId,
+    /// It failed, or is left to others first, and does not wait for its turn before then.
     pub(super) not_before: Option<Instant>,
+}
+
+impl Waiting {
+    /// Others are to have it first.
+    pub(super) const fn leaves_others_the_turn(&self) -> bool {
+        self.failures == 0 && self.not_before.is_some()
+    }
 }
 
 /// All that is wanted.
@@ -32,10 +42,14 @@ pub(super) struct Turns {
     items: BTreeMap<u64, Waiting>,
     /// The turns of each list, none of them empty.
     homes: BTreeMap<InstanceId, BTreeSet<u64>>,
-    /// What failed, and when it is to wait for its turn again.
+    /// What failed or is left to others, and when it is to wait for its turn (again).
     later: BTreeSet<(Instant, u64)>,
+    /// How much of each list is left to others.
+    left: BTreeMap<InstanceId, usize>,
     /// What waits or is under way, with its turn.
     known: BTreeSet<(ContentId, ShareName, u64)>,
+    /// Under how many names each content is known.
+    names: BTreeMap<ContentId, usize>,
 }
 
 impl Turns {
@@ -49,9 +63,20 @@ impl Turns {
         self.known.len()
     }
 
-    /// How many wait for their turn under this list.
+    /// How many wait for their turn under this list, or for others to have had theirs.
     pub(super) fn of(&self, home: InstanceId) -> usize {
-        self.homes.get(&home).map_or(0, BTreeSet::len)
+        let left = self.left.get(&home).copied().unwrap_or(0);
+        left + self.homes.get(&home).map_or(0, BTreeSet::len)
+    }
+
+    /// Under how many names this content waits, or is under way.
+    pub(super) fn names_of(&self, content: ContentId) -> usize {
+        self.names.get(&content).copied().unwrap_or(0)
+    }
+
+    /// When something is to wait for its turn (again).
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.later.first().map(|&(at, _)| at)
     }
 
     /// The lists under which something waits, each with its next turn.
@@ -83,6 +108,10 @@ impl Turns {
         self.next += 1;
         let (content, name) = waiting.wanted.clone();
         self.known.insert((content, name, turn));
+        *self.names.entry(content).or_default() += 1;
+        if waiting.leaves_others_the_turn() {
+            *self.left.entry(waiting.home).or_default() += 1;
+        }
         match waiting.not_before {
             Some(at) => self.later.insert((at, turn)),
             None => self.homes.entry(waiting.home).or_default().insert(turn),
@@ -91,7 +120,7 @@ impl Turns {
         turn
     }
 
-    /// Takes what failed and is due again; it stays known.
+    /// Takes what failed, or was left to others, and is due now; it stays known.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Waiting> {
         let &(_, turn) = self.later.first().filter(|&&(at, _)| at <= now)?;
         self.take(turn)
@@ -100,6 +129,9 @@ impl Turns {
     /// Takes something out; it stays known.
     pub(super) fn take(&mut self, turn: u64) -> Option<Waiting> {
         let waiting = self.items.remove(&turn)?;
+        if waiting.leaves_others_the_turn() {
+            take_one(&mut self.left, waiting.home);
+        }
         match waiting.not_before {
             Some(at) => {
                 self.later.remove(&(at, turn));
@@ -109,7 +141,8 @@ impl Turns {
         Some(waiting)
     }
 
-    /// Has it wait under another list: at the same turn, or behind all others if it had failed there.
+    /// Has it wait under another list: at the same turn, or behind all others if it was not waiting for one. Then
+    /// it waits for it at once, and the list may be the same.
     pub(super) fn move_to(&mut self, turn: u64, home: InstanceId) {
         let Some(waiting) = self.items.get_mut(&turn) else { return };
         if waiting.not_before.is_some() {
@@ -126,6 +159,7 @@ impl Turns {
     pub(super) fn forget(&mut self, wanted: &Wanted) {
         if let Some(turn) = self.turn_of(wanted) {
             self.known.remove(&(wanted.0, wanted.1.clone(), turn));
+            take_one(&mut self.names, wanted.0);
         }
     }
 
@@ -133,6 +167,9 @@ impl Turns {
         let at_home: usize = self.homes.values().map(BTreeSet::len).sum();
         assert_eq!(at_home + self.later.len(), self.items.len());
         assert!(self.homes.values().all(|turns| !turns.is_empty()));
+        assert!(self.left.values().sum::<usize>() <= self.later.len());
+        assert!(self.names.len() <= self.known.len());
+        assert!(self.left.values().all(|&count| count > 0));
     }
 
     fn leave_home(&mut self, home: InstanceId, turn: u64) {
@@ -140,6 +177,16 @@ impl Turns {
         turns.remove(&turn);
         if turns.is_empty() {
             self.homes.remove(&home);
+        }
+    }
+}
+
+/// One less of these; none are not kept.
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, of: K) {
+    if let Entry::Occupied(mut count) = counts.entry(of) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
         }
     }
 }

@@ -281,7 +281,7 @@ impl Run {
                 self.standings[index] = Standing::Ended;
                 self.start_again_for_remains(index, address);
             }
-            FetchEnding::TimedOut => panic!("nobody gave a time"),
+            FetchEnding::TimedOut | FetchEnding::GivenUp => panic!("nobody gave a time"),
             FetchEnding::Failed(why) => {
                 let ordered = why.contains("ordered to fail");
                 assert!(ordered, "{address} gave up: {why}");

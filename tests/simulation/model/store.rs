@@ -233,7 +233,7 @@ impl Host {
                 disk.shadow.acting_for = None;
                 let _ = disk.clear(content);
             }
-            FetchEnding::TimedOut | FetchEnding::Failed(_) => {}
+            FetchEnding::TimedOut | FetchEnding::GivenUp | FetchEnding::Failed(_) => {}
         }
         let process = self.process;
         self.disk().release(process);
