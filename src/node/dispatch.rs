@@ -130,7 +130,10 @@ impl Machines<'_> {
         let around = Around { us: discovery.instance(), others: discovery.others() };
         for request in sync.work(ctx, around, self.shelf, self.fetches) {
             let id = request.fetch;
-            let fetch = Fetch::new(ctx, request);
+            let mut fetch = Fetch::new(ctx, request);
+            if sync.spares_others(id) {
+                fetch.spare_others();
+            }
             self.fetches.insert(id, fetch);
         }
     }

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::deadline::Deadline;
-use super::directory::Shown;
+use super::directory::{Shown, host_text};
 use super::fetch::Fetch;
 use super::ids::FetchId;
 use super::input::FetchRequest;
@@ -116,6 +116,15 @@ struct List {
 }
 
 impl List {
+    /// It was looked through.
+    fn tell_left_out(&mut self) {
+        let left_out = std::mem::take(&mut self.left_out);
+        if left_out > 0 {
+            let host = host_text(self.address);
+            warn!("{host} lists contents under many names: {left_out} of those are left out");
+        }
+    }
+
     /// Whether it has this content under this name.
     fn offers(&self, (content, name): &Wanted) -> bool {
         let found = self.entries.find(name.borrowed());
@@ -247,6 +256,11 @@ impl Sync {
         let due = self.turns.next_due().map_or(idle_until, |due| due.min(idle_until));
         self.look_at = due.max(ctx.now + STEP);
         requests
+    }
+
+    /// Whether others offer what this fetch is to have from those that it names.
+    pub(crate) fn spares_others(&self, id: FetchId) -> bool {
+        self.running.get(&id).is_some_and(|running| running.has_others)
     }
 
     /// A fetch has ended; it may be one of ours.

@@ -155,6 +155,11 @@ impl Fetch {
         fetch
     }
 
+    /// The sources that were named are to give it, and others are spared: they are called late.
+    pub(crate) const fn spare_others(&mut self) {
+        self.seek.late();
+    }
+
     /// How it ended, if it did.
     pub(crate) const fn ending(&self) -> Option<&FetchEnding> {
         self.ending.as_ref()

@@ -20,6 +20,8 @@ const WAITS: [Duration; 5] = [
 ];
 /// How long the sources that the caller named have before anybody else is called.
 const HEAD_START: Duration = Duration::from_millis(100);
+/// And where they are to be spared who would answer.
+const LONG_HEAD_START: Duration = Duration::from_secs(2);
 
 /// The calls of one fetch.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,16 +30,25 @@ pub(crate) struct Seek {
     count: usize,
     /// The nonces of the last two calls: answers to older ones are stray.
     nonces: [Option<u64>; 2],
+    /// The sources that were named have a long head start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_late: bool,
 }
 
 impl Seek {
     pub(crate) const fn new() -> Self {
-        Self { at: None, count: 0, nonces: [None; 2] }
+        Self { at: None, count: 0, nonces: [None; 2], is_late: false }
+    }
+
+    /// Others are called late: those that were named are to give it.
+    pub(crate) const fn late(&mut self) {
+        self.is_late = true;
     }
 
     /// Calls at once, or after a head start for the sources that were named.
     pub(crate) fn begin(&mut self, now: Instant, sources_named: bool) {
-        self.at = Some(if sources_named { now + HEAD_START } else { now });
+        let head_start = if self.is_late { LONG_HEAD_START } else { HEAD_START };
+        self.at = Some(if sources_named { now + head_start } else { now });
     }
 
     pub(crate) const fn at(&self) -> Option<Instant> {

@@ -34,7 +34,10 @@ impl Sync {
                 WAITING_MAX - DOWNLOADS_MAX - if gives { LISTS_MAX * WAITING_UNTRIED } else { 0 };
             while left > 0 && self.turns.of(instance) < each && self.turns.len() < most {
                 let Some(list) = self.lists.get_mut(&instance) else { break };
-                let Some(entry) = list.entries.get(list.looked) else { break };
+                let Some(entry) = list.entries.get(list.looked) else {
+                    list.tell_left_out();
+                    break;
+                };
                 list.looked += 1;
                 left -= 1;
                 let wanted = self.rules.want(&entry).then(|| entry.to_owned());

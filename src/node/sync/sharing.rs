@@ -14,9 +14,9 @@ use crate::node::digest::Digest;
 use crate::wire::InstanceId;
 
 /// How long each waits for the one before.
-const TURN: Duration = Duration::from_secs(2);
+const TURN: Duration = Duration::from_millis(2_500);
 /// Nobody waits for more than so many.
-const PLACES_MAX: u32 = 5;
+const PLACES_MAX: u32 = 4;
 /// Hosts among whom a content has its order; of more, those behind it where hosts and contents stand in one circle.
 const AMONG: usize = 32;
 /// And so many of their addresses are looked at for that.
