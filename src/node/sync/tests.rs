@@ -366,7 +366,7 @@ fn nobody_waits_for_long_and_in_a_network_of_two_not_at_all() {
         let mut run = Run::new(&[9, 10]);
         run.knows(others.filter(|&host| host != 9).chain([9]));
         run.lists(9, "file", 100);
-        run.run_for(4);
+        run.run_for(3 + 2);
         let at_once = run.came.len();
         assert!(at_once < 50, "{at_once}");
         // Of a host that is not known to give the rest is looked at when something has come.
