@@ -358,7 +358,7 @@ fn nobody_waits_for_long_and_in_a_network_of_two_not_at_all() {
     let mut run = Run::new(&[9]);
     run.knows([9].into_iter());
     run.lists(9, "file", 100);
-    run.run_for(3 + 4);
+    run.run_for(3 + 3);
     assert_eq!(run.came.len(), 100, "nobody else could fetch it");
 
     // Others are there, few or many, and do nothing.
@@ -388,7 +388,7 @@ fn what_is_left_to_others_counts_as_waiting() {
     run.run_for(5);
     assert!(run.sync.turns.len() <= WAITING_UNTRIED, "{}", run.sync.turns.len());
     run.shown.clear();
-    run.run_for(15);
+    run.run_for(40);
     assert_eq!(run.sync.turns.len(), 0);
 }
 
