@@ -370,7 +370,7 @@ fn a_listing_is_gathered_read_and_shown() {
     assert_eq!(entries.map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["fox.txt"]);
     assert_eq!(peer.node.counters().dropped(DropReason::HostileName), 2);
     peer.input(Input::ListingRead { listing, outcome: genuine("other.txt") });
-    assert_eq!(directory(&peer.wait(Duration::from_secs(3))), Some(shown));
+    assert_eq!(directory(&peer.wait(Duration::from_secs(2))), Some(shown));
 }
 
 #[test]
