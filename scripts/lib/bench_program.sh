@@ -221,6 +221,11 @@ part_turn() {
     local longest
     longest=$(sed -n 's/.*turns, the longest \([0-9.]*\).*/\1/p' "$folder/a/peer.err" | tail -n 1)
     record longest_turn "${longest:-unknown}" ms "at most 10" "longest turn of the loop"
+    local worked
+    worked=$(sed -n 's/.*turns, the longest .* by processor time \([0-9.]*\).*/\1/p' "$folder/a/peer.err" | tail -n 1)
+    record longest_turn_worked "${worked:-unknown}" ms "at most 10" "longest turn of the loop, by processor time"
+    say "   $(grep -h ' turns, the longest' "$folder/a/peer.err" | tail -n 1)"
+    [[ -z ${SPRAT_BENCH_KEEP:-} ]] || cp "$folder/a/peer.err" "$SPRAT_BENCH_KEEP"
     rm -rf "$folder/a" "$folder/b"
 }
 
