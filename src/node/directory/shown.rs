@@ -170,7 +170,7 @@ mod tests {
         let mut disputes = Disputes::default();
         let second = |n: u64| Instant::from_micros(n * 1_000_000);
         let mut shown = BTreeMap::new();
-        for (n, v4, v6) in [(1, 1, 1), (2, 2, 1), (4, 2, 2), (9, 2, 2), (11, 3, 2), (12, 3, 3)] {
+        for (n, v4, v6) in [(1, 1, 1), (2, 2, 1), (3, 2, 1), (4, 2, 2), (11, 3, 2), (12, 3, 3)] {
             shown = disputes.shown(&of(v4, v6), &shown, second(n)).0;
             let seen: Vec<_> =
                 shown.values().map(|host| (host.address, host.digest.0[0])).collect();
