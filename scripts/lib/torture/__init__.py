@@ -1,0 +1,1 @@
+"""The parts of `scripts/torture`, a module each, and what they share (modules that begin with `_`)."""
