@@ -8,12 +8,17 @@
 mod chance;
 #[path = "../examples/link_emulator/direction.rs"]
 mod direction;
+#[path = "../examples/link_emulator/packet.rs"]
+mod packet;
+#[path = "../examples/link_emulator/rebinding.rs"]
+mod rebinding;
 #[path = "../examples/link_emulator/report.rs"]
 mod report;
 #[path = "../examples/link_emulator/spec.rs"]
 mod spec;
 
 use direction::Direction;
+use rebinding::Router;
 use spec::Spec;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -152,7 +157,131 @@ fn what_makes_no_sense_is_refused() {
         "queue=1.5",
         "jitter=1ms/x",
         "rate=1e300gbit",
+        "corrupt=1",
+        "outage=5s",
     ] {
         assert!(text.parse::<Spec>().is_err(), "{text}");
+    }
+}
+
+/// A frame with a UDP packet by IPv4, the check sums of which hold.
+fn udp_frame(from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) -> Vec<u8> {
+    let length = |more: usize| u16::try_from(payload.len() + more).unwrap().to_be_bytes();
+    let mut frame = vec![0; 12];
+    frame.extend([8, 0, 0x45, 0]);
+    frame.extend(length(28));
+    frame.extend([0, 1, 0, 0, 64, 17, 0, 0]);
+    frame.extend(from.0.iter().chain(&to.0));
+    frame.extend(from.1.to_be_bytes().iter().chain(&to.1.to_be_bytes()));
+    frame.extend(length(8));
+    frame.extend([0, 0]);
+    frame.extend(payload);
+    let header = !sum_of(&frame[14..34]);
+    frame[24..26].copy_from_slice(&header.to_be_bytes());
+    let udp = !udp_sum(&frame);
+    frame[40..42].copy_from_slice(&udp.to_be_bytes());
+    frame
+}
+
+/// The sum that check sums are made of (RFC 1071): all ones where one that is part of it holds.
+fn sum_of(bytes: &[u8]) -> u16 {
+    let words =
+        bytes.chunks(2).map(|two| u32::from(two[0]) << 8 | two.get(1).map_or(0, |&b| b.into()));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    u16::try_from(sum).unwrap()
+}
+
+/// The same over a UDP packet with the addresses before it.
+fn udp_sum(frame: &[u8]) -> u16 {
+    let mut bytes = frame[26..34].to_vec();
+    bytes.extend([0, 17]);
+    bytes.extend(&frame[38..40]);
+    bytes.extend(&frame[34..]);
+    sum_of(&bytes)
+}
+
+fn holds(frame: &[u8]) -> bool {
+    sum_of(&frame[14..34]) == 0xffff && udp_sum(frame) == 0xffff
+}
+
+const INNER: ([u8; 4], u16) = ([10, 77, 0, 2], 40_000);
+const OUTER: ([u8; 4], u16) = ([10, 77, 0, 1], 27_183);
+
+#[test]
+fn one_bit_is_turned_in_as_many_packets_as_asked_for_under_a_check_sum_that_holds() {
+    let mut link = direction("corrupt=2%");
+    let frame = udp_frame(OUTER, INNER, &[0x5a; 1_001]);
+    assert!(holds(&frame));
+    for _ in 0..50_000 {
+        assert!(link.offer(0, frame.clone()).is_none());
+    }
+    let mut turned = 0;
+    while let Some((_, arrived)) = link.take_due(0) {
+        assert!(holds(&arrived));
+        let bits = frame[42..].iter().zip(&arrived[42..]).map(|(a, b)| (a ^ b).count_ones());
+        let bits: u32 = bits.sum();
+        turned += bits;
+        assert!(bits <= 1 && frame[..40] == arrived[..40]);
+    }
+    assert!((900..1_100).contains(&turned), "{turned} of 50,000");
+    assert_eq!(link.counts.corrupted, u64::from(turned));
+}
+
+#[test]
+fn in_an_outage_nothing_passes() {
+    let arrivals = sent(&mut direction("outage=50ms/20ms"), 1_000, MILLISECOND / 2);
+    for (at, arrival) in arrivals.iter().enumerate() {
+        assert_eq!(arrival.is_some(), at as u64 / 2 % 70 < 50, "{at}");
+    }
+}
+
+#[test]
+fn a_router_forgets_ports_and_addresses() {
+    let second = 1_000 * MILLISECOND;
+    for (what, differs) in [("port/5s", 34..36), ("address/5s", 29..30)] {
+        let mut router = Router::new(what.parse().unwrap());
+        let mut seen = Vec::new();
+        for now in [second, 4 * second, 6 * second, 11 * second] {
+            let inside = udp_frame(INNER, OUTER, b"a question");
+            let mut outside = inside.clone();
+            router.outwards(now, &mut outside);
+            assert!(holds(&outside), "{what}");
+            let source = |frame: &[u8]| {
+                (<[u8; 4]>::try_from(&frame[26..30]).unwrap(), frame[34..36].to_vec())
+            };
+            let (address, port) = source(&outside);
+            let port = u16::from_be_bytes(port.try_into().unwrap());
+            let mut answer = udp_frame(OUTER, (address, port), b"an answer");
+            let late = answer.clone();
+            assert!(router.inwards(now, &mut answer) && holds(&answer), "{what}");
+            assert_eq!(answer, udp_frame(OUTER, INNER, b"an answer"), "{what}");
+            assert!(
+                !router.inwards(now + 5 * second, &mut late.clone()),
+                "it is forgotten: {what}"
+            );
+            seen.push(outside[differs.clone()].to_vec());
+        }
+        assert_eq!(seen[0], seen[1], "{what}");
+        seen.dedup();
+        assert_eq!(seen.len(), 3, "{what}");
+        assert_eq!(router.forgotten, 4);
+    }
+}
+
+#[test]
+fn a_router_leaves_alone_what_is_for_all_and_from_the_well_known_port() {
+    let mut router = Router::new("port/1s".parse().unwrap());
+    let mut announced = udp_frame((INNER.0, OUTER.1), OUTER, b"here I am");
+    let before = announced.clone();
+    router.outwards(9_000 * MILLISECOND, &mut announced);
+    assert!(router.inwards(9_000 * MILLISECOND, &mut announced));
+    assert_eq!(announced, before);
+    for frame in [vec![0; 5], vec![0; 60], before[..40].to_vec()] {
+        let mut changed = frame.clone();
+        router.outwards(0, &mut changed);
+        assert!(router.inwards(0, &mut changed) && changed == frame);
     }
 }

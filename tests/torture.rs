@@ -20,7 +20,7 @@ macro_rules! parts {
     };
 }
 
-parts! { limits pairs }
+parts! { limits networks pairs }
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::chance::Chance;
+use super::packet::Packet;
 use super::report::Counts;
 use super::spec::Spec;
 
@@ -60,7 +61,7 @@ impl Direction {
     }
 
     /// A frame comes in. Gives its buffer back if it is dropped.
-    pub(crate) fn offer(&mut self, now: u64, frame: Vec<u8>) -> Option<Vec<u8>> {
+    pub(crate) fn offer(&mut self, now: u64, mut frame: Vec<u8>) -> Option<Vec<u8>> {
         let bytes = on_the_wire(&frame);
         self.counts.offered.add(bytes);
         while let Some(&(turn, bytes)) = self.waiting.front() {
@@ -81,9 +82,12 @@ impl Direction {
         }
         self.free_at = turn + self.time_on_the_wire(bytes);
         self.counts.queued_for(turn - now);
-        if self.is_lost() {
+        if self.is_lost() || self.is_out() {
             self.counts.lost.add(bytes);
             return Some(frame);
+        }
+        if self.spec.corrupt > 0.0 && self.chance.happens(self.spec.corrupt) {
+            self.corrupt(&mut frame);
         }
         self.counts.carried.add(bytes);
         self.counts.by_flow(&frame, bytes, now);
@@ -108,6 +112,27 @@ impl Direction {
         };
         self.losing = self.chance.happens(odds);
         self.losing
+    }
+
+    /// Whether nothing passes just now.
+    fn is_out(&self) -> bool {
+        let Spec { passing, outage, .. } = self.spec;
+        outage > 0 && self.free_at % (passing + outage) >= passing
+    }
+
+    /// Turns one bit of what a UDP packet carries, and mends its check sum; other frames stay as they are.
+    fn corrupt(&mut self, frame: &mut [u8]) {
+        let Some(packet) = Packet::find(frame) else { return };
+        let words = (frame.len() - packet.udp - 8) / 2;
+        if words == 0 {
+            return;
+        }
+        let last = words as u64 - 1;
+        let at = usize::try_from(self.chance.up_to(last)).expect("a place in a frame");
+        let at = packet.udp + 8 + 2 * at;
+        let bit = 1 << self.chance.up_to(15);
+        packet.replace(frame, at, u16::from_be_bytes([frame[at], frame[at + 1]]) ^ bit);
+        self.counts.corrupted += 1;
     }
 
     /// When a frame arrives whose last bit leaves at `free_at`.

@@ -10,6 +10,8 @@
 
 mod chance;
 mod direction;
+mod packet;
+mod rebinding;
 mod report;
 mod spec;
 
@@ -27,15 +29,18 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 use direction::Direction;
+use rebinding::{Rebinding, Router};
 use spec::Spec;
 
 const HELP: &str = "\
 A link between two networks that each have a TAP device.
 
-usage: link_emulator --report FILE [--forth SPEC] [--back SPEC] [--seed N]  <>TAP-A  1<>TAP-B
+usage: link_emulator --report FILE [OPTION...]  <>TAP-A  1<>TAP-B
 
   --forth SPEC   what happens to frames from standard input to standard output
   --back SPEC    and the other way (as --forth, unless given)
+  --rebind WHAT  hosts at standard output are behind a router that forgets: port/5s,
+                 address/5s (to the last byte 100 is added, and then one more each time)
   --seed N       where all chance comes from (1)
   --report FILE  where the counts go as JSON, at SIGINT or SIGTERM
 
@@ -48,6 +53,8 @@ SPEC is a list with commas; what is not said is without limit or without fault:
   loss=0.5%         of what has passed the rate
   burst=4           frames that are lost in a row, in the mean (1: each for itself)
   reorder=1%/2ms    of the frames are held back by 2 ms and are overtaken
+  corrupt=2%        of the UDP packets one bit is turned, under a check sum that holds
+  outage=5s/2s      for 5 s all passes, then for 2 s nothing, and so on
 ";
 
 /// Frames taken from one side before the other has its turn.
@@ -60,6 +67,7 @@ const LONGEST_FRAME: usize = 9_216;
 struct Arguments {
     forth: Spec,
     back: Spec,
+    rebind: Option<Rebinding>,
     seed: u64,
     report: String,
 }
@@ -73,6 +81,7 @@ fn arguments() -> Result<Option<Arguments>, Box<dyn Error>> {
     let arguments = Arguments {
         back: given.opt_value_from_str("--back")?.unwrap_or_else(|| forth.clone()),
         forth,
+        rebind: given.opt_value_from_str("--rebind")?,
         seed: given.opt_value_from_str("--seed")?.unwrap_or(1),
         report: given.value_from_str("--report")?,
     };
@@ -126,13 +135,23 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Direction::new(arguments.forth.clone(), arguments.seed),
         Direction::new(arguments.back.clone(), arguments.seed ^ 0x9e37_79b9_7f4a_7c15),
     ];
+    let mut router = arguments.rebind.map(Router::new);
     let start = Instant::now();
     let now = || u64::try_from(start.elapsed().as_nanos()).expect("584 years");
     let mut spare = Vec::new();
     while !ended.load(Ordering::Relaxed) {
         let (mut more, taken) = (false, directions.each_ref().map(|it| it.counts.offered));
-        for (side, direction) in sides.iter_mut().zip(&mut directions) {
-            more |= receive(side, direction, &mut spare, &now)?;
+        for (index, (side, direction)) in sides.iter_mut().zip(&mut directions).enumerate() {
+            // What passes the router, and what does not.
+            let mut passes = |frame: &mut [u8]| match &mut router {
+                Some(router) if index == 1 => {
+                    router.outwards(now(), frame);
+                    true
+                }
+                Some(router) => router.inwards(now(), frame),
+                None => true,
+            };
+            more |= receive(side, direction, &mut spare, &now, &mut passes)?;
         }
         for (index, direction) in directions.iter_mut().enumerate() {
             while let Some((due, frame)) = direction.take_due(now()) {
@@ -151,9 +170,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             wait(&sides, &directions, now())?;
         }
     }
-    let [forth, back] = &directions;
     let refused = sides[0].refused + sides[1].refused;
-    let report = report::Report::new(now(), arguments.seed, forth, back, refused);
+    let forgotten = router.map_or(0, |router| router.forgotten);
+    let report = report::Report::new(now(), arguments.seed, &directions, refused, forgotten);
     std::fs::write(&arguments.report, serde_json::to_string_pretty(&report)? + "\n")?;
     Ok(())
 }
@@ -164,6 +183,7 @@ fn receive(
     direction: &mut Direction,
     spare: &mut Vec<Vec<u8>>,
     now: &impl Fn() -> u64,
+    passes: &mut impl FnMut(&mut [u8]) -> bool,
 ) -> Result<bool, Box<dyn Error>> {
     for _ in 0..FRAMES_A_TURN {
         let mut frame = spare.pop().unwrap_or_default();
@@ -179,7 +199,11 @@ fn receive(
             // EIO: the device is down.
             Err(error) => return Err(error.into()),
         }
-        spare.extend(direction.offer(now(), frame));
+        if passes(&mut frame) {
+            spare.extend(direction.offer(now(), frame));
+        } else {
+            spare.push(frame);
+        }
     }
     Ok(true)
 }

@@ -79,6 +79,7 @@ pub(crate) struct Counts {
     pub(crate) lost: Frames,
     pub(crate) carried: Frames,
     pub(crate) held_back: u64,
+    pub(crate) corrupted: u64,
     queueing: Times,
     lateness: Times,
     flows: BTreeMap<FlowKey, Flow>,
@@ -172,6 +173,8 @@ pub(crate) struct Report {
     seed: u64,
     /// Frames that a device refused to take.
     refused: u64,
+    /// Frames for what its router has forgotten.
+    forgotten: u64,
     forth: OneWay,
     back: OneWay,
 }
@@ -185,6 +188,7 @@ struct OneWay {
     lost: Frames,
     carried: Frames,
     held_back: u64,
+    corrupted: u64,
     /// How long frames waited for their turn, in microseconds.
     queueing_delay: Distribution,
     /// How much later than computed they were handed over: the emulator's own error.
@@ -207,14 +211,15 @@ impl Report {
     pub(crate) fn new(
         now: u64,
         seed: u64,
-        forth: &Direction,
-        back: &Direction,
+        [forth, back]: &[Direction; 2],
         refused: u64,
+        forgotten: u64,
     ) -> Self {
         Self {
             microseconds: now / 1_000,
             seed,
             refused,
+            forgotten,
             forth: one_way(forth),
             back: one_way(back),
         }
@@ -237,6 +242,7 @@ fn one_way(direction: &Direction) -> OneWay {
         lost: counts.lost,
         carried: counts.carried,
         held_back: counts.held_back,
+        corrupted: counts.corrupted,
         queueing_delay: counts.queueing(),
         lateness: counts.lateness.summed_up(),
         flows: flows.collect(),

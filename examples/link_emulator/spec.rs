@@ -21,6 +21,11 @@ pub(crate) struct Spec {
     /// The share of frames that are held back, and for how long.
     pub(crate) reorder: f64,
     pub(crate) reorder_by: u64,
+    /// The share of frames of which one bit is another one, under check sums that hold.
+    pub(crate) corrupt: f64,
+    /// How long everything passes, and then how long nothing does, in turns; zero: everything, always.
+    pub(crate) passing: u64,
+    pub(crate) outage: u64,
 }
 
 impl Default for Spec {
@@ -35,6 +40,9 @@ impl Default for Spec {
             burst: 1.0,
             reorder: 0.0,
             reorder_by: 1_000_000,
+            corrupt: 0.0,
+            passing: 0,
+            outage: 0,
         }
     }
 }
@@ -63,6 +71,11 @@ impl FromStr for Spec {
                 "reorder" => {
                     spec.reorder = share(value)?;
                     spec.reorder_by = second.map_or(Ok(spec.reorder_by), time)?;
+                }
+                "corrupt" => spec.corrupt = share(value)?,
+                "outage" => {
+                    spec.passing = time(value)?.max(1);
+                    spec.outage = second.map_or_else(|| Err(wrong(part)), time)?;
                 }
                 _ => return Err(wrong(part)),
             }
@@ -94,7 +107,8 @@ fn rate(text: &str) -> Result<u64, String> {
     with_unit(text, &[("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3), ("bit", 1.0)])
 }
 
-fn time(text: &str) -> Result<u64, String> {
+/// A time with its unit, in nanoseconds.
+pub(crate) fn time(text: &str) -> Result<u64, String> {
     with_unit(text, &[("ms", 1e6), ("us", 1e3), ("s", 1e9)])
 }
 

@@ -155,8 +155,8 @@ class Network:
             run("ip", "link", "set", end, "netns", str(host.holder.pid), "name", name)
             host.take(name)
 
-    def link(self, one, other, forth, back=None, seed=1):
-        """An emulated link; `forth` is from one to the other."""
+    def link(self, one, other, forth, back=None, seed=1, rebind=None):
+        """An emulated link; `forth` is from one to the other, which may be behind a router that forgets."""
         self.joints += 1
         descriptors = []
         for host, letter in ((one, "a"), (other, "b")):
@@ -168,6 +168,7 @@ class Network:
         report = os.path.join(self.folder, f"link-{self.joints}.json")
         command = [self.emulator, "--forth", forth, "--back", back or forth]
         command += ["--seed", str(seed), "--report", report]
+        command += ["--rebind", rebind] if rebind else []
         process = subprocess.Popen(
             urgently(command), stdin=descriptors[0], stdout=descriptors[1], stderr=subprocess.PIPE
         )
