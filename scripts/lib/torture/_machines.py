@@ -111,7 +111,7 @@ class Place:
         self.root = root or part.new_folder(name)
         self.share, self.chunks = os.path.join(self.root, "share"), os.path.join(self.root, "chunks")
         os.makedirs(self.share, exist_ok=True)
-        self.running = []
+        self.running, self.started = [], 0
 
     def command(self, *words):
         own = [] if self.host or not self.address else ["--bind", self.address]
@@ -119,7 +119,8 @@ class Place:
         return self.host.enter(*command) if self.host else command
 
     def start(self, *words, before=(), **options):
-        log = os.path.join(self.part.folder, f"{self.name}-{len(self.running)}")
+        self.started += 1
+        log = os.path.join(self.part.folder, f"{self.name}-{self.started}")
         self.running.append(Running([*before, *self.command(*words)], log, **options))
         return self.running[-1]
 
