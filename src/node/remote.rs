@@ -181,8 +181,12 @@ impl Remote {
     ) {
         let now = ctx.now;
         let question = self.question.take();
-        if let Some(question) = question.filter(|question| !question.repeated) {
-            self.flow.sample_round_trip(now, now.since(question.sent_at));
+        match &question {
+            Some(question) if question.repeated => {
+                self.flow.suppose_round_trip(now.since(question.sent_at));
+            }
+            Some(question) => self.flow.sample_round_trip(now, now.since(question.sent_at)),
+            None => {}
         }
         self.unanswered = 0;
         self.ask_at = None;

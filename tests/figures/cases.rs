@@ -55,6 +55,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "wifi", run: |name| one(name, WIFI, 64) },
     Case { name: "lossy", run: |name| one(name, LOSSY, 32) },
     Case { name: "narrow", run: |name| one(name, NARROW, 10) },
+    Case { name: "satellite", run: |name| one(name, SATELLITE, 1) },
+    Case { name: "outages", run: outages },
     Case { name: "shallow", run: |name| one(name, Way { queue: 40_000, lost: 0, ..WAN }, 64) },
     Case { name: "multi", run: multi },
     Case { name: "uneven", run: uneven },
@@ -83,6 +85,7 @@ const WAN: Way = Way { mbit: 100, delay_us: 20_000, jitter_us: 0, lost: 5, queue
 const WIFI: Way = Way { mbit: 100, delay_us: 2_500, jitter_us: 3_000, lost: 10, queue: 125_000 };
 const LOSSY: Way = Way { mbit: 50, delay_us: 10_000, jitter_us: 0, lost: 50, queue: 125_000 };
 const NARROW: Way = Way { mbit: 10, delay_us: 15_000, jitter_us: 0, lost: 0, queue: 37_500 };
+const SATELLITE: Way = Way { mbit: 10, delay_us: 750_000, jitter_us: 0, lost: 0, queue: 37_500 };
 const SHARED: Way = Way { mbit: 50, delay_us: 15_000, jitter_us: 0, lost: 0, queue: 187_500 };
 
 impl Way {
@@ -179,6 +182,38 @@ fn one(name: &'static str, way: Way, mebibytes: usize) -> Figure {
     let text = format!(
         "{} in {:.3} s, {}",
         goodput(data.len(), took, way.mbit),
+        took.as_secs_f64(),
+        wire(&network, 100, data.len())
+    );
+    Figure { name, text }
+}
+
+/// One source, and every five seconds nothing passes for two.
+fn outages(name: &'static str) -> Figure {
+    let data = data(10);
+    let mut network = network(NARROW, &[1], &data);
+    lead_through(&mut network, NARROW.gate(), &[(peer(1), fetcher(100))]);
+    let start = network.now;
+    begin(&mut network, 100, &data, &[peer(1)]);
+    let (one, other) = (machine(peer(1).ip()), machine(fetcher(100).ip()));
+    let mut passes = true;
+    while network.hosts[&fetcher(100)].ending.is_none() {
+        network.run_while(Duration::from_secs(if passes { 5 } else { 2 }), |network| {
+            network.hosts[&fetcher(100)].ending.is_none()
+        });
+        for way in [(one, other), (other, one)] {
+            if passes {
+                network.cuts.insert(way)
+            } else {
+                network.cuts.remove(&way)
+            };
+        }
+        passes = !passes;
+    }
+    let took = network.now.since(start);
+    let text = format!(
+        "{} in {:.3} s, {}",
+        goodput(data.len(), took, NARROW.mbit),
         took.as_secs_f64(),
         wire(&network, 100, data.len())
     );

@@ -202,8 +202,12 @@ impl Source {
 
     /// It has answered; what it holds follows separately.
     pub(crate) fn answered(&mut self, now: Instant, tell: &Tell, holds: bool) {
-        if let Some(question) = self.question.take().filter(|question| !question.repeated) {
-            self.flow.sample_round_trip(now, now.since(question.sent_at));
+        match self.question.take() {
+            Some(Question { repeated: false, sent_at, .. }) => {
+                self.flow.sample_round_trip(now, now.since(sent_at));
+            }
+            Some(question) => self.flow.suppose_round_trip(now.since(question.sent_at)),
+            None => {}
         }
         self.unanswered = 0;
         self.hearsay = false;

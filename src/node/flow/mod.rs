@@ -121,6 +121,13 @@ impl<T: Copy + PartialEq> Flow<T> {
         }
     }
 
+    /// A question that was repeated was answered: it cannot be told which one, but this is the most that it can be.
+    pub(crate) fn suppose_round_trip(&mut self, most: Duration) {
+        if most < PROBE_TIMEOUT_MAX {
+            self.trip.suppose(most);
+        }
+    }
+
     pub(crate) fn round_trip(&self) -> Duration {
         self.trip.smoothed()
     }

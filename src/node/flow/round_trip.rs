@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::time::Instant;
 
-/// Before the first sample: a local network, generously.
+/// Before the first sample, where nothing is known at all: a local network, generously.
 const INITIAL: Duration = Duration::from_millis(100);
 /// Round trips in a period of which it is remembered how late packets were (RACK forgets after 16 recoveries).
 const LATENESS_ROUNDS: u32 = 16;
@@ -17,6 +17,9 @@ const MINIMUM_WINDOW: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RoundTrip {
     smoothed: Option<Duration>,
+    /// What it is taken for before the first sample.
+    #[serde(default = "initial")]
+    supposed: Duration,
     variation: Duration,
     latest: Duration,
     minimum: Duration,
@@ -35,6 +38,7 @@ impl RoundTrip {
     pub(crate) fn new() -> Self {
         Self {
             smoothed: None,
+            supposed: INITIAL,
             variation: INITIAL / 2,
             latest: INITIAL,
             minimum: Duration::MAX,
@@ -42,6 +46,16 @@ impl RoundTrip {
             anew: None,
             lateness: [Duration::ZERO; 2],
             lateness_since: Instant::ORIGIN,
+        }
+    }
+
+    /// It is no longer than this, perhaps far shorter: a question that was repeated says no more (RFC 6298, section
+    /// 3). Until something is measured it is waited for as if it were so long.
+    pub(crate) fn suppose(&mut self, most: Duration) {
+        if self.smoothed.is_none() {
+            self.supposed = most.max(INITIAL);
+            self.variation = (self.supposed / 8).max(INITIAL / 2);
+            self.latest = self.supposed;
         }
     }
 
@@ -65,9 +79,9 @@ impl RoundTrip {
         }
     }
 
-    /// The smoothed round trip; 100 ms before the first sample.
+    /// The smoothed round trip; before the first sample what was supposed, or 100 ms.
     pub(crate) fn smoothed(&self) -> Duration {
-        self.smoothed.unwrap_or(INITIAL)
+        self.smoothed.unwrap_or(self.supposed)
     }
 
     /// The smoothed round trip, where there was a sample.
@@ -75,8 +89,8 @@ impl RoundTrip {
         self.smoothed
     }
 
-    /// The shortest seen since it was last measured anew, which it is every ten seconds where none is as short; 100 ms before
-    /// the first sample.
+    /// The shortest seen since it was last measured anew, which it is every ten seconds where none is as short; before the
+    /// first sample what was supposed.
     pub(crate) fn minimum(&self) -> Duration {
         self.minimum.min(self.smoothed())
     }
@@ -86,7 +100,7 @@ impl RoundTrip {
         self.variation
     }
 
-    /// The last one measured; 100 ms before the first sample.
+    /// The last one measured; before the first sample what was supposed.
     pub(crate) const fn latest(&self) -> Duration {
         self.latest
     }
@@ -136,9 +150,30 @@ impl RoundTrip {
     }
 }
 
+const fn initial() -> Duration {
+    INITIAL
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_supposed_is_waited_for_until_something_is_measured() {
+        let ms = Duration::from_millis;
+        let mut trip = RoundTrip::new();
+        assert_eq!(trip.probe_timeout(), ms(300));
+        trip.suppose(ms(1_500));
+        assert_eq!((trip.smoothed(), trip.measured()), (ms(1_500), None));
+        assert!((ms(2_000)..ms(2_500)).contains(&trip.probe_timeout()));
+        trip.sample(Instant::from_micros(1), ms(10));
+        assert_eq!((trip.smoothed(), trip.minimum()), (ms(10), ms(10)));
+        trip.suppose(ms(1_500));
+        assert_eq!((trip.smoothed(), trip.probe_timeout()), (ms(10), ms(30)));
+        trip = RoundTrip::new();
+        trip.suppose(ms(30));
+        assert_eq!(trip.probe_timeout(), ms(300), "never less than where nothing is known");
+    }
 
     #[test]
     fn follows_the_samples_and_keeps_the_minimum_for_its_window() {
