@@ -19,7 +19,7 @@ mod lines;
 mod rewriting;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,8 @@ const UNWRITTEN_MAX: usize = 4 << 20;
 const UNWRITABLE_MAX: usize = 64 << 20;
 /// How long a step writes at most, one system call more or less.
 const STEP: Duration = Duration::from_millis(2);
+/// How many bytes of lines are handed to the system in one piece.
+const PIECE_LENGTH: usize = 256 << 10;
 /// How often it is looked whether entries are of no use any more.
 const TIDYING_INTERVAL: Duration = Duration::from_secs(3_600);
 /// The first look in a run: what many short runs have appended may be mostly stale.
@@ -240,8 +242,8 @@ impl HashCache {
         }
         if now >= self.tidying_due {
             self.tidying_due = now + TIDYING_INTERVAL;
-            self.begin_rewriting_if_worth_it(now);
-            return self.rewriting.is_some();
+            self.rewriting = Some(Rewriting::begin());
+            return true;
         }
         if !self.has_unwritten() {
             self.write_due = None;
@@ -296,10 +298,23 @@ impl HashCache {
                 .create(true)
                 .custom_flags(OFlags::NOFOLLOW.bits() as i32)
                 .open(self.file())?;
-            file.write_all(self.unwritten.as_bytes())?;
-            self.line_count += self.unwritten.lines().count();
-            self.unwritten.clear();
+            while !self.unwritten.is_empty() {
+                self.append_piece(&mut file)?;
+                if is_over() {
+                    break;
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Appends some whole lines: megabytes at once would be too long for a turn of the loop.
+    fn append_piece(&mut self, file: &mut File) -> io::Result<()> {
+        let bytes = self.unwritten.as_bytes();
+        let end = bytes.iter().skip(PIECE_LENGTH - 1).position(|byte| *byte == b'\n');
+        let end = end.map_or(bytes.len(), |at| at + PIECE_LENGTH);
+        file.write_all(&bytes[..end])?;
+        self.line_count += self.unwritten.drain(..end).filter(|letter| *letter == '\n').count();
         Ok(())
     }
 

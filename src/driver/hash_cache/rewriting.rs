@@ -24,30 +24,68 @@ const UNKNOWN_AGE: Duration = Duration::from_secs(3_600);
 /// How far it is.
 #[derive(Debug)]
 pub(super) enum Rewriting {
+    /// It is looked whether it is worth it; so many of the entries up to this name's are of no use.
+    Counting { after: Option<ShareName>, stale: usize },
     /// The lines up to and with this name's are in the new file.
     Lines { new: File, after: Option<ShareName>, count: usize },
     /// The new file is in place; now what is in the folder of chains is looked through.
     Chains { entries: Dir },
 }
 
+impl Rewriting {
+    /// The first step.
+    pub(super) const fn begin() -> Self {
+        Self::Counting { after: None, stale: 0 }
+    }
+}
+
+/// Whether the entry of a file that has not been there since then is of no use any more.
+fn is_stale(absent: Option<Instant>, now: Instant) -> bool {
+    absent.is_some_and(|since| now.since(since) >= ABSENCE_MAX)
+}
+
 impl HashCache {
-    /// Drops entries that are of no use any more. If most of the file is stale then, begins.
-    pub(super) fn begin_rewriting_if_worth_it(&mut self, now: Instant) {
-        let is_stale =
-            |absent: &Option<Instant>| absent.is_some_and(|since| now.since(since) >= ABSENCE_MAX);
-        let stale = self.entries.values().filter(|entry| is_stale(&entry.absent_since)).count();
-        let lines = self.line_count.max(self.entries.len());
-        let live = self.entries.len() - stale;
-        if lines - live <= live.max(STALE_MIN) {
-            return;
+    /// Counts what is of no use any more, in pieces: a look at a hundred thousand entries takes long.
+    fn count_stale(
+        &mut self,
+        now: Instant,
+        mut after: Option<ShareName>,
+        mut stale: usize,
+        slice: &Slice,
+    ) -> Option<Rewriting> {
+        while !slice.is_over() {
+            let bound = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let piece = self.entries.range((bound, Bound::Unbounded)).take(ENTRIES_A_PIECE);
+            let mut last = None;
+            for (name, entry) in piece {
+                stale += usize::from(is_stale(entry.absent_since, now));
+                last = Some(name);
+            }
+            let Some(last) = last.cloned() else {
+                return self.begin_rewriting_if_worth_it(now, stale);
+            };
+            after = Some(last);
         }
-        self.entries.retain(|_, entry| !is_stale(&entry.absent_since));
+        Some(Rewriting::Counting { after, stale })
+    }
+
+    /// If most of the file is stale, drops entries that are of no use any more, and begins.
+    fn begin_rewriting_if_worth_it(&mut self, now: Instant, stale: usize) -> Option<Rewriting> {
+        let lines = self.line_count.max(self.entries.len());
+        let live = self.entries.len().saturating_sub(stale);
+        if lines - live <= live.max(STALE_MIN) {
+            return None;
+        }
+        self.entries.retain(|_, entry| !is_stale(entry.absent_since, now));
         let used: std::collections::BTreeSet<_> =
             self.entries.values().map(|entry| entry.content).collect();
         self.chains.retain(|content| used.contains(&content));
         match self.create_new() {
-            Ok(new) => self.rewriting = Some(Rewriting::Lines { new, after: None, count: 0 }),
-            Err(error) => self.complain(&error),
+            Ok(new) => Some(Rewriting::Lines { new, after: None, count: 0 }),
+            Err(error) => {
+                self.complain(&error);
+                None
+            }
         }
     }
 
@@ -59,6 +97,7 @@ impl HashCache {
         slice: &Slice,
     ) -> bool {
         let next = match rewriting {
+            Rewriting::Counting { after, stale } => Ok(self.count_stale(now, after, stale, slice)),
             Rewriting::Lines { new, after, count } => self.write_lines(new, after, count, slice),
             Rewriting::Chains { entries } => Ok(self.remove_unused(entries, slice)),
         };
