@@ -192,8 +192,6 @@ impl<'a> Fetches<'a> {
             let Choice { name, content: (content, size), sources, .. } = &self.choices[index];
             let fetch = FetchId(u32::try_from(index).unwrap_or(u32::MAX));
             let quiet = self.config.verbosity == Verbosity::Quiet;
-            let progress = Progress::new(&name.to_string(), *size, quiet, run.now());
-            self.running.insert(fetch, (index, Some(progress.among(&self.bars))));
             run.command(Command::Fetch(FetchRequest {
                 fetch,
                 content: *content,
@@ -203,6 +201,10 @@ impl<'a> Fetches<'a> {
                 timeout: self.get.timeout,
                 alone: false,
             }));
+            // It begins now, and not when somebody was asked which one is meant.
+            let began = run.now();
+            let progress = Progress::new(&name.to_string(), *size, quiet, &self.bars, began);
+            self.running.insert(fetch, (index, Some(progress)));
         }
     }
 
@@ -215,7 +217,9 @@ impl<'a> Fetches<'a> {
         let got = match ending {
             FetchEnding::Done(name) => {
                 if name != *wanted {
-                    log::warn!("share/{wanted} is another file, so this one is share/{name}");
+                    self.bars.suspend(|| {
+                        log::warn!("share/{wanted} is another file, so this one is share/{name}");
+                    });
                 }
                 Ok(name)
             }

@@ -1,10 +1,15 @@
 //! How a download is getting on, for the person who waits for it: a bar where standard error is a
 //! terminal, a line now and then where it is not. It is drawn from the loop; no thread ticks.
 
+mod fitting;
+
 use std::io::{IsTerminal, Stderr};
 use std::time::Duration;
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::termios::tcgetwinsize;
+
+use self::fitting::fit;
 
 use super::lines::Lines;
 use crate::node::{FetchProgress, Instant};
@@ -17,6 +22,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 const WAIT_WORTH_TELLING: Duration = Duration::from_secs(2);
 /// Over how long the speed is measured.
 const SPEED_OVER: Duration = Duration::from_secs(3);
+/// The width of a terminal that does not tell it.
+const COLUMNS: usize = 80;
 
 /// The bar or the lines of one download.
 #[derive(Debug)]
@@ -37,21 +44,17 @@ pub struct Progress {
 #[derive(Debug)]
 enum Look {
     Silent,
-    /// A bar, and those that it is one of.
-    Bar(ProgressBar, Option<MultiProgress>),
-    Lines {
-        stderr: Lines<Stderr>,
-        told: String,
-    },
+    Bar(Bar),
+    Lines { stderr: Lines<Stderr>, told: String },
 }
 
 impl Progress {
-    /// For a download of `size` bytes. `quiet` says nothing at all.
-    pub fn new(name: &str, size: u64, quiet: bool, now: Instant) -> Self {
+    /// For a download of `size` bytes, its bar being one of `bars`. `quiet` says nothing at all.
+    pub fn new(name: &str, size: u64, quiet: bool, bars: &MultiProgress, now: Instant) -> Self {
         let look = if quiet {
             Look::Silent
         } else if std::io::stderr().is_terminal() {
-            Look::Bar(bar(name, size), None)
+            Look::Bar(Bar::new(size, bars))
         } else {
             Look::Lines { stderr: Lines::new(std::io::stderr()), told: String::new() }
         };
@@ -68,15 +71,6 @@ impl Progress {
         }
     }
 
-    /// The same, its bar being one of several.
-    pub fn among(self, bars: &MultiProgress) -> Self {
-        let look = match self.look {
-            Look::Bar(bar, _) => Look::Bar(bars.add(bar), Some(bars.clone())),
-            other => other,
-        };
-        Self { look, ..self }
-    }
-
     /// To be called at every turn of the loop; draws or writes where it is time to.
     pub fn update(&mut self, now: Instant, progress: FetchProgress) {
         if progress.received != self.last.received {
@@ -91,13 +85,9 @@ impl Progress {
         let still = now.since(self.still_since);
         match &mut self.look {
             Look::Silent => {}
-            Look::Bar(bar, _) => {
+            Look::Bar(bar) => {
                 self.next = now + BAR_EVERY;
-                if bar.length() != Some(progress.size) {
-                    bar.set_length(progress.size);
-                }
-                bar.set_position(progress.stored);
-                bar.set_message(state(&progress, speed, still));
+                bar.draw(&self.name, &progress, &state(&progress, speed, still));
             }
             Look::Lines { stderr, told } => {
                 if !self.begun {
@@ -131,15 +121,12 @@ impl Progress {
         let text = format!("{}: {size} in {seconds:.2} s{sources}", self.name);
         match &mut self.look {
             Look::Silent => {}
-            Look::Bar(bar, bars) => {
-                bar.finish_and_clear();
-                let line = || Lines::new(std::io::stderr()).line(&text);
-                match bars.as_ref().filter(|_| done) {
-                    // While others are drawn below.
-                    Some(bars) => bars.suspend(line),
-                    None if done => line(),
-                    None => {}
-                }
+            Look::Bar(bar) => {
+                bar.take_away(|| {
+                    if done {
+                        Lines::new(std::io::stderr()).line(&text);
+                    }
+                });
             }
             Look::Lines { stderr, .. } => {
                 if done {
@@ -150,14 +137,51 @@ impl Progress {
     }
 }
 
-fn bar(name: &str, size: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr_with_hz(10));
-    let template = "{prefix} {wide_bar} {percent:>3} % of {decimal_total_bytes}, {msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("#>-"));
+/// A bar, and those that it is one of.
+#[derive(Debug)]
+struct Bar {
+    bar: ProgressBar,
+    bars: MultiProgress,
+    has_bar: Option<bool>,
+}
+
+impl Bar {
+    fn new(size: u64, bars: &MultiProgress) -> Self {
+        // Hidden until it is one of them, or it would be drawn beside them, once and for good.
+        let hidden = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::hidden());
+        Self { bar: bars.add(hidden), bars: bars.clone(), has_bar: None }
     }
-    bar.set_prefix(name.to_owned());
-    bar
+
+    fn draw(&mut self, name: &str, progress: &FetchProgress, state: &str) {
+        let size = tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        let columns = if size == 0 { COLUMNS } else { size };
+        let share = format!("{:>3} %", percent(progress));
+        let beside = match state {
+            "" => format!(" of {}", DecimalBytes(progress.size)),
+            state => format!(" of {}, {state}", DecimalBytes(progress.size)),
+        };
+        let fitted = fit(columns, name, &share, &beside);
+        if self.has_bar != Some(fitted.has_bar) {
+            self.has_bar = Some(fitted.has_bar);
+            let template =
+                if fitted.has_bar { "{prefix} {wide_bar} {msg}" } else { "{prefix} {msg}" };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                self.bar.set_style(style.progress_chars("#>-"));
+            }
+        }
+        self.bar.update(|bar| {
+            bar.set_len(progress.size);
+            bar.set_pos(progress.stored);
+        });
+        self.bar.set_prefix(fitted.name);
+        self.bar.set_message(fitted.text);
+    }
+
+    /// The others are drawn below what is written meanwhile.
+    fn take_away(&self, write: impl FnOnce()) {
+        self.bars.remove(&self.bar);
+        self.bars.suspend(write);
+    }
 }
 
 /// What to say beside the share that is here.

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
+use indicatif::MultiProgress;
 use mio::Poll;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -201,7 +202,8 @@ fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
     let node_config = node_config(config, false, &socket)?;
     let executor = Executor::new(&config.root, share, socket, None);
     let quiet = config.verbosity == Verbosity::Quiet;
-    let progress = Progress::new(&fetch.name.to_string(), fetch.size, quiet, clock.now());
+    let (name, bars) = (fetch.name.to_string(), MultiProgress::new());
+    let progress = Progress::new(&name, fetch.size, quiet, &bars, clock.now());
     recorded(open_loop(config, clock, node_config, executor)?, |run| {
         fetch_to_its_end(run, config, fetch, progress)
     })
