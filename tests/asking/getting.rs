@@ -1,7 +1,8 @@
 //! `get`: by name, pattern, folder and SHA-1; and to other places.
 
 use std::fs;
-use std::process::Stdio;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -128,5 +129,53 @@ fn time_that_is_up() {
         lab.limit(0, 1_000);
         host.run(&["get", "film.mov"]).succeeds(LONG);
         host.has("film.mov", &film);
+    });
+}
+
+/// On a terminal somebody is asked which content is meant, and asked again after an answer that is none. No line of what
+/// is shown wraps, however narrow it is, or is left behind.
+#[test]
+fn a_person_is_asked_which_one() {
+    if Command::new("script").arg("--version").output().is_err() {
+        return lab::skip("a_person_is_asked_which_one", "script is not there (util-linux)");
+    }
+    in_lab(3, |lab| {
+        let (one, other) = (Content::of("one"), Content::random(31, 3 << 20));
+        lab.watcher.allow(&one);
+        lab.watcher.allow(&other);
+        let _peers = (lab.host(0).peer(), lab.host(1).peer());
+        let name = "a long name of a folder/and one of a file.txt";
+        lab.put(0, name, &one);
+        lab.put(1, name, &other);
+        let host = lab.host(2);
+        offered(host, 2);
+        lab.limit(1, 20);
+        let command = host.sprat();
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+        let line = format!("stty rows 24 cols 40; exec {} get '{name}'", words.join(" "));
+        let shown = host.root.join("shown");
+        let mut terminal = Command::new("script");
+        terminal.args(["-qefc", &line, "/dev/null"]).stdin(Stdio::piped());
+        terminal.stdout(fs::File::create(&shown).unwrap());
+        let mut terminal = terminal.current_dir(&host.root).spawn().unwrap();
+        let mut keys = terminal.stdin.take().unwrap();
+        let text = || String::from_utf8_lossy(&fs::read(&shown).unwrap()).into_owned();
+        wait_until("the question", SHORT, || text().contains("which one? "));
+        assert!(text().contains("means 2 contents"), "{}", text());
+        keys.write_all(b"9\n").unwrap();
+        wait_until("to be asked again", SHORT, || text().contains("a number from 1 to 2"));
+        let of = |content: &Content| text().find(&content.sha1).unwrap();
+        let answer = if of(&one) < of(&other) { b"2\n" } else { b"1\n" };
+        keys.write_all(answer).unwrap();
+        wait_until("its end", LONG, || terminal.try_wait().unwrap().is_some());
+        assert!(terminal.wait().unwrap().success(), "{}", text());
+        host.has(name, &other);
+        // What is drawn while it comes.
+        let drawn = text();
+        let drawn = &drawn[drawn.rfind("which one? ").unwrap()..];
+        let bars = drawn.split(['\r', '\n', '\x1b']).filter(|line| line.contains(" % of "));
+        let widths: Vec<_> = bars.map(|line| line.chars().count()).collect();
+        assert!(!widths.is_empty() && widths.iter().all(|width| *width < 50), "{drawn:?}");
     });
 }

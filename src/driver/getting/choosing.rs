@@ -1,7 +1,7 @@
 //! Which files are meant. A person is asked where a name means several contents.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
@@ -20,6 +20,8 @@ use crate::driver::run::{Trouble, loop_failed};
 
 /// Between two looks for signals while a person thinks.
 const SIGNALS_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// The longest line that a terminal hands out.
+const LINE_LENGTH: usize = 4096;
 /// Hosts that are named in a question.
 const HOSTS_TOLD: usize = 3;
 
@@ -132,22 +134,32 @@ fn ask(
     contents: &[Content],
     catalog: &Catalog,
 ) -> Result<Look<Content>, Trouble> {
-    let means = meanings(name, contents, catalog);
+    say(&format!("{}\n", meanings(name, contents, catalog)));
     loop {
-        let mut stderr = io::stderr().lock();
-        // Who cannot see the question answers with Ctrl-C.
-        let _ = write!(stderr, "{means}\nwhich one? ").and_then(|()| stderr.flush());
-        drop(stderr);
+        say("which one? ");
         let line = match typed(run)? {
             Look::Seen(line) => line,
-            Look::Ended(signal) => return Ok(Look::Ended(signal)),
+            Look::Ended(signal) => {
+                say("\n");
+                return Ok(Look::Ended(signal));
+            }
         };
-        let Some(line) = line else { return Err("nothing was chosen".to_owned().into()) };
+        let Some(line) = line else {
+            say("\n");
+            return Err("nothing was chosen".to_owned().into());
+        };
         let number = line.trim().parse::<usize>().ok().and_then(|number| number.checked_sub(1));
         if let Some(&content) = number.and_then(|index| contents.get(index)) {
             return Ok(Look::Seen(content));
         }
+        say(&format!("a number from 1 to {}; Ctrl-C chooses nothing\n", contents.len()));
     }
+}
+
+/// Who cannot see the question answers with Ctrl-C.
+fn say(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
 /// A line that a person types; nothing, where there is no more. Signals are seen meanwhile.
@@ -163,8 +175,11 @@ fn typed(run: &mut EventLoop) -> Result<Look<Option<String>>, Trouble> {
             return Ok(Look::Ended(Some(signal)));
         }
     }
-    let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line).map_err(loop_failed)?;
+    // A terminal hands out a line at a time. One that is left behind in a buffer would be no answer to the next
+    // question: nothing would be seen to come.
+    let mut line = [0; LINE_LENGTH];
+    let read = rustix::io::read(stdin, &mut line).map_err(|error| loop_failed(error.into()))?;
+    let line = String::from_utf8_lossy(&line[..read]).into_owned();
     Ok(Look::Seen((read > 0).then_some(line)))
 }
 
