@@ -92,7 +92,13 @@ impl LockedAttrs {
         // One of this name is left over from a process that had our number.
         entry::remove(at, &new)?;
         let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let mut file = entry::open_file(at, new.as_str(), create)?;
+        let mut file = entry::open_file(at, new.as_str(), create).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound && folder_stands(folder) {
+                // Some file systems say so of a name that they do not take (exFAT by FUSE).
+                return Errno::INVAL.into();
+            }
+            error
+        })?;
         let named = (|| {
             lock(&file)?;
             file.write_all(text.as_bytes())?;
@@ -147,6 +153,11 @@ fn lock(file: &File) -> io::Result<bool> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the folder has not been removed.
+fn folder_stands(folder: &ShareFolder) -> bool {
+    rustix::fs::fstat(folder.handle()).is_ok_and(|stat| stat.st_nlink > 0)
 }
 
 fn holds(file: &File, text: &str) -> bool {
