@@ -231,15 +231,20 @@ local function ask(tvb, pinfo, tree)
         reserved(tree, tvb(80, 4), f.zero)
         length = 84
     end
+    if bit.band(bits, 2) == 2 then
+        local from = about == 0 and tvb(6, 2):uint() or 0
+        words = words .. " who else is there" .. (from > 0 and string.format(", from place %d on?", from) or "?")
+    end
     return words .. (bit.band(bits, 1) == 1 and " (to many)" or ""), length
 end
 
 local function tell(tvb, pinfo, tree)
     local about = subject(tree, tvb)
-    local bits, length = tvb(5, 1):uint(), 80
+    local bits, length, since = tvb(5, 1):uint(), 80, ""
     flags(tree, tvb(5, 1), 0x07, { f.whole, f.part, f.has_age })
     if bit.band(bits, 4) == 4 and tvb:len() >= 84 then
         tree:add(f.age, tvb(80, 4))
+        since = string.format(", here for %d s", tvb(80, 4):uint())
         length = 84
     end
     if about == 0 then tree:add(f.changes, tvb(6, 2)) else reserved(tree, tvb(6, 2)) end
@@ -249,13 +254,13 @@ local function tell(tvb, pinfo, tree)
     tree:add(f.instance, tvb(32, 16))
     if about == 0 then
         local words, steps = listing(tree, tvb, 48), tvb(6, 2):uint()
-        return words .. (steps > 0 and string.format(", %d bytes of changes", steps * 64) or ""), length
+        return words .. (steps > 0 and string.format(", %d bytes of changes", steps * 64) or "") .. since, length
     end
     tree:add(f.chain, tvb(48, 20))
     content_size(tree, tvb(68, 8))
     tree:add(f.blocks, tvb(76, 4))
     local holds = bit.band(bits, 1) == 1 and "whole" or bit.band(bits, 2) == 2 and "part" or "nothing"
-    return string.format("%s of %s bytes, %d blocks", holds, tostring(tvb(68, 8):uint64()), tvb(76, 4):uint()), length
+    return string.format("%s of %s bytes, %d blocks", holds, tostring(tvb(68, 8):uint64()), tvb(76, 4):uint()) .. since, length
 end
 
 local function one_range(tree, tvb, at, payload_length)
@@ -379,7 +384,8 @@ local function hosts(tvb, pinfo, tree)
         branch:add(f.portions, tvb(at + 18, 8))
         at = at + 26
     end
-    return count .. " hosts", at
+    local words, from = count == 1 and "1 host" or count .. " hosts", tvb(6, 2):uint()
+    return words .. (from > 0 and string.format(", more from place %d on", from) or ""), at
 end
 
 local function hold(tvb, _, tree)

@@ -8,8 +8,9 @@ use serde_json::json;
 use sprat::content::{ChainId, ContentId};
 use sprat::wire::{
     About, Announce, Answer, Ask, BlockRanges, ChangesId, Cookie, Data, DataHeader, DataKind,
-    Farewell, FarewellSecret, Grant, Holding, InstanceId, ListingDigest, ListingSummary, Message,
-    News, Object, ObjectRange, Ranges, Refuse, RefuseReason, Tell,
+    Farewell, FarewellSecret, Grant, Hold, Holding, Hosts, InstanceId, ListingDigest,
+    ListingSummary, Message, News, Object, ObjectRange, Portions, Ranges, Refuse, RefuseReason,
+    Tell, ToldHost, ToldHosts,
 };
 
 use crate::events::{Events, SECOND, peer};
@@ -152,6 +153,69 @@ fn every_message_is_dissected_and_answers_find_their_questions() {
         "DATA  65536 + 1408 of file abababab…",
         "REFUSE  busy",
         "NEWS  blocks 2+3",
+    ] {
+        assert!(lines.contains(part), "{part:?} is not in\n{lines}");
+    }
+}
+
+/// What trackers and lookers say: who else is there from which place on, for how long a host has been there, what is
+/// held of an unfinished content.
+#[test]
+fn places_ages_and_hosts_are_dissected() {
+    let (instance, cookie) = (InstanceId([0x1d; 16]), Cookie([0xc0; 16]));
+    let ask = Ask {
+        about: About::Listing { has: ListingDigest::NONE },
+        to_many: false,
+        tell_hosts: true,
+        hosts_from: 7,
+        tell_age: true,
+        nonce: NONCE,
+        instance,
+        cookie,
+    };
+    let listing = ListingSummary { digest: ListingDigest([0xd1; 20]), length: 36, files: 1 };
+    let answer = Answer::Listing { listing, changes: 0 };
+    let tell = Tell { nonce: NONCE, cookie, instance, age: Some(4_000), answer };
+    let mut told = Vec::new();
+    for (address, portions) in
+        [("192.0.2.7:27183", Portions::WHOLE), ("[2001:db8::7]:9000", Portions(0xff))]
+    {
+        assert!(ToldHosts::push(
+            &mut told,
+            &ToldHost { address: address.parse().unwrap(), portions }
+        ));
+    }
+    let hosts = Hosts { nonce: NONCE, next: 51, hosts: ToldHosts::new(&told).unwrap() };
+    let hold = Hold { cookie, content: CONTENT, size: 99, portions: Portions(0xf0) };
+    let mut events = Events::peer();
+    for message in
+        [Message::Ask(ask), Message::Tell(tell), Message::Hosts(hosts), Message::Hold(hold)]
+    {
+        events.input(1_000, came(&message.encode(), 0));
+    }
+    let Some(folder) = captured(&events.end()) else { return };
+    let capture = folder.path().join("x.pcapng");
+    let odd = format!("{WRONG} || sprat.trailing || sprat.not_zero");
+    let Some(wrong) = tshark(&capture, &["-Y", &odd]) else { return };
+    assert_eq!(wrong, "");
+    let fields =
+        ["type", "hosts.from", "age", "hosts.next", "host.v4", "host.v6", "host.port", "portions"];
+    let fields = fields.map(|field| format!("sprat.{field}"));
+    let fields: Vec<_> = fields.iter().flat_map(|field| ["-e", field]).collect();
+    let said = tshark(&capture, &[&["-T", "fields", "-E", "separator=;"], &fields[..]].concat());
+    let portions = "0xffffffffffffffff,0x00000000000000ff";
+    let expected = [
+        "3;7;;;;;;".to_owned(),
+        "4;;4000;;;;;".to_owned(),
+        format!("10;;;51;192.0.2.7;2001:db8::7;27183,9000;{portions}"),
+        "11;;;;;;;0x00000000000000f0".to_owned(),
+    ];
+    assert_eq!(said.unwrap().lines().collect::<Vec<_>>(), expected);
+    let lines = tshark(&capture, &[]).unwrap();
+    for part in [
+        "who else is there, from place 7 on?",
+        "HOSTS  2 hosts, more from place 51 on",
+        "here for 4000 s",
     ] {
         assert!(lines.contains(part), "{part:?} is not in\n{lines}");
     }
