@@ -45,6 +45,7 @@ local f = {
     age = ProtoField.uint32("sprat.age", "For how many seconds it has been there"),
     whole = ProtoField.bool("sprat.flags.whole", "Has it whole", 8, nil, 0x01),
     part = ProtoField.bool("sprat.flags.part", "Has part of it", 8, nil, 0x02),
+    in_step = ProtoField.bool("sprat.flags.in_step", "Fetches by itself what others offer", 8, nil, 0x08),
     reserved = ProtoField.bytes("sprat.reserved", "Reserved"),
     again_within = ProtoField.uint8("sprat.again_within", "The next one within (tenths of a second)"),
     instance = ProtoField.bytes("sprat.instance", "Instance"),
@@ -241,7 +242,11 @@ end
 local function tell(tvb, pinfo, tree)
     local about = subject(tree, tvb)
     local bits, length, since = tvb(5, 1):uint(), 80, ""
-    flags(tree, tvb(5, 1), 0x07, { f.whole, f.part, f.has_age })
+    if about == 0 then
+        flags(tree, tvb(5, 1), 0x0f, { f.whole, f.part, f.has_age, f.in_step })
+    else
+        flags(tree, tvb(5, 1), 0x07, { f.whole, f.part, f.has_age })
+    end
     if bit.band(bits, 4) == 4 and tvb:len() >= 84 then
         tree:add(f.age, tvb(80, 4))
         since = string.format(", here for %d s", tvb(80, 4):uint())
@@ -254,7 +259,9 @@ local function tell(tvb, pinfo, tree)
     tree:add(f.instance, tvb(32, 16))
     if about == 0 then
         local words, steps = listing(tree, tvb, 48), tvb(6, 2):uint()
-        return words .. (steps > 0 and string.format(", %d bytes of changes", steps * 64) or "") .. since, length
+        words = words .. (steps > 0 and string.format(", %d bytes of changes", steps * 64) or "")
+        words = words .. (bit.band(bits, 8) == 8 and ", keeps in step" or "")
+        return words .. since, length
     end
     tree:add(f.chain, tvb(48, 20))
     content_size(tree, tvb(68, 8))

@@ -13,7 +13,9 @@ use sprat::node::input::{
     FileSignature, HashOutcome, InterfaceAddress, ListingReading, ServeOutcome,
 };
 use sprat::node::output::ServeSource;
-use sprat::node::{Directory, DropReason, Input, Instant, ListingId, Node, NodeConfig, Output};
+use sprat::node::{
+    Directory, DropReason, Input, Instant, ListingId, Node, NodeConfig, Output, SyncRules,
+};
 use sprat::wire::listing::ListingEntry;
 use sprat::wire::message::{DataHeader, DataKind};
 use sprat::wire::{
@@ -52,15 +54,15 @@ fn genuine(text: &str) -> ListingReading {
 impl Peer {
     /// A peer that is told of another host.
     fn new() -> Self {
-        Self::with(other(), vec![other()])
+        Self::with(other(), vec![other()], None)
     }
 
     /// A peer beside another host, of which nobody tells it.
     fn beside() -> Self {
-        Self::with(SocketAddr::from(([10, 0, 0, 9], DEFAULT_PORT)), Vec::new())
+        Self::with(SocketAddr::from(([10, 0, 0, 9], DEFAULT_PORT)), Vec::new(), None)
     }
 
-    fn with(other: SocketAddr, peers: Vec<SocketAddr>) -> Self {
+    fn with(other: SocketAddr, peers: Vec<SocketAddr>, sync: Option<SyncRules>) -> Self {
         let config = NodeConfig {
             serves: true,
             port: DEFAULT_PORT,
@@ -68,7 +70,7 @@ impl Peer {
             peers,
             trackers: Vec::new(),
             tracks: false,
-            sync: None,
+            sync,
             seed: [1; 32],
             sweep: Duration::from_secs(2),
             restraint: Default::default(),
@@ -149,7 +151,7 @@ impl Peer {
             cookie: Cookie([2; 16]),
             instance: InstanceId([3; 16]),
             age: None,
-            answer: Answer::Listing { listing, changes },
+            answer: Answer::Listing { listing, changes, in_step: false },
         }))
     }
 
@@ -328,7 +330,7 @@ fn the_newest_two_listings_are_served_while_the_driver_has_them() {
     let Some(Ok(Message::Tell(tell))) = messages(&told).next().map(sprat::wire::decode) else {
         panic!("no answer: {told:?}")
     };
-    assert_eq!(tell.answer, Answer::Listing { listing: summary(3), changes: 0 });
+    assert_eq!(tell.answer, Answer::Listing { listing: summary(3), changes: 0, in_step: false });
     let mut grant = |number: u8, end: u64| {
         let range = ObjectRange { offset: end - 100, length: 100 };
         let ranges = Ranges::new(&[range], 1_408).unwrap();
@@ -396,6 +398,30 @@ fn a_packet_that_comes_twice_is_of_no_listing_once_all_has_come() {
     assert_eq!(peer.packet(&late[1]), []);
 }
 
+/// The others share the work with who keeps in step, and wait for nobody else.
+#[test]
+fn who_keeps_in_step_says_so_with_each_answer() {
+    for rules in [None, Some(SyncRules::default())] {
+        let in_step = rules.is_some();
+        let mut peer = Peer::with(other(), Vec::new(), rules);
+        let told = peer.datagram(&Message::Ask(Ask {
+            about: About::Listing { has: ListingDigest::NONE },
+            to_many: false,
+            tell_hosts: false,
+            hosts_from: 0,
+            tell_age: false,
+            nonce: 1,
+            instance: InstanceId::NONE,
+            cookie: Cookie::NONE,
+        }));
+        let Some(Ok(Message::Tell(tell))) = messages(&told).next().map(sprat::wire::decode) else {
+            panic!("no answer: {told:?}")
+        };
+        let Answer::Listing { in_step: said, .. } = tell.answer else { panic!("{tell:?}") };
+        assert_eq!(said, in_step);
+    }
+}
+
 #[test]
 fn a_listing_of_another_host_is_dropped_and_its_answer_finds_nothing() {
     let mut peer = Peer::new();
@@ -410,7 +436,7 @@ fn a_listing_of_another_host_is_dropped_and_its_answer_finds_nothing() {
         cookie: Cookie([2; 16]),
         instance: InstanceId([4; 16]),
         age: None,
-        answer: Answer::Listing { listing: summary(2), changes: 0 },
+        answer: Answer::Listing { listing: summary(2), changes: 0, in_step: false },
     }));
     assert_eq!(dropped(&newer), Some(first));
     peer.input(Input::ListingRead { listing: first, outcome: genuine("old.txt") });

@@ -124,7 +124,7 @@ fn ask_of_others_from_a_place_on_and_for_how_long_the_host_has_been_there() {
 
 #[test]
 fn tell_for_how_long_the_host_has_been_there() {
-    let answer = Answer::Listing { listing: SUMMARY, changes: 0 };
+    let answer = Answer::Listing { listing: SUMMARY, changes: 0, in_step: false };
     let tell = Tell { nonce: NONCE, cookie: COOKIE, instance: INSTANCE, age: Some(86_400), answer };
     let encoded = Message::Tell(tell).encode();
     let plain = Message::Tell(Tell { age: None, ..tell }).encode();
@@ -195,7 +195,7 @@ fn tell_of_the_listing() {
             cookie: COOKIE,
             instance: INSTANCE,
             age: None,
-            answer: Answer::Listing { listing: SUMMARY, changes: 0 },
+            answer: Answer::Listing { listing: SUMMARY, changes: 0, in_step: false },
         }),
         "53 70 01 04                                   ; Sp, version 1, TELL
          00                                            ; about the listing
@@ -211,6 +211,27 @@ fn tell_of_the_listing() {
 }
 
 #[test]
+fn tell_that_the_host_keeps_in_step() {
+    let answer = |in_step| Answer::Listing { listing: SUMMARY, changes: 3, in_step };
+    let tell =
+        |answer| Tell { nonce: NONCE, cookie: COOKIE, instance: INSTANCE, age: None, answer };
+    let [plain, keeps] = [false, true].map(|in_step| Message::Tell(tell(answer(in_step))).encode());
+    assert_eq!((plain[5], keeps[5]), (1, 9), "flags");
+    assert_eq!((&plain[..5], &plain[6..]), (&keeps[..5], &keeps[6..]));
+    assert_eq!(decode(&keeps), Ok(Message::Tell(tell(answer(true)))));
+    // Of a content the bit means nothing.
+    let content = Answer::Content {
+        holding: Holding::Whole,
+        chain: ChainId([0; 20]),
+        size: 9,
+        blocks_held: 1,
+    };
+    let mut content_bytes = Message::Tell(tell(content)).encode();
+    content_bytes[5] |= 8;
+    assert_eq!(decode(&content_bytes), Ok(Message::Tell(tell(content))));
+}
+
+#[test]
 fn tell_of_the_changes_of_a_listing() {
     check(
         Message::Tell(Tell {
@@ -218,7 +239,7 @@ fn tell_of_the_changes_of_a_listing() {
             cookie: COOKIE,
             instance: INSTANCE,
             age: None,
-            answer: Answer::Listing { listing: SUMMARY, changes: 0x0102 },
+            answer: Answer::Listing { listing: SUMMARY, changes: 0x0102, in_step: false },
         }),
         "53 70 01 04                                   ; Sp, version 1, TELL
          00                                            ; about the listing

@@ -33,8 +33,8 @@ use super::random::Random;
 use super::remote::{Read, Remote};
 use super::time::Instant;
 use crate::wire::{
-    Announce, Ask, CHANGES_STEP, Data, Farewell, FarewellSecret, InstanceId, ListingDigest,
-    ListingSummary, RefuseReason, Tell,
+    Announce, Ask, Data, Farewell, FarewellSecret, InstanceId, ListingDigest, ListingSummary,
+    RefuseReason, Tell,
 };
 use kept::{Kept, KeptHost};
 use looking::Looking;
@@ -158,9 +158,9 @@ impl Discovery {
         self.directory_made
     }
 
-    /// All other hosts that have answered, shown or not, each at all its addresses.
-    pub(crate) const fn others(&self) -> &BTreeSet<(InstanceId, SocketAddr)> {
-        self.kept.instances()
+    /// The other hosts that keep in step, as they say, shown or not, each at all its addresses.
+    pub(crate) const fn in_step(&self) -> &BTreeSet<(InstanceId, SocketAddr)> {
+        self.kept.in_step()
     }
 
     /// Whether this address is that of a host whose answers or listing we await.
@@ -238,14 +238,14 @@ impl Discovery {
         self.look_at(ctx, from);
     }
 
-    /// Whether an answer to a question of ours came.
+    /// Whether an answer to a question of ours came: a listing, how long the changes are that lead to it, and whether its host
+    /// keeps in step.
     pub(crate) fn on_tell(
         &mut self,
         ctx: &mut Context<'_>,
         from: SocketAddr,
         tell: &Tell,
-        listing: ListingSummary,
-        changes: u16,
+        (listing, changes, in_step): (ListingSummary, u64, bool),
     ) {
         let &Tell { nonce, cookie, instance, age, .. } = tell;
         if self.has_looked() || self.call_answered(ctx, from, nonce) {
@@ -261,7 +261,8 @@ impl Discovery {
             return ctx.counters.drop(DropReason::StrayAnswer);
         }
         let before = remote.instance;
-        remote.told(ctx, instance, cookie, listing, u64::from(changes) * CHANGES_STEP);
+        remote.told(ctx, instance, cookie, listing, changes);
+        remote.in_step = in_step;
         remote.told_age(ctx.now, age);
         let is_new = before != Some(instance);
         if is_new {

@@ -18,8 +18,8 @@ use super::sync::{Around, Sync};
 use super::tracker::Tracker;
 use crate::content::{BlockLayout, ChainId, ContentId};
 use crate::wire::{
-    About, Answer, Ask, Cookie, Data, DataKind, Grant, Hold, Holding, Hosts, Message, News, Object,
-    ObjectRange, Refuse, RefuseReason, Tell,
+    About, Answer, Ask, CHANGES_STEP, Cookie, Data, DataKind, Grant, Hold, Holding, Hosts, Message,
+    News, Object, ObjectRange, Refuse, RefuseReason, Tell,
 };
 
 /// The machines of a node, borrowed apart from what they share.
@@ -127,7 +127,7 @@ impl Machines<'_> {
             return;
         }
         sync.lists_are(discovery.shown());
-        let around = Around { us: discovery.instance(), others: discovery.others() };
+        let around = Around { us: discovery.instance(), others: discovery.in_step() };
         for request in sync.work(ctx, around, self.shelf, self.fetches) {
             let id = request.fetch;
             let mut fetch = Fetch::new(ctx, request);
@@ -176,7 +176,7 @@ impl Machines<'_> {
         let answer = match ask.about {
             About::Listing { has } => {
                 let (listing, changes) = (self.shelf.listing(), self.shelf.changes_since(has));
-                Answer::Listing { listing, changes }
+                Answer::Listing { listing, changes, in_step: ctx.config.sync.is_some() }
             }
             About::Content { content, .. } => {
                 let answer = content_answer(self.shelf, self.partials, content);
@@ -205,8 +205,11 @@ impl Machines<'_> {
 
     fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) {
         match tell.answer {
-            Answer::Listing { listing, changes } => match &mut self.discovery {
-                Some(discovery) => discovery.on_tell(ctx, from, tell, listing, changes),
+            Answer::Listing { listing, changes, in_step } => match &mut self.discovery {
+                Some(discovery) => {
+                    let way = u64::from(changes) * CHANGES_STEP;
+                    discovery.on_tell(ctx, from, tell, (listing, way, in_step));
+                }
                 None => match &mut self.tracker {
                     Some(tracker) => tracker.on_tell(ctx, from, tell),
                     None => ctx.counters.drop(DropReason::StrayAnswer),

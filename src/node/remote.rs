@@ -77,6 +77,9 @@ pub(crate) struct Remote {
     pub(crate) configured: bool,
     /// Who it said it is, from where it receives.
     pub(crate) instance: Option<InstanceId>,
+    /// It keeps in step, as it said with its last answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) in_step: bool,
     pub(crate) listed: Option<Listed>,
     wanted: Option<ListingSummary>,
     /// How the listing that is wanted follows from one that we had.
@@ -127,6 +130,7 @@ impl Remote {
             address,
             configured,
             instance: None,
+            in_step: false,
             listed: None,
             wanted: None,
             changes: None,

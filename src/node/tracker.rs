@@ -157,7 +157,9 @@ impl Tracker {
     pub(crate) fn answer(&self, now: Instant, ask: &Ask, cookie: Cookie) -> Tell {
         let nothing = ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 };
         let answer = match ask.about {
-            About::Listing { .. } => Answer::Listing { listing: nothing, changes: 0 },
+            About::Listing { .. } => {
+                Answer::Listing { listing: nothing, changes: 0, in_step: false }
+            }
             About::Content { .. } => Answer::Content {
                 holding: Holding::Nothing,
                 chain: crate::content::ChainId([0; 20]),

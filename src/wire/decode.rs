@@ -142,7 +142,10 @@ fn decode_tell(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     let cookie = Cookie(reader.array()?);
     let instance = InstanceId(reader.array()?);
     let answer = match about {
-        field::ABOUT_LISTING => Answer::Listing { listing: reader.summary()?, changes },
+        field::ABOUT_LISTING => {
+            let in_step = flags & field::TELL_IN_STEP != 0;
+            Answer::Listing { listing: reader.summary()?, changes, in_step }
+        }
         field::ABOUT_CONTENT => Answer::Content {
             holding: match flags {
                 _ if flags & field::TELL_WHOLE != 0 => Holding::Whole,

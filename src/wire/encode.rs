@@ -94,7 +94,10 @@ fn encode_ask(ask: &Ask) -> Vec<u8> {
 
 fn encode_tell(tell: &Tell) -> Vec<u8> {
     let (about, flags, changes) = match tell.answer {
-        Answer::Listing { changes, .. } => (field::ABOUT_LISTING, field::TELL_WHOLE, changes),
+        Answer::Listing { changes, in_step, .. } => {
+            let in_step = if in_step { field::TELL_IN_STEP } else { 0 };
+            (field::ABOUT_LISTING, field::TELL_WHOLE | in_step, changes)
+        }
         Answer::Content { holding, .. } => (
             field::ABOUT_CONTENT,
             match holding {

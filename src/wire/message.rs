@@ -148,6 +148,9 @@ pub enum Answer {
         /// How long the changes are that lead to it from the listing that the asker has, in units of
         /// [`CHANGES_STEP`](super::CHANGES_STEP) bytes; 0 where the host does not offer them.
         changes: u16,
+        /// The host fetches by itself what others offer, as it says.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        in_step: bool,
     },
     /// Of the content that was asked about. Hearsay, until the chain proves it.
     Content {
@@ -344,10 +347,12 @@ fn write_ask(f: &mut fmt::Formatter<'_>, ask: &Ask) -> fmt::Result {
 
 fn write_tell(f: &mut fmt::Formatter<'_>, tell: &Tell) -> fmt::Result {
     match &tell.answer {
-        Answer::Listing { listing, changes: 0 } => write!(f, "TELL {:016x} {listing}", tell.nonce),
-        Answer::Listing { listing, changes } => {
-            let length = u64::from(*changes) * CHANGES_STEP;
-            write!(f, "TELL {:016x} {listing}, {length} bytes of changes", tell.nonce)
+        Answer::Listing { listing, changes, in_step } => {
+            write!(f, "TELL {:016x} {listing}", tell.nonce)?;
+            if *changes > 0 {
+                write!(f, ", {} bytes of changes", u64::from(*changes) * CHANGES_STEP)?;
+            }
+            f.write_str(if *in_step { ", keeps in step" } else { "" })
         }
         Answer::Content { holding, size, blocks_held, .. } => {
             write!(f, "TELL {:016x} {holding} of {size} bytes, {blocks_held} blocks", tell.nonce)

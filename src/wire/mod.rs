@@ -146,4 +146,5 @@ mod field {
     pub(super) const TELL_WHOLE: u8 = 1;
     pub(super) const TELL_PART: u8 = 2;
     pub(super) const TELL_AGE: u8 = 4;
+    pub(super) const TELL_IN_STEP: u8 = 8;
 }

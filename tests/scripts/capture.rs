@@ -79,7 +79,7 @@ fn messages() -> Vec<Message<'static>> {
         Message::Announce(Announce { instance, listing, again_within: 0 }),
         Message::Farewell(Farewell { secret: FarewellSecret(*b"abcdefghijklmnop") }),
         Message::Ask(ask(1, About::Listing { has: digest })),
-        Message::Tell(tell(1, Answer::Listing { listing, changes: 2 })),
+        Message::Tell(tell(1, Answer::Listing { listing, changes: 2, in_step: true })),
         Message::Ask(ask(2, About::Content { content: CONTENT, size: 99 })),
         Message::Tell(tell(2, content)),
         Message::Grant(grant(NONCE, Object::File(CONTENT))),
@@ -146,7 +146,7 @@ fn every_message_is_dissected_and_answers_find_their_questions() {
     for part in [
         "10.0.0.7 → 10.0.0.100",
         "ASK  what do you offer, and since d1d1d1d1…? (to many)",
-        "36 bytes, 128 bytes of changes",
+        "36 bytes, 128 bytes of changes, keeps in step",
         "GRANT  changes c4c4c4c4… by",
         "TELL  part of 99 bytes, 3 blocks",
         "GRANT  file abababab… by 1408: 0+1500 65536+1500",

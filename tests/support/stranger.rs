@@ -119,7 +119,9 @@ impl Teller {
 
     fn tell(&self, ask: &Ask, to: SocketAddr) {
         let answer = match ask.about {
-            About::Listing { .. } => Answer::Listing { listing: self.summary(), changes: 0 },
+            About::Listing { .. } => {
+                Answer::Listing { listing: self.summary(), changes: 0, in_step: false }
+            }
             About::Content { content, .. } => {
                 let claim = self.story.claims.iter().find(|claim| claim.content == content);
                 let Some(claim) = claim else { return };

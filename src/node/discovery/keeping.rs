@@ -27,6 +27,7 @@ fn as_it_is(
     KeptHost {
         due: due.map(|due| due.at),
         instance: remote.instance,
+        in_step: remote.in_step,
         lacks: remote.lacks_listing().then(|| remote.listings_failed()),
         weight: remote.listed.as_ref().map_or(0, |listed| listed.weight),
     }

@@ -17,6 +17,8 @@ pub(super) struct Kept {
     hosts: BTreeMap<SocketAddr, KeptHost>,
     due: BTreeSet<(Instant, SocketAddr)>,
     instances: BTreeSet<(InstanceId, SocketAddr)>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    in_step: BTreeSet<(InstanceId, SocketAddr)>,
     lacking: BTreeSet<(u32, SocketAddr)>,
     weight: u64,
 }
@@ -28,6 +30,9 @@ pub(super) struct KeptHost {
     pub(super) due: Option<Instant>,
     /// Who it is.
     pub(super) instance: Option<InstanceId>,
+    /// And whether that keeps in step, as it says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) in_step: bool,
     /// Its listing is neither there nor on its way, and so many times in a row it did not come.
     pub(super) lacks: Option<u32>,
     /// What its listing weighs.
@@ -47,12 +52,15 @@ impl Kept {
         if let Some(before) = before {
             before.due.map(|due| self.due.remove(&(due, address)));
             before.instance.map(|instance| self.instances.remove(&(instance, address)));
+            before.instance.map(|instance| self.in_step.remove(&(instance, address)));
             before.lacks.map(|failed| self.lacking.remove(&(failed, address)));
             self.weight -= before.weight;
         }
         if let Some(host) = host {
             host.due.map(|due| self.due.insert((due, address)));
             host.instance.map(|instance| self.instances.insert((instance, address)));
+            let in_step = host.instance.filter(|_| host.in_step);
+            in_step.map(|instance| self.in_step.insert((instance, address)));
             host.lacks.map(|failed| self.lacking.insert((failed, address)));
             self.weight += host.weight;
         }
@@ -77,9 +85,9 @@ impl Kept {
         due.map(|&(_, address)| address).collect()
     }
 
-    /// Which hosts there are, each at all its addresses.
-    pub(super) const fn instances(&self) -> &BTreeSet<(InstanceId, SocketAddr)> {
-        &self.instances
+    /// Which hosts keep in step, each at all its addresses.
+    pub(super) const fn in_step(&self) -> &BTreeSet<(InstanceId, SocketAddr)> {
+        &self.in_step
     }
 
     /// The addresses at which this host is.
@@ -120,6 +128,7 @@ mod tests {
             due: Some(at(due)),
             instance: Some(one),
             lacks: Some(weight as u32 % 2),
+            in_step: weight == 5,
             weight,
         };
         let mut kept = Kept::default();
@@ -129,6 +138,7 @@ mod tests {
         assert_eq!((kept.first_due(), kept.weight(), kept.len()), (Some(at(10)), 13, 3));
         assert_eq!(kept.due_by(at(20)), BTreeSet::from([address(2), address(3)]));
         assert!(kept.addresses_of(one).eq([address(1), address(2)]));
+        assert_eq!(kept.in_step(), &BTreeSet::from([(one, address(2))]));
         kept.set(address(4), Some(KeptHost { lacks: Some(0), ..KeptHost::default() }));
         let lacking = std::iter::successors(kept.lacking_behind(None), |&last| {
             kept.lacking_behind(Some(last))
@@ -144,6 +154,7 @@ mod tests {
         assert!(kept.addresses_of(one).eq([address(2)]) && kept.due_by(at(39)).is_empty());
         assert_eq!(kept.get(address(2)), Some(host(40, 5)));
         kept.set(address(2), None);
+        assert!(kept.in_step().is_empty());
         assert_eq!((kept.first_due(), kept.weight(), kept.get(address(2))), (None, 0, None));
     }
 }

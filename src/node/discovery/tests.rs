@@ -18,6 +18,8 @@ struct Run {
     counters: crate::node::counters::Counters,
     /// Where announcements went, and when.
     announced: Vec<(Instant, SocketAddr)>,
+    /// Whether who answers says to keep in step.
+    in_step: bool,
 }
 
 fn host(third: u8, machine: u8, port: u16) -> SocketAddr {
@@ -51,7 +53,8 @@ impl Run {
         };
         let discovery = Discovery::new(now, peers.iter(), &mut random);
         let counters = crate::node::counters::Counters::default();
-        Self { discovery, config, now, interfaces, random, counters, announced: Vec::new() }
+        let (announced, in_step) = (Vec::new(), false);
+        Self { discovery, config, now, interfaces, random, counters, announced, in_step }
     }
 
     /// The questions that are sent in one step.
@@ -91,11 +94,12 @@ impl Run {
     }
 
     fn tells(&mut self, from: SocketAddr, ask: &Ask, length: u64) -> Vec<(SocketAddr, Ask)> {
-        let answer = Answer::Listing { listing: listing(from, length), changes: 0 };
+        let in_step = self.in_step;
+        let answer = Answer::Listing { listing: listing(from, length), changes: 0, in_step };
         let (nonce, cookie, instance) = (ask.nonce, Cookie([1; 16]), instance(from));
         let tell = Tell { nonce, cookie, instance, age: None, answer };
         let listing = listing(from, length);
-        self.with(|discovery, ctx| discovery.on_tell(ctx, from, &tell, listing, 0))
+        self.with(|discovery, ctx| discovery.on_tell(ctx, from, &tell, (listing, 0, in_step)))
     }
 
     /// A host announces itself, is asked and answers.
@@ -237,4 +241,29 @@ fn where_there_is_no_broadcast_each_announcement_goes_to_the_group() {
     assert!(run.announced.iter().all(|(_, to)| to.ip() == IpAddr::from(wire::GROUP_V4)));
     let gaps = run.announced.windows(2).map(|pair| pair[1].0.since(pair[0].0));
     assert!(run.announced.len() > 10 && gaps.max() < Some(Duration::from_secs(6)));
+}
+
+/// Who says nothing of it is not waited for. The last answer counts, and who is gone keeps in step no more.
+#[test]
+fn who_keeps_in_step_is_known_by_what_he_says() {
+    let mut run = Run::new(&[]);
+    run.comes(host(0, 2, 27_183), 0);
+    run.in_step = true;
+    run.comes(host(0, 3, 27_183), 0);
+    run.comes(host(0, 4, 27_183), 0);
+    let those = |run: &Run| run.discovery.in_step().iter().map(|&(_, at)| at).collect::<Vec<_>>();
+    let mut both = those(&run);
+    both.sort();
+    assert_eq!(both, [host(0, 3, 27_183), host(0, 4, 27_183)]);
+    // He is asked again, and does not any more.
+    run.in_step = false;
+    let asked = run.with(|discovery, ctx| {
+        let remote = discovery.remotes.get_mut(&host(0, 3, 27_183)).unwrap();
+        remote.ask(ctx, discovery.instance);
+    });
+    let (to, ask) = asked[0];
+    run.tells(to, &ask, 0);
+    assert_eq!(those(&run), [host(0, 4, 27_183)]);
+    run.with(|discovery, ctx| discovery.forget(ctx, host(0, 4, 27_183)));
+    assert!(those(&run).is_empty());
 }

@@ -22,12 +22,12 @@ const AMONG: usize = 32;
 /// And so many of their addresses are looked at for that.
 const ADDRESSES_MAX: usize = 2 * AMONG;
 
-/// Who is there, ourselves and those that list nothing included.
+/// Who is there and keeps in step, ourselves and those that list nothing included.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Around<'a> {
     /// We.
     pub(crate) us: InstanceId,
-    /// The others, each at all its addresses.
+    /// The others that do, as they say, each at all their addresses. Who says so and does not is waited for as who is slow.
     pub(crate) others: &'a BTreeSet<(InstanceId, SocketAddr)>,
 }
 

@@ -103,7 +103,7 @@ impl Run {
         let Some(nonce) = nonce else { return };
         let digest = ListingDigest::of(&from.port().to_be_bytes());
         let listing = ListingSummary { digest, length, files: 1 };
-        let answer = Answer::Listing { listing, changes: 0 };
+        let answer = Answer::Listing { listing, changes: 0, in_step: false };
         let (cookie, instance) = (Cookie([1; 16]), InstanceId([8; 16]));
         let tell = Tell { nonce, cookie, instance, age: None, answer };
         self.with(|tracker, ctx| tracker.on_tell(ctx, from, &tell));

@@ -89,7 +89,11 @@ impl Random {
             3 => {
                 let holdings = [Holding::Nothing, Holding::Part, Holding::Whole];
                 let answer = if coin {
-                    Answer::Listing { listing: self.summary(), changes: self.next() as u16 }
+                    Answer::Listing {
+                        listing: self.summary(),
+                        changes: self.next() as u16,
+                        in_step: self.below(2) == 0,
+                    }
                 } else {
                     Answer::Content {
                         holding: holdings[self.below(3) as usize],

@@ -199,6 +199,7 @@ fn a_tracker_that_lies_makes_nobody_a_reflector() {
                         files: 0,
                     },
                     changes: 0,
+                    in_step: false,
                 },
             };
             network.inject(peer(200), from, Message::Tell(tell).encode());
