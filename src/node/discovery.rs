@@ -70,6 +70,9 @@ pub(crate) struct Discovery {
     announced: Option<ListingDigest>,
     announce_at: Instant,
     announcements_again: usize,
+    /// We have been here for so long that whoever is there has heard of us.
+    #[serde(default)]
+    is_known: bool,
     turn: u64,
     sweep_at: Instant,
     next_listing: u64,
@@ -124,6 +127,7 @@ impl Discovery {
             announced: None,
             announce_at: now,
             announcements_again: 0,
+            is_known: false,
             turn: 0,
             sweep_at: now,
             next_listing: 0,

@@ -19,8 +19,16 @@ const ANNOUNCE_SOONER: u32 = 16;
 const ANNOUNCE_EVERY_EACH: Duration = Duration::from_millis(64);
 /// But at least as often as this: who has vanished is missed after it, asked, and gone within ten seconds.
 const ANNOUNCE_SELDOM: Duration = Duration::from_millis(6_400);
-/// After the start and after a change, announcements are repeated, because broadcasts get lost.
+/// After a change, announcements are repeated, because broadcasts get lost.
 const ANNOUNCE_AGAIN: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(1_200)];
+/// At the start, more often: who is not known yet is asked once for each that is heard, and that question or its answer gets
+/// lost as well. Of a thousand hosts that lose one packet in ten, one of 2,600 would miss three of them on both ways.
+const ANNOUNCE_START: [Duration; 4] = [
+    Duration::from_millis(400),
+    Duration::from_millis(1_200),
+    Duration::from_millis(2_000),
+    Duration::from_millis(3_000),
+];
 
 impl Discovery {
     /// There are ways that there were not: whoever is there hears of us at once, as at the start.
@@ -28,6 +36,7 @@ impl Discovery {
         if self.announced.is_some() {
             self.announce_at = now;
             self.announcements_again = 0;
+            self.is_known = false;
         }
     }
 
@@ -81,7 +90,9 @@ impl Discovery {
         if changed {
             self.announcements_again = 0;
         }
-        let again = ANNOUNCE_AGAIN.get(self.announcements_again).copied();
+        let times: &[Duration] = if self.is_known { &ANNOUNCE_AGAIN } else { &ANNOUNCE_START };
+        let again = times.get(self.announcements_again).copied();
+        self.is_known |= again.is_none();
         let every = self.announce_every();
         let until_next = again.unwrap_or(every - ctx.random.jitter(every / ANNOUNCE_SOONER));
         // That one of the first is repeated soon is no reason to miss us where the repetition is lost.

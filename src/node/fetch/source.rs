@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::RangeSet;
 use crate::node::context::Context;
 use crate::node::deadline::{Deadline, Earliest};
-use crate::node::flow::{Flow, Piece};
+use crate::node::flow::{Flow, FlowTag, PROBE_TIMEOUT_MAX, Piece};
 use crate::node::ids::BufferId;
 use crate::node::time::Instant;
 use crate::wire::{About, Ask, Cookie, InstanceId, Message, Tell};
@@ -56,6 +56,10 @@ pub(crate) enum Tag {
         /// That size in bytes.
         size: u64,
     },
+}
+
+impl FlowTag for Tag {
+    const SILENCE_MAX: Duration = PROBE_TIMEOUT_MAX;
 }
 
 /// What a source says it holds.

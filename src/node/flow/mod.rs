@@ -27,6 +27,7 @@ use round_trip::RoundTrip;
 use serde::{Deserialize, Serialize};
 
 use super::deadline::{Deadline, Earliest};
+use super::ids::ListingId;
 use super::random::Random;
 use super::time::Instant;
 use crate::wire::{Cookie, Grant, Message, Object};
@@ -41,7 +42,19 @@ const TRAIN_PACKETS: u64 = 4;
 /// So many packets are asked for once more where nothing comes after them: at 5 % loss, that none of them tells is one in 160,000.
 const REPEATED_PACKETS: usize = 4;
 /// Longest wait between probes of a silent source.
-const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+pub(crate) const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+
+/// What bytes are asked for as.
+pub(crate) trait FlowTag: Copy + PartialEq {
+    /// The longest wait between two probes of a silent source, where the way itself is not longer.
+    const SILENCE_MAX: Duration;
+}
+
+/// A listing is asked for as patiently as its host is asked anything: a grant a second is no load. Where two packets in ten are lost, one of ten
+/// thousand listings would otherwise take ten seconds.
+impl FlowTag for ListingId {
+    const SILENCE_MAX: Duration = Duration::from_secs(1);
+}
 
 /// The way from one source to us.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,7 +88,7 @@ pub(crate) struct Flow<T> {
     repeated: u64,
 }
 
-impl<T: Copy + PartialEq> Flow<T> {
+impl<T: FlowTag> Flow<T> {
     pub(crate) fn new(source: SocketAddr, random: &mut Random) -> Self {
         Self {
             source,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use log::debug;
 
 use super::background::Background;
-use super::{Flow, PROBE_TIMEOUT_MAX, Piece};
+use super::{Flow, FlowTag, PROBE_TIMEOUT_MAX, Piece};
 use crate::node::time::Instant;
 
 /// A packet counts as lost when this many later ones have come (RFC 9002 section 6.1.1), as long as
@@ -18,7 +18,7 @@ const LATE: Duration = Duration::from_secs(20);
 /// By how much a loop that turns may wake too late.
 const WAKES_LATE: Duration = Duration::from_millis(100);
 
-impl<T: Copy + PartialEq> Flow<T> {
+impl<T: FlowTag> Flow<T> {
     /// Takes what has to be taken for lost by now: packets that later ones have overtaken, and, when
     /// nothing has come for too long, whatever is longest on its way.
     pub(crate) fn take_lost(&mut self, now: Instant, lost: &mut Vec<Piece<T>>) {
@@ -113,8 +113,9 @@ impl<T: Copy + PartialEq> Flow<T> {
     }
 
     pub(super) fn probe_at(&self) -> Instant {
-        let backoff = 1 << self.probes_unanswered.min(8);
-        self.quiet_since + (self.trip.probe_timeout() * backoff).min(PROBE_TIMEOUT_MAX)
+        let (once, backoff) = (self.trip.probe_timeout(), 1 << self.probes_unanswered.min(8));
+        let most = T::SILENCE_MAX.max(once).min(PROBE_TIMEOUT_MAX);
+        self.quiet_since + (once * backoff).min(most)
     }
 
     /// Forgets grants of which nothing is to come; those with losses are kept for a while, so that what

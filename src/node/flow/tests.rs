@@ -4,6 +4,10 @@ use super::*;
 use crate::content::ContentId;
 use crate::wire::decode;
 
+impl FlowTag for u8 {
+    const SILENCE_MAX: Duration = PROBE_TIMEOUT_MAX;
+}
+
 fn flow(random: &mut Random) -> Flow<u8> {
     let mut flow = Flow::new(SocketAddr::from(([192, 0, 2, 1], 9)), random);
     flow.set_cookie(Cookie([1; 16]));
