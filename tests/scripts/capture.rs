@@ -174,7 +174,7 @@ fn places_ages_and_hosts_are_dissected() {
         cookie,
     };
     let listing = ListingSummary { digest: ListingDigest([0xd1; 20]), length: 36, files: 1 };
-    let answer = Answer::Listing { listing, changes: 0 };
+    let answer = Answer::Listing { listing, changes: 0, in_step: true };
     let tell = Tell { nonce: NONCE, cookie, instance, age: Some(4_000), answer };
     let mut told = Vec::new();
     for (address, portions) in

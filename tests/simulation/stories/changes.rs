@@ -40,7 +40,8 @@ fn one_with_many_files(seed: u64, link: Link, listeners: u8) -> Network {
     network.run_until(SECOND * 60, |network| {
         (2..2 + listeners).all(|at| count(network, at) == FILES as usize)
     });
-    network.run_for(SECOND * 2);
+    // Until the announcements with which they came are over.
+    network.run_for(SECOND * 8);
     network
 }
 
