@@ -26,9 +26,10 @@ impl Fetch {
         let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };
         let about = self.about();
         if let Some(source) = self.sources.get_mut(&from) {
-            // Everybody hears the call, so anybody could answer it in the name of this source.
+            // Everybody hears the call, so anybody could answer it in the name of this source. Where what it told cannot be used, and
+            // that may be somebody else's word as well, it is asked itself.
             if !awaited && source.flow.is_open() {
-                if source.told.is_none() && !source.is_asked() {
+                if source.claim().is_none() && !source.is_asked() {
                     source.ask(ctx, about);
                 }
                 return true;
