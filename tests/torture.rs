@@ -20,7 +20,12 @@ macro_rules! parts {
     };
 }
 
-parts! { limits networks pairs soak }
+parts! {
+    limits
+    networks
+    pairs
+    soak
+}
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
