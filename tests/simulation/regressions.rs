@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use sprat::content::ChainId;
 use sprat::node::input::Extent;
-use sprat::wire::{Answer, Cookie, Holding, InstanceId, Message, RefuseReason, Tell, decode};
+use sprat::wire::RefuseReason;
 
+use crate::chance::run::run;
 use crate::model::contents::{bytes, forge, hash, request};
 use crate::model::liar::Manner;
 use crate::model::link::Link;
@@ -192,30 +192,9 @@ fn a_way_that_has_become_narrower_is_found_out_beside_sources_that_are_gone() {
     assert!(took < SECOND * 15, "{took:?}");
 }
 
-/// Seed 6840: the first answer to a call came in the name of an honest source, and told of another size. What that source answered to
-/// later calls was passed over for half a minute, until it was asked anew.
+/// The first answer to a call came in the name of an honest source, and told of another size. What that source answered to later
+/// calls was passed over for half a minute, until it was asked anew. No story shorter than the seed shows it.
 #[test]
 fn a_false_answer_to_a_call_does_not_hide_whom_it_names() {
-    let data = bytes(9, 200_000);
-    let mut network = Network::new(9, Link::CLEAN);
-    network.add(fetcher(100)).fetch(request(&data, "got", &[]));
-    network.run_for(SECOND / 2);
-    let nonce = network.calls.iter().rev().find_map(|(_, bytes)| match decode(bytes) {
-        Ok(Message::Ask(ask)) if ask.to_many => Some(ask.nonce),
-        _ => None,
-    });
-    let (holding, chain) = (Holding::Whole, ChainId([0; 20]));
-    let tell = Tell {
-        nonce: nonce.unwrap(),
-        cookie: Cookie([1; 16]),
-        instance: InstanceId([1; 16]),
-        age: None,
-        answer: Answer::Content { holding, chain, size: 9, blocks_held: 9 },
-    };
-    network.inject(peer(1), fetcher(100), Message::Tell(tell).encode());
-    network.run_for(SECOND / 10);
-    network.add(peer(1)).put("file", &data, None);
-    let took = fetch_to_end(&mut network, SECOND * 60);
-    expect_done(&mut network, &data);
-    assert!(took < SECOND * 10, "{took:?}");
+    drop(run(6_840));
 }
