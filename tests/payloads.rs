@@ -174,7 +174,7 @@ fn a_fetch_reads_chains_and_bitmaps_and_nothing_else() {
                 twins.input(|| Input::ShareSearched { fetch, outcome: ShareSearch::Absent })
             }
             Output::Verify { fetch, buffer, .. } => {
-                twins.input(|| Input::Verified { fetch, buffer, genuine: true })
+                twins.input(|| Input::Verified { fetch, buffer, genuine: true, collides: false })
             }
             Output::Store { fetch, buffer, .. } => {
                 twins.input(|| Input::Stored { fetch, buffer, outcome: Ok(()) })

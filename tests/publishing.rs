@@ -64,6 +64,26 @@ impl Run {
     }
 
     fn of(start: &Start, content: ContentId, size: u64) -> Self {
+        let extents = match start {
+            Start::Chunks => vec![Extent { start: 0, length: SIZE }],
+            _ => Vec::new(),
+        };
+        let mut run = Self::searching(content, size, extents);
+        let outcome = match start {
+            Start::Chunks | Start::Empty => ShareSearch::Absent,
+            Start::Elsewhere => ShareSearch::Elsewhere(name("other")),
+            Start::InPlace => ShareSearch::InPlace,
+        };
+        run.input(Input::ShareSearched { fetch: FETCH, outcome });
+        if *start == Start::Chunks {
+            assert!(matches!(run.asked[..], [Output::CheckStored { block: 0, .. }]));
+            run.checked(true, false);
+        }
+        run
+    }
+
+    /// Its share/ is being looked through.
+    fn searching(content: ContentId, size: u64, extents: Vec<Extent>) -> Self {
         let config = NodeConfig {
             serves: false,
             port: DEFAULT_PORT,
@@ -88,22 +108,12 @@ impl Run {
             timeout,
             alone: false,
         })));
-        let extents = match start {
-            Start::Chunks => vec![Extent { start: 0, length: SIZE }],
-            _ => Vec::new(),
-        };
         run.opened(extents);
-        let outcome = match start {
-            Start::Chunks | Start::Empty => ShareSearch::Absent,
-            Start::Elsewhere => ShareSearch::Elsewhere(name("other")),
-            Start::InPlace => ShareSearch::InPlace,
-        };
-        run.input(Input::ShareSearched { fetch: FETCH, outcome });
-        if *start == Start::Chunks {
-            assert!(matches!(run.asked[..], [Output::CheckStored { block: 0, .. }]));
-            run.input(Input::StoredChecked { fetch: FETCH, block: 0, genuine: true });
-        }
         run
+    }
+
+    fn checked(&mut self, genuine: bool, collides: bool) {
+        self.input(Input::StoredChecked { fetch: FETCH, block: 0, genuine, collides });
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -353,7 +363,7 @@ fn what_is_gone_is_gathered_anew_three_times() {
     // It is looked at what is left, and that is checked before it is published.
     run.opened(vec![Extent { start: 0, length: SIZE }]);
     assert!(matches!(run.asked[..], [Output::CheckStored { block: 0, .. }]));
-    run.input(Input::StoredChecked { fetch: FETCH, block: 0, genuine: true });
+    run.checked(true, false);
     assert_eq!(run.step(), Some(&look(wanted())));
 }
 
@@ -414,6 +424,28 @@ fn what_was_lost_is_fetched_again() {
     run.go_to(&gather(GatherFrom::Shared(name("other"))));
     run.answer(StepOutcome::Gathered(Gathering::Changed));
     run.wait_for("sources are called for");
+}
+
+/// Whatever a fetch has of a file that was made to collide, it comes to nothing.
+#[test]
+fn what_collides_is_never_published() {
+    let searching = |extents| Run::searching(content(SIZE), SIZE, extents);
+    let on_disk = || {
+        let mut run = searching(vec![Extent { start: 0, length: SIZE }]);
+        run.input(Input::ShareSearched { fetch: FETCH, outcome: ShareSearch::Absent });
+        run
+    };
+    let mut run = on_disk();
+    run.checked(true, true);
+    assert_eq!(run.ending(), Some(&FetchEnding::Colliding));
+    // What is not proven is wrong, and no more.
+    let mut run = on_disk();
+    run.checked(false, true);
+    assert_eq!(run.ending(), None);
+    // It lies in share/, under whichever name.
+    let mut run = searching(Vec::new());
+    run.input(Input::ShareSearched { fetch: FETCH, outcome: ShareSearch::Colliding });
+    assert_eq!(run.ending(), Some(&FetchEnding::Colliding));
 }
 
 #[test]

@@ -101,6 +101,11 @@ impl RangeSet {
         self.ranges.iter().cloned()
     }
 
+    /// The highest range.
+    pub fn last(&self) -> Option<Range<u64>> {
+        self.ranges.last().cloned()
+    }
+
     /// What of `within` is missing: ranges, ascending, none empty.
     pub fn gaps(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let (first, end) = self.overlapping(&within);

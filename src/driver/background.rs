@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::clock::{self, Slice};
 use super::executor::{Executor, PeerWork, Task};
 use super::hash_cache::HashCache;
-use crate::node::input::ShareSearch;
+use crate::node::input::{HashOutcome, ShareSearch};
 use crate::node::{Input, Instant};
 
 /// How long a step of making and reading listings works at most, one piece more or less.
@@ -115,7 +115,11 @@ impl Executor {
                         Some(peer) => &mut peer.cache,
                         None => own.get_or_insert_with(|| HashCache::open(root)),
                     };
-                    cache.lookup(name, signature).map(|(content, _)| content)
+                    match cache.lookup(name, signature) {
+                        Some(HashOutcome::Whole { content, .. }) => Some(content),
+                        // One that was made to collide is hashed again, and told then.
+                        _ => None,
+                    }
                 };
                 match search.step(&self.share, &mut known) {
                     None => more = true,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::clock::Slice;
-use crate::content::state_chain::{Link, verify_many};
+use crate::content::state_chain::{Link, Proof, verify_many};
 use crate::node::{BufferId, FetchId, Input};
 
 /// Blocks that are proven side by side, at most.
@@ -110,9 +110,10 @@ impl BlockBuffers {
                 })
                 .collect();
             let verdicts = verify_many(&jobs);
-            for (block, genuine) in group.iter().zip(verdicts) {
+            for (block, proof) in group.iter().zip(verdicts) {
                 let Unproven { fetch, buffer, .. } = *block;
-                inputs.push_back(Input::Verified { fetch, buffer, genuine });
+                let (genuine, collides) = (proof.holds(), proof == Proof::Colliding);
+                inputs.push_back(Input::Verified { fetch, buffer, genuine, collides });
             }
             if slice.is_over() {
                 break;
@@ -173,7 +174,9 @@ mod tests {
         let genuine: Vec<u64> = inputs
             .iter()
             .filter_map(|input| match input {
-                Input::Verified { buffer, genuine: true, fetch: FETCH } => Some(buffer.0),
+                Input::Verified { buffer, genuine: true, collides: false, fetch: FETCH } => {
+                    Some(buffer.0)
+                }
                 _ => None,
             })
             .collect();

@@ -29,7 +29,7 @@ use rustix::io::Errno;
 use self::attrs::LockedAttrs;
 use self::fault::{fault, own_fault};
 use self::held::{HeldFile, HeldFiles};
-use crate::content::state_chain::{Link, LinkCheck};
+use crate::content::state_chain::{Link, LinkCheck, Proof};
 use crate::content::{BlockLayout, ContentId, ShareName};
 use crate::driver::share_folder::{self, ShareFolder, entry};
 use crate::node::input::{DiskFault, DiskFaultKind, Extent, FileSignature, StoreOpening};
@@ -175,14 +175,14 @@ impl ChunkStore {
 
     /// For `Output::CheckStored`: reads one block (a mebibyte at most) and computes. False as well
     /// where it cannot be read.
-    pub fn check_stored(&mut self, block: u64, link: &Link) -> bool {
+    pub fn check_stored(&mut self, block: u64, link: &Link) -> Proof {
         self.try_check(block, link).unwrap_or_else(|error| {
             warn!("cannot read block {block} of {} back: {error}", self.content);
-            false
+            Proof::False
         })
     }
 
-    fn try_check(&self, block: u64, link: &Link) -> io::Result<bool> {
+    fn try_check(&self, block: u64, link: &Link) -> io::Result<Proof> {
         let range = BlockLayout::new(self.size).block_range(block);
         let open = self.open.as_ref().ok_or(Errno::NOENT)?;
         let (start, chunk) = open.chunks.range(..=range.start).next_back().ok_or(Errno::NOENT)?;
@@ -296,12 +296,12 @@ impl ChunkStore {
         }
     }
 
-    /// For `Output::FetchEnded`: after `WrongSize` nothing is left in `chunks/`, nor after `GivenUp` of which
+    /// For `Output::FetchEnded`: after `WrongSize` and `Colliding` nothing is left in `chunks/`, nor after `GivenUp` of which
     /// nothing has come; otherwise all stays for the next run.
     pub fn end(mut self, ending: &FetchEnding) {
         let has_none = self.open.as_ref().is_some_and(|open| open.chunks.is_empty());
         match ending {
-            FetchEnding::WrongSize { .. } => self.remove_all(),
+            FetchEnding::WrongSize { .. } | FetchEnding::Colliding => self.remove_all(),
             // A front end starts a fetch for each attrs that it finds. Those that stood there before are somebody's.
             FetchEnding::GivenUp if self.has_made_attrs && has_none => self.remove_all(),
             _ => {}

@@ -21,6 +21,7 @@ use super::share_search::SearchJob;
 use super::share_watcher::ShareWatcher;
 use super::synced;
 use super::udp_socket::UdpSocket;
+use crate::content::state_chain::Proof;
 use crate::node::input::{DiskFault, DiskFaultKind, ServeOutcome, ShareSearch};
 use crate::node::output::{FetchEnding, ServeSource};
 use crate::node::{BufferId, FetchId, Input, Instant, Output};
@@ -222,8 +223,9 @@ impl Executor {
             },
             Output::CheckStored { fetch, block, link } => {
                 let work = self.fetches.get_mut(&fetch);
-                let genuine = work.is_some_and(|work| work.store.check_stored(block, &link));
-                self.inbox.push_back(Input::StoredChecked { fetch, block, genuine });
+                let proof = work.map_or(Proof::False, |work| work.store.check_stored(block, &link));
+                let (genuine, collides) = (proof.holds(), proof == Proof::Colliding);
+                self.inbox.push_back(Input::StoredChecked { fetch, block, genuine, collides });
             }
             Output::TruncateExtent { fetch, extent, length } => {
                 if let Some(work) = self.fetches.get_mut(&fetch) {

@@ -28,6 +28,8 @@ pub(in crate::driver) enum Hashing {
     More,
     /// The whole file, which did not change meanwhile, is this content.
     Content(ContentId),
+    /// It is, and was made so that another one is so as well.
+    Colliding(ContentId),
     /// It changed.
     Changed,
 }
@@ -60,10 +62,11 @@ impl FileHash {
         if self.hasher.taken() < self.state.size {
             return Ok(Hashing::More);
         }
-        let hasher = std::mem::replace(&mut self.hasher, ChainHasher::new(0));
+        let mut hasher = std::mem::replace(&mut self.hasher, ChainHasher::new(0));
+        let collides = hasher.collides();
         Ok(match hasher.finish() {
             Some((content, _)) if share_folder::signature(&self.file)? == self.state => {
-                Hashing::Content(content)
+                if collides { Hashing::Colliding(content) } else { Hashing::Content(content) }
             }
             _ => Hashing::Changed,
         })

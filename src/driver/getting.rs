@@ -23,8 +23,8 @@ use super::looking::{Look, looked};
 use super::progress::Progress;
 use super::recording::Recording;
 use super::run::{
-    End, FAILED, NOT_NOW, Trouble, finish, give_way, looking_config, loop_failed, open_loop,
-    open_share, open_socket, recorded, tell_statistics,
+    COLLIDING, End, FAILED, NOT_NOW, Trouble, finish, give_way, looking_config, loop_failed,
+    open_loop, open_share, open_socket, recorded, tell_statistics,
 };
 use super::signals::outlive_file_size_limit;
 use crate::config::{Config, GetConfig, LOOK_TIME, Verbosity};
@@ -226,6 +226,7 @@ impl<'a> Fetches<'a> {
             FetchEnding::WrongSize { size } => {
                 Err(format!("the file has {size} bytes, and not as many as its hosts say").into())
             }
+            FetchEnding::Colliding => Err(COLLIDING.to_owned().into()),
             FetchEnding::TimedOut | FetchEnding::GivenUp => {
                 let sentence = "the time is over; the same call goes on from what is here";
                 Err(Trouble { sentence: sentence.to_owned(), code: NOT_NOW })

@@ -33,7 +33,7 @@ use self::rewriting::Rewriting;
 use crate::content::{ChainId, ContentId, ShareName};
 use crate::driver::clock::Slice;
 use crate::node::Instant;
-use crate::node::input::FileSignature;
+use crate::node::input::{FileSignature, HashOutcome};
 
 /// Longer than the clock tick by which Linux file systems stamp their files.
 const TICK: Duration = Duration::from_millis(100);
@@ -89,6 +89,8 @@ struct Entry {
     signature: FileSignature,
     content: ContentId,
     chain: ChainId,
+    /// It was made so that another file has the same content id; no chain is kept.
+    collides: bool,
     /// Whether it counts beyond the chain's being in use, see the module's documentation.
     is_trusted: bool,
     /// Since when, in this run, the file was not seen.
@@ -116,6 +118,7 @@ impl HashCache {
                 signature: line.signature,
                 content: line.content,
                 chain: line.chain,
+                collides: line.collides,
                 is_trusted: true,
                 absent_since: Some(Instant::ORIGIN),
             };
@@ -131,7 +134,7 @@ impl HashCache {
                 }
                 if found.damaged > 0 {
                     log::info!(
-                        "{} lines of {} are damaged; these files are hashed again",
+                        "{} lines of {} are damaged or of an earlier version; these files are hashed again",
                         found.damaged,
                         cache.file().display()
                     );
@@ -143,27 +146,29 @@ impl HashCache {
                 cache.file().display()
             ),
         }
-        for entry in cache.entries.values() {
+        for entry in cache.entries.values().filter(|entry| !entry.collides) {
             cache.chains.learn(entry.content, entry.chain, entry.signature.size);
         }
         cache
     }
 
-    /// The content of the file `name` in this state, and the id of its chain; for a file of several
-    /// blocks only if the chain is there as well.
-    pub fn lookup(
-        &mut self,
-        name: &ShareName,
-        signature: &FileSignature,
-    ) -> Option<(ContentId, ChainId)> {
+    /// What hashing the file `name` in this state came to: its content, and the id of its chain; for a
+    /// file of several blocks only if the chain is there as well. Or that it was made to collide.
+    pub fn lookup(&mut self, name: &ShareName, signature: &FileSignature) -> Option<HashOutcome> {
         let entry = self.entries.get_mut(name)?;
         let same = FileSignature { device: signature.device, ..entry.signature } == *signature;
-        if !same || !entry.is_trusted || !self.chains.is_there(entry.content) {
+        let is_there = entry.collides || self.chains.is_there(entry.content);
+        if !same || !entry.is_trusted || !is_there {
             return None;
         }
         entry.absent_since = None;
         entry.signature.device = signature.device;
-        Some((entry.content, entry.chain))
+        let Entry { content, chain, collides, .. } = *entry;
+        Some(if collides {
+            HashOutcome::Colliding { content }
+        } else {
+            HashOutcome::Whole { content, chain }
+        })
     }
 
     /// Keeps what hashing a file found. `begun` is the wall time at which its first byte was read:
@@ -177,15 +182,37 @@ impl HashCache {
         begun: SystemTime,
     ) -> ChainId {
         let chain = self.chains.keep(content, signature.size, states);
+        self.insert(name, signature, (content, chain, false), begun);
+        chain
+    }
+
+    /// Keeps that a file was made to collide.
+    pub fn store_colliding(
+        &mut self,
+        name: &ShareName,
+        signature: &FileSignature,
+        content: ContentId,
+        begun: SystemTime,
+    ) {
+        self.insert(name, signature, (content, ChainId::of(&[]), true), begun);
+    }
+
+    fn insert(
+        &mut self,
+        name: &ShareName,
+        signature: &FileSignature,
+        (content, chain, collides): (ContentId, ChainId, bool),
+        begun: SystemTime,
+    ) {
         let is_trusted = is_settled(signature, begun);
-        let entry = Entry { signature: *signature, content, chain, is_trusted, absent_since: None };
+        let signature = *signature;
+        let entry = Entry { signature, content, chain, collides, is_trusted, absent_since: None };
         if self.entries.len() < ENTRIES_MAX || self.entries.contains_key(name) {
             self.entries.insert(name.clone(), entry);
             if is_trusted {
-                lines::push(&mut self.unwritten, name, signature, content, chain);
+                lines::push(&mut self.unwritten, name, &signature, content, chain, collides);
             }
         }
-        chain
     }
 
     /// The chain of a content that was hashed, or of an unfinished download, 20 bytes a state. A

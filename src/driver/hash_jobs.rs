@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, SystemTime};
 
-use crate::content::state_chain::{ChainHasher, Link, LinkCheck};
+use crate::content::state_chain::{ChainHasher, Link, LinkCheck, Proof};
 use crate::content::{BlockLayout, ContentId, ShareName};
 use crate::driver::clock::{Slice, wall_now};
 use crate::driver::hash_cache::HashCache;
@@ -93,12 +93,8 @@ impl HashJobs {
             if let Some(check) = self.checks.pop_front() {
                 inputs.push_back(self.check(partials, &check));
             } else if let Some((name, signature)) = self.files.pop() {
-                if let Some((content, chain)) = cache.lookup(&name, &signature) {
-                    inputs.push_back(hashed(
-                        name,
-                        signature,
-                        HashOutcome::Whole { content, chain },
-                    ));
+                if let Some(outcome) = cache.lookup(&name, &signature) {
+                    inputs.push_back(hashed(name, signature, outcome));
                 } else {
                     match begin(share, &name, signature, true) {
                         Ok(hashing) => self.hashing.push(hashing),
@@ -175,7 +171,8 @@ impl HashJobs {
             link.update(bytes);
             position += length as u64;
         }
-        Ok(link.finish())
+        // What was made to collide is not handed on.
+        Ok(link.finish() == Proof::Genuine)
     }
 }
 
@@ -209,8 +206,13 @@ fn begin(
 
 /// The answer, where somebody waits for one.
 fn end(hashing: Hashing, cache: &mut HashCache) -> Option<Input<'static>> {
-    let Hashing { name, signature: expected, file, hasher, begun, is_asked, .. } = hashing;
+    let Hashing { name, signature: expected, file, mut hasher, begun, is_asked, .. } = hashing;
+    let collides = hasher.collides();
     let outcome = match (signature(&file), hasher.finish()) {
+        (Ok(now), Some((content, _))) if now == expected && collides => {
+            cache.store_colliding(&name, &expected, content, begun);
+            HashOutcome::Colliding { content }
+        }
         (Ok(now), Some((content, states))) if now == expected => {
             let chain = cache.store(&name, &expected, content, states, begun);
             HashOutcome::Whole { content, chain }
@@ -309,6 +311,22 @@ mod tests {
         let chain = ChainId::of(&[]);
         let content = ContentId::EMPTY;
         assert_eq!(desk.outcome(empty), HashOutcome::Whole { content, chain });
+    }
+
+    #[test]
+    fn what_was_made_to_collide_is_told_and_remembered() {
+        let mut desk = desk();
+        let attack = include_bytes!("../../tests/collisions/shattered-2.bin");
+        let state = desk.write(&[&attack[..], &[5; 200_000]].concat());
+        let first = desk.outcome(state);
+        assert!(matches!(first, HashOutcome::Colliding { .. }), "{first:?}");
+        let HashOutcome::Colliding { content } = first else { return };
+        assert_eq!(desk.cache.chain(content), None, "nobody is served");
+        // Another file in its place is read; this one need not be.
+        let later = wall_now() + Duration::from_secs(60);
+        desk.cache.store_colliding(&name(), &state, content, later);
+        fs::remove_file(desk.path()).unwrap();
+        assert_eq!(desk.outcome(state), first);
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub(super) const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;
 pub(super) const NOT_NOW: u8 = 75;
 
+/// Why a fetch ends where the content collides.
+pub(super) const COLLIDING: &str = "this file was made so that another one has the same SHA-1, and nobody can tell \
+    which of the two came: it is not kept; ask whoever made it for one that was not";
+
 /// Why a run cannot begin or go on: one sentence.
 pub(super) type Sentence = String;
 
@@ -262,6 +266,10 @@ fn fetch_to_its_end(
         Some(FetchEnding::WrongSize { size }) => {
             complain(&format!("the file with this SHA-1 has {size} bytes: give that as SIZE"));
             WRONG_ARGUMENTS
+        }
+        Some(FetchEnding::Colliding) => {
+            complain(COLLIDING);
+            FAILED
         }
         Some(FetchEnding::TimedOut | FetchEnding::GivenUp) => {
             complain("the time is over; the same call goes on from what is here");

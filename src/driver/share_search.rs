@@ -127,6 +127,9 @@ impl SearchJob {
             Ok(Hashing::Content(content)) if content == self.content => {
                 return (Some(self.found(name)), spent);
             }
+            Ok(Hashing::Colliding(content)) if content == self.content => {
+                return (Some(ShareSearch::Colliding), spent);
+            }
             Ok(_) => {}
             Err(error) => debug!("cannot read share/{name}: {error}"),
         }
@@ -362,6 +365,21 @@ mod tests {
         assert_eq!(it.search("horse", "none"), ShareSearch::Absent);
         assert_eq!(it.hashed, [""; 0], "no other size is read");
         assert_eq!(it.search("fox", ".h"), ShareSearch::InPlace, "the wanted one may be hidden");
+    }
+
+    #[test]
+    fn what_was_made_to_collide_is_told_under_any_name() {
+        let attack = include_bytes!("../../tests/collisions/shambles-1.bin");
+        let it = Fixture::new(&[]);
+        fs::write(it.share.path().join("b"), attack).unwrap();
+        for wanted in ["a", "b"] {
+            let mut job = SearchJob::new(id(attack), attack.len() as u64, name(wanted));
+            job.go_on(None);
+            let mut known = |_: &ShareName, _: &FileSignature| None;
+            let mut step = || job.step(&it.share, &mut known);
+            let answer = std::iter::repeat_with(&mut step).find_map(|answer| answer);
+            assert_eq!(answer, Some(ShareSearch::Colliding));
+        }
     }
 
     #[test]

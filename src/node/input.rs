@@ -157,6 +157,9 @@ pub enum Input<'a> {
         block: u64,
         /// Whether what is on disk is what the chain says. A block that cannot be read is not.
         genuine: bool,
+        /// Whether its bytes were made so that other ones would do as well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        collides: bool,
     },
     /// The answer to [`Output::Verify`](super::Output::Verify).
     Verified {
@@ -166,6 +169,9 @@ pub enum Input<'a> {
         buffer: BufferId,
         /// Whether the bytes lead from the one state to the other.
         genuine: bool,
+        /// Whether they were made so that other ones do so, too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        collides: bool,
     },
     /// The answer to [`Output::Store`](super::Output::Store).
     Stored {
@@ -313,6 +319,11 @@ pub enum HashOutcome {
         /// The name of its chain.
         chain: crate::content::ChainId,
     },
+    /// The whole file was read, and was made so that another one has the same name.
+    Colliding {
+        /// The name.
+        content: ContentId,
+    },
     /// It is not, or not any more, the file that was asked for; a `FileSeen` or `FileGone` will tell.
     Changed,
     /// It cannot be read.
@@ -382,6 +393,8 @@ pub enum ShareSearch {
     InPlace,
     /// Another name is.
     Elsewhere(ShareName),
+    /// Some file has the content's name, and was made so that another one has it as well.
+    Colliding,
     /// Nothing is.
     Absent,
     /// Nothing is as far as was looked: that was all that it might cost.

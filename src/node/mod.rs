@@ -72,6 +72,7 @@ pub use sync::SyncRules;
 pub use time::Instant;
 pub use view::HostView;
 
+use crate::content::state_chain::Proof;
 use crate::wire::{self, InstanceId, Message};
 use budget::Pace;
 use context::{Context, Interfaces};
@@ -209,11 +210,13 @@ impl Node {
             Input::ShareSearched { fetch, outcome } => {
                 self.with_fetch(fetch, |fetch, ctx| fetch.share_searched(ctx, outcome));
             }
-            Input::StoredChecked { fetch, block, genuine } => {
-                self.with_fetch(fetch, |fetch, ctx| fetch.stored_checked(ctx, block, genuine));
+            Input::StoredChecked { fetch, block, genuine, collides } => {
+                let proof = Proof::of(genuine, collides);
+                self.with_fetch(fetch, |fetch, ctx| fetch.stored_checked(ctx, block, proof));
             }
-            Input::Verified { fetch, buffer, genuine } => {
-                self.with_fetch(fetch, |fetch, ctx| fetch.verified(ctx, buffer, genuine));
+            Input::Verified { fetch, buffer, genuine, collides } => {
+                let proof = Proof::of(genuine, collides);
+                self.with_fetch(fetch, |fetch, ctx| fetch.verified(ctx, buffer, proof));
             }
             Input::Stored { fetch, buffer, outcome } => {
                 self.with_fetch(fetch, |fetch, ctx| fetch.stored(ctx, buffer, outcome));

@@ -359,6 +359,8 @@ pub enum FetchEnding {
         /// The true one, in bytes.
         size: u64,
     },
+    /// It was made so that another content has the same name: nobody can tell which of the two came.
+    Colliding,
     /// The time that the caller gave is over.
     TimedOut,
     /// The node had started it by itself, and does not wait for it any longer.

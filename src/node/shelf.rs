@@ -44,10 +44,17 @@ struct File {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum FileState {
-    Settling { until: Instant },
+    Settling {
+        until: Instant,
+    },
     Queued,
     Hashing,
-    Offered { content: ContentId, chain: ChainId },
+    Offered {
+        content: ContentId,
+        chain: ChainId,
+    },
+    /// It was made so that another one has the same SHA-1: not offered as long as it is what it is.
+    Barred,
 }
 
 /// A content that is offered.
@@ -147,7 +154,10 @@ impl Shelf {
             FileState::Offered { chain, .. } => {
                 Some(Offer { name: name.clone(), signature: file.signature, chain })
             }
-            FileState::Settling { .. } | FileState::Queued | FileState::Hashing => None,
+            FileState::Settling { .. }
+            | FileState::Queued
+            | FileState::Hashing
+            | FileState::Barred => None,
         }
     }
 
@@ -229,6 +239,14 @@ impl Shelf {
                     ctx.emit(Output::AddToListing { name, content, size });
                     self.listing_changed(ctx);
                     FileState::Offered { content, chain }
+                }
+                HashOutcome::Colliding { content } => {
+                    warn!(
+                        "{} was made so that another file has the same SHA-1 ({content}): not offered, \
+                         since nobody could tell which of the two they get",
+                        printable(name.as_str())
+                    );
+                    FileState::Barred
                 }
                 // The watcher will tell of the change; should it not, it is looked at again.
                 HashOutcome::Changed => self.settle(ctx.now + SETTLE, &name),
@@ -329,7 +347,7 @@ impl Shelf {
             FileState::Queued => {
                 self.queue.remove(&(file.signature.size, name.clone()));
             }
-            FileState::Hashing => {}
+            FileState::Hashing | FileState::Barred => {}
             FileState::Offered { content, .. } => {
                 if let Some(names) = self.by_content.get_mut(&content) {
                     names.remove(name);

@@ -290,6 +290,12 @@ impl Sync {
                 warn!("{name} has {size} bytes and not {}, as its host lists", waiting.size);
                 self.let_down(&sources, began_at, ctx.now);
             }
+            FetchEnding::Colliding => {
+                warn!("{name} was made so that another file has the same SHA-1: not fetched");
+                self.turns.forget(&waiting.wanted);
+                let (content, name) = waiting.wanted;
+                return self.came_before(content, name);
+            }
             FetchEnding::TimedOut | FetchEnding::GivenUp => {
                 debug!("{name} does not come: others first");
                 self.let_down(&sources, began_at, ctx.now);

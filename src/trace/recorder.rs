@@ -139,7 +139,7 @@ impl Recorder {
                     }
                 }
             }
-            Input::Verified { fetch, buffer, genuine: true } => {
+            Input::Verified { fetch, buffer, genuine: true, collides: false } => {
                 Pending::Small(Small::Verified { fetch: *fetch, buffer: *buffer })
             }
             Input::Stored { fetch, buffer, outcome: Ok(()) } => {
@@ -425,7 +425,9 @@ fn small_fields(small: &Small) -> String {
         Small::Grant { from, grant } => {
             datagram_fields(from, "grant", &grant.encode().unwrap_or_default(), 0)
         }
-        Small::Verified { fetch, buffer } => json(Input::Verified { fetch, buffer, genuine: true }),
+        Small::Verified { fetch, buffer } => {
+            json(Input::Verified { fetch, buffer, genuine: true, collides: false })
+        }
         Small::Stored { fetch, buffer } => json(Input::Stored { fetch, buffer, outcome: Ok(()) }),
         Small::Served { job } => {
             json(Input::Served { job, outcome: crate::node::input::ServeOutcome::Sent })

@@ -288,6 +288,57 @@ fn a_forged_chain_costs_time_never_correctness() {
     });
 }
 
+/// Two files that were made to have one SHA-1: neither is listed, and no fetch publishes one, whoever
+/// serves it. No front end starts such a fetch again.
+#[test]
+fn files_that_were_made_to_collide_are_neither_listed_nor_published() {
+    in_lab(4, |lab| {
+        let attacks: [&[u8]; 2] = [
+            include_bytes!("../collisions/shattered-1.bin"),
+            include_bytes!("../collisions/shattered-2.bin"),
+        ];
+        let tail = Content::random(506, 300_000);
+        let twins = attacks.map(|attack| Content::of([attack, &tail.bytes].concat()));
+        assert_eq!(twins[0].sha1, twins[1].sha1);
+        let good = Content::random(507, 10_000);
+        for (index, twin) in twins.iter().enumerate() {
+            lab.put(index, "twin.bin", twin);
+            lab.put(index, "good.bin", &good);
+        }
+        let peers = [0, 1, 2].map(|index| lab.host(index).peer());
+        lab.host(2).sees(&good, 2);
+        for peer in &peers[..2] {
+            wait_until("the sentence", SHORT, || peer.stderr().contains("not offered"));
+            let told = peer.stderr();
+            assert_eq!(told.matches("twin.bin was made so that another file has").count(), 1);
+        }
+        for host in 0..3 {
+            assert!(lab.host(host).document().entry(&twins[0].sha1).is_none());
+        }
+        // It lies in share/ already; no network is needed to know.
+        let told = lab.fetch(0, &twins[0], "copy.bin", &[]).fails(1, SHORT);
+        assert!(told.contains("another one has the same SHA-1"), "{told}");
+        assert!(!lab.host(0).shared("copy.bin").exists());
+        let d = lab.host(3);
+        for twin in &twins {
+            let (size, bytes) = (twin.size(), twin.bytes.clone());
+            let (content, states) = (twin.sha1.parse().unwrap(), states_of(&bytes));
+            let claim = Claim { content, size, bytes, states };
+            let story = Story { claims: vec![claim], ..Story::default() };
+            let stranger = Stranger::start(story, Vec::new());
+            let told = lab.fetch(3, twin, "twin.bin", &["10.77.0.254"]).fails(1, LONG);
+            assert!(told.contains("another one has the same SHA-1"), "{told}");
+            assert!(stranger.granted() > 0, "it came from there");
+            assert!(d.chunk_names().is_empty(), "a front end would start it again");
+            assert!(!d.shared("twin.bin").exists());
+        }
+        // Started anew, a peer remembers, and tells once again.
+        drop(peers);
+        let again = lab.host(0).peer();
+        wait_until("the sentence", SHORT, || again.stderr().contains("not offered"));
+    });
+}
+
 /// The states at the inner block boundaries, 20 bytes each.
 fn states_of(bytes: &[u8]) -> Vec<u8> {
     use sprat::content::state_chain::ChainHasher;

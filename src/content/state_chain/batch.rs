@@ -1,6 +1,7 @@
 //! Many links checked at once: in lanes, where those are faster, and in steps of bounded length.
 
-use super::check::ends_right;
+use super::check::{Proof, ends_right};
+use super::collision::Watch;
 use super::compress::{PIECE_LENGTH, absorb_pieces};
 use super::lanes::{absorb_eight, absorb_four};
 use super::{ChainState, Link};
@@ -56,7 +57,7 @@ fn has_sha_instructions() -> bool {
 }
 
 /// [`verify`](super::verify) for many at once, each answer in its link's place.
-pub fn verify_many(jobs: &[(Link, &[u8])]) -> Vec<bool> {
+pub fn verify_many(jobs: &[(Link, &[u8])]) -> Vec<Proof> {
     let (links, blocks): (Vec<_>, Vec<_>) = jobs.iter().copied().unzip();
     let mut check = BatchCheck::new(links);
     while check.step(&blocks, usize::MAX) {}
@@ -80,6 +81,7 @@ pub struct BatchCheck {
     order: Vec<usize>,
     /// This many bytes of every block are done, or all its whole pieces.
     done: usize,
+    watch: Watch,
 }
 
 impl BatchCheck {
@@ -94,7 +96,8 @@ impl BatchCheck {
         let mut order: Vec<usize> = (0..links.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(links[*at].length));
         let fewest = if has_sha_instructions() { 4 } else { 2 };
-        Self { engine, eight_pay: eight_pay(), fewest, links, states, order, done: 0 }
+        let (eight_pay, watch) = (eight_pay(), Watch::new());
+        Self { engine, eight_pay, fewest, links, states, order, done: 0, watch }
     }
 
     /// Hashes about `budget` more bytes in all, at least 64 of every block; tells whether there is
@@ -118,10 +121,11 @@ impl BatchCheck {
             let (group, others) = rest.split_at(count);
             match count {
                 1 => {
-                    absorb_pieces(&mut self.states[group[0]], part(group[0]));
+                    let (at, watch) = (group[0], &mut self.watch);
+                    absorb_pieces(&mut self.states[at], part(at), at, watch);
                 }
-                2..=4 => absorb_group(&mut self.states, group, part, absorb_four),
-                _ => absorb_group(&mut self.states, group, part, absorb_eight),
+                2..=4 => absorb_group(&mut self.states, &mut self.watch, group, part, absorb_four),
+                _ => absorb_group(&mut self.states, &mut self.watch, group, part, absorb_eight),
             }
             rest = others;
         }
@@ -130,12 +134,14 @@ impl BatchCheck {
     }
 
     /// Whether each link holds, in the order of the links, once there is no more to do.
-    pub fn finish(self, blocks: &[&[u8]]) -> Vec<bool> {
-        let ends = self.links.iter().zip(self.states).zip(blocks);
-        ends.map(|((link, state), block)| {
+    pub fn finish(mut self, blocks: &[&[u8]]) -> Vec<Proof> {
+        self.watch.try_all();
+        let ends = self.links.iter().zip(self.states).zip(blocks).enumerate();
+        ends.map(|(at, ((link, state), block))| {
             let fits = block.len() as u64 == u64::from(link.length);
             let tail = block.len() - block.len() % PIECE_LENGTH;
-            fits && ends_right(link, state, &block[tail..])
+            let holds = fits && ends_right(link, state, &block[tail..]);
+            Proof::of(holds, self.watch.is_found(at))
         })
         .collect()
     }
@@ -151,19 +157,20 @@ fn whole_pieces<'a>(link: &Link, block: &'a [u8]) -> &'a [u8] {
 /// and what then is left of the others one by one.
 fn absorb_group<'a, const N: usize>(
     states: &mut [ChainState],
+    watch: &mut Watch,
     group: &[usize],
     part: impl Fn(usize) -> &'a [u8],
-    absorb: impl Fn(&mut [ChainState; N], &[&[u8]; N]),
+    absorb: impl Fn(&mut [ChainState; N], &[&[u8]; N], &[usize], &mut Watch),
 ) {
     // A lane without a block of its own does the first one's again, for nothing.
     let member = |lane: usize| group.get(lane).copied().unwrap_or(group[0]);
     let parts: [&[u8]; N] = std::array::from_fn(|lane| part(member(lane)));
     let common = parts.iter().map(|part| part.len()).min().unwrap_or(0);
     let mut lanes: [ChainState; N] = std::array::from_fn(|lane| states[member(lane)]);
-    absorb(&mut lanes, &parts.map(|part| &part[..common]));
+    absorb(&mut lanes, &parts.map(|part| &part[..common]), group, watch);
     for (lane, at) in group.iter().enumerate() {
         states[*at] = lanes[lane];
-        absorb_pieces(&mut states[*at], &parts[lane][common..]);
+        absorb_pieces(&mut states[*at], &parts[lane][common..], *at, watch);
     }
 }
 
@@ -190,6 +197,10 @@ mod tests {
         Link { from: ChainState::INITIAL, to: LinkEnd::Name { content, size }, length }
     }
 
+    fn holding(proofs: &[Proof]) -> Vec<bool> {
+        proofs.iter().map(|proof| proof.holds()).collect()
+    }
+
     #[test]
     fn any_mixture_gets_the_answers_that_one_by_one_gets() {
         let mut seed = 18;
@@ -210,7 +221,7 @@ mod tests {
                 .map(|(bytes, genuine)| link(bytes, *genuine))
                 .collect();
             let jobs: Vec<_> = links.iter().copied().zip(blocks.iter().copied()).collect();
-            assert_eq!(verify_many(&jobs), expected);
+            assert_eq!(holding(&verify_many(&jobs)), expected);
             let alone: Vec<bool> = jobs.iter().map(|(link, bytes)| verify(link, bytes)).collect();
             assert_eq!(alone, expected);
 
@@ -222,7 +233,7 @@ mod tests {
                     steps += 1;
                     assert!(steps <= 3000 / PIECE_LENGTH, "each step gets on");
                 }
-                assert_eq!(check.finish(&blocks), expected, "{engine:?}");
+                assert_eq!(holding(&check.finish(&blocks)), expected, "{engine:?}");
             }
         }
     }
@@ -232,7 +243,7 @@ mod tests {
         let bytes = [9; 640];
         let mut jobs = vec![(link(&bytes, true), &bytes[..]); 9];
         jobs[4].1 = &bytes[..576];
-        let answers = verify_many(&jobs);
+        let answers = holding(&verify_many(&jobs));
         assert_eq!(answers.iter().filter(|genuine| !**genuine).count(), 1);
         assert!(!answers[4]);
         assert!(verify_many(&[]).is_empty());

@@ -3,11 +3,38 @@
 use super::compress::{Compressor, close};
 use super::{ChainState, Link, LinkEnd};
 
+/// What checking a link came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The bytes do not lead from its start to its end.
+    False,
+    /// They do.
+    Genuine,
+    /// They do, and were made so that other ones do so as well: see `collision`.
+    Colliding,
+}
+
+impl Proof {
+    /// From whether the link holds, and whether the bytes were made to collide.
+    pub const fn of(holds: bool, collides: bool) -> Self {
+        match (holds, collides) {
+            (false, _) => Self::False,
+            (true, false) => Self::Genuine,
+            (true, true) => Self::Colliding,
+        }
+    }
+
+    /// Whether the link holds.
+    pub const fn holds(self) -> bool {
+        !matches!(self, Self::False)
+    }
+}
+
 /// Whether the bytes lead from the link's start to its end. Bytes of another length do not.
 pub fn verify(link: &Link, bytes: &[u8]) -> bool {
     let mut check = LinkCheck::new(*link);
     check.update(bytes);
-    check.finish()
+    check.finish().holds()
 }
 
 /// The check of one link whose bytes come in slices.
@@ -34,9 +61,11 @@ impl LinkCheck {
     }
 
     /// Whether all bytes together lead from the link's start to its end.
-    pub fn finish(&self) -> bool {
+    pub fn finish(&mut self) -> Proof {
+        let collides = self.compressor.collides();
         let (state, tail) = self.compressor.state_and_tail();
-        self.taken == u64::from(self.link.length) && ends_right(&self.link, state, tail)
+        let fits = self.taken == u64::from(self.link.length);
+        Proof::of(fits && ends_right(&self.link, state, tail), collides)
     }
 }
 
@@ -94,11 +123,11 @@ mod tests {
         for slice in [1, 63, 64, 65, 999, 1000] {
             let mut check = LinkCheck::new(link);
             bytes.chunks(slice).for_each(|bytes| check.update(bytes));
-            assert!(check.finish());
+            assert!(check.finish().holds());
             check.update(&[]);
-            assert!(check.finish());
+            assert!(check.finish().holds());
             check.update(&[0]);
-            assert!(!check.finish());
+            assert!(!check.finish().holds());
         }
         // The padding of this size belongs behind 40 bytes more than whole pieces; so it does here,
         // but the content would be shorter than its last block.

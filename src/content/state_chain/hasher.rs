@@ -55,6 +55,11 @@ impl ChainHasher {
         }
     }
 
+    /// Whether the bytes so far were made so that other ones have the same name.
+    pub fn collides(&mut self) -> bool {
+        self.compressor.collides()
+    }
+
     /// The content's name and its chain's states, 20 bytes each. None if the bytes were not as many
     /// as the size said.
     pub fn finish(self) -> Option<(ContentId, Vec<u8>)> {

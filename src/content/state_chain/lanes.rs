@@ -17,40 +17,62 @@
 use multiversion::multiversion;
 
 use super::ChainState;
+use super::collision::Watch;
+use super::collision::conditions::fulfilled;
 use super::compress::PIECE_LENGTH;
-
-/// The first 20 rounds' function: `y` where `x` has a one, `z` where it has a zero.
-#[inline(always)]
-const fn choose(x: u32, y: u32, z: u32) -> u32 {
-    z ^ (x & (y ^ z))
-}
-
-#[inline(always)]
-const fn parity(x: u32, y: u32, z: u32) -> u32 {
-    x ^ y ^ z
-}
-
-#[inline(always)]
-const fn majority(x: u32, y: u32, z: u32) -> u32 {
-    (x & y) | (z & (x | y))
-}
+use super::rounds::{choose, expand, majority, parity};
 
 /// Takes the bytes of eight lanes into their states, as [`absorb_lanes`] does.
 #[multiversion(targets("x86_64+avx2", "x86+avx2"), dispatcher = "direct")]
-pub(super) fn absorb_eight(states: &mut [ChainState; 8], runs: &[&[u8]; 8]) {
-    absorb_lanes(states, runs);
+pub(super) fn absorb_eight(
+    states: &mut [ChainState; 8],
+    runs: &[&[u8]; 8],
+    members: &[usize],
+    watch: &mut Watch,
+) {
+    absorb_lanes(states, runs, members, watch);
 }
 
 /// Takes the bytes of four lanes into their states, as [`absorb_lanes`] does.
 #[multiversion(targets("x86_64+avx2", "x86+avx2"), dispatcher = "direct")]
-pub(super) fn absorb_four(states: &mut [ChainState; 4], runs: &[&[u8]; 4]) {
-    absorb_lanes(states, runs);
+pub(super) fn absorb_four(
+    states: &mut [ChainState; 4],
+    runs: &[&[u8]; 4],
+    members: &[usize],
+    watch: &mut Watch,
+) {
+    absorb_lanes(states, runs, members, watch);
+}
+
+/// Of which vectors the eight pieces of a run of 512 bytes fulfil the conditions.
+#[multiversion(targets("x86_64+avx2", "x86+avx2"), dispatcher = "direct")]
+pub(super) fn fulfilled_by_eight(run: &[u8; 8 * PIECE_LENGTH]) -> [u32; 8] {
+    let mut pieces = [&run[..0]; 8];
+    for lane in 0..8 {
+        pieces[lane] = &run[lane * PIECE_LENGTH..];
+    }
+    let words = turn(&pieces, 0);
+    let mut masks = [0; 8];
+    for lane in 0..8 {
+        let mut w = [0; 16];
+        for at in 0..16 {
+            w[at] = u32::from_be(words[at][lane]);
+        }
+        masks[lane] = fulfilled(&expand(w));
+    }
+    masks
 }
 
 /// Takes the bytes of each lane into its state. All runs are equally long, in whole pieces; what
-/// exceeds the shortest or a whole number of pieces is not taken.
+/// exceeds the shortest or a whole number of pieces is not taken. Suspect pieces are told to the watch,
+/// by the numbers of the lanes' runs; lanes without one are not looked at.
 #[inline(always)]
-fn absorb_lanes<const N: usize>(states: &mut [ChainState; N], runs: &[&[u8]; N]) {
+fn absorb_lanes<const N: usize>(
+    states: &mut [ChainState; N],
+    runs: &[&[u8]; N],
+    members: &[usize],
+    watch: &mut Watch,
+) {
     let mut turned = [[0; N]; 5];
     let mut pieces = usize::MAX;
     for lane in 0..N {
@@ -60,11 +82,38 @@ fn absorb_lanes<const N: usize>(states: &mut [ChainState; N], runs: &[&[u8]; N])
         pieces = pieces.min(runs[lane].len() / PIECE_LENGTH);
     }
     for piece in 0..pieces {
-        compress_piece(&mut turned, &turn(runs, piece * PIECE_LENGTH));
+        let words = turn(runs, piece * PIECE_LENGTH);
+        let before = turned;
+        let masks = compress_piece(&mut turned, &words);
+        let mut any = 0;
+        for lane in 0..N {
+            any |= masks[lane];
+        }
+        if any != 0 {
+            tell(members, &masks, &before, &words, watch);
+        }
     }
     for lane in 0..N {
         for word in 0..5 {
             states[lane].0[word] = turned[word][lane];
+        }
+    }
+}
+
+/// Tells the watch of suspect pieces.
+#[inline(never)]
+fn tell<const N: usize>(
+    members: &[usize],
+    masks: &[u32; N],
+    before: &[[u32; N]; 5],
+    words: &[[u32; N]; 16],
+    watch: &mut Watch,
+) {
+    for (lane, run) in members.iter().enumerate() {
+        if masks[lane] != 0 {
+            let before = ChainState(std::array::from_fn(|at| before[at][lane]));
+            let words = std::array::from_fn(|at| u32::from_be(words[at][lane]));
+            watch.suspect(*run, before, &words, masks[lane]);
         }
     }
 }
@@ -90,12 +139,13 @@ fn turn<const N: usize>(runs: &[&[u8]; N], start: usize) -> [[u32; N]; 16] {
     words
 }
 
-/// FIPS 180-4, section 6.1.2 (with the message schedule in 16 words, as in 6.1.3), for every lane.
+/// FIPS 180-4, section 6.1.2, for every lane; and of which vectors its piece fulfils the conditions.
 #[inline(always)]
-fn compress_piece<const N: usize>(states: &mut [[u32; N]; 5], words: &[[u32; N]; 16]) {
+fn compress_piece<const N: usize>(states: &mut [[u32; N]; 5], words: &[[u32; N]; 16]) -> [u32; N] {
+    let mut masks = [0; N];
     let [state_a, state_b, state_c, state_d, state_e] = states;
     for lane in 0..N {
-        let mut w = [0; 16];
+        let mut w = [0; 80];
         for at in 0..16 {
             w[at] = u32::from_be(words[at][lane]);
         }
@@ -104,10 +154,11 @@ fn compress_piece<const N: usize>(states: &mut [[u32; N]; 5], words: &[[u32; N];
         macro_rules! rounds {
             ($function:ident, $constant:literal: $($t:literal)*) => {$(
                 if $t >= 16 {
-                    w[$t & 15] = (w[($t + 13) & 15]
-                        ^ w[($t + 8) & 15]
-                        ^ w[($t + 2) & 15]
-                        ^ w[$t & 15])
+                    // What the index is where there is none does not matter.
+                    w[$t] = (w[($t + 77) % 80]
+                        ^ w[($t + 72) % 80]
+                        ^ w[($t + 66) % 80]
+                        ^ w[($t + 64) % 80])
                         .rotate_left(1);
                 }
                 let new = a
@@ -115,7 +166,7 @@ fn compress_piece<const N: usize>(states: &mut [[u32; N]; 5], words: &[[u32; N];
                     .wrapping_add($function(b, c, d))
                     .wrapping_add(e)
                     .wrapping_add($constant)
-                    .wrapping_add(w[$t & 15]);
+                    .wrapping_add(w[$t]);
                 (a, b, c, d, e) = (new, a, b.rotate_left(30), c, d);
             )*};
         }
@@ -123,20 +174,24 @@ fn compress_piece<const N: usize>(states: &mut [[u32; N]; 5], words: &[[u32; N];
         rounds!(parity, 0x6ed9_eba1: 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39);
         rounds!(majority, 0x8f1b_bcdc: 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59);
         rounds!(parity, 0xca62_c1d6: 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79);
+        masks[lane] = fulfilled(&w);
         state_a[lane] = state_a[lane].wrapping_add(a);
         state_b[lane] = state_b[lane].wrapping_add(b);
         state_c[lane] = state_c[lane].wrapping_add(c);
         state_d[lane] = state_d[lane].wrapping_add(d);
         state_e[lane] = state_e[lane].wrapping_add(e);
     }
+    masks
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::compress::absorb_pieces;
+    use super::super::compress::compress_plainly;
     use super::*;
 
-    fn agrees<const N: usize>(absorb: impl Fn(&mut [ChainState; N], &[&[u8]; N])) {
+    fn agrees<const N: usize>(
+        absorb: impl Fn(&mut [ChainState; N], &[&[u8]; N], &[usize], &mut Watch),
+    ) {
         for pieces in 0..5 {
             let content: Vec<u8> = (0..N * 4 * 64).map(|at| (at * at / 7 + 5) as u8).collect();
             let runs: [&[u8]; N] =
@@ -146,10 +201,10 @@ mod tests {
             });
             let mut expected = starts;
             for (state, run) in expected.iter_mut().zip(&runs) {
-                assert!(absorb_pieces(state, run).is_empty());
+                assert!(compress_plainly(state, run).is_empty());
             }
             let mut states = starts;
-            absorb(&mut states, &runs);
+            absorb(&mut states, &runs, &[0], &mut Watch::new());
             assert_eq!(states, expected, "{N} lanes, {pieces} pieces");
         }
     }

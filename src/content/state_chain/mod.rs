@@ -17,13 +17,17 @@
 //! - `batch`: whether many do, side by side and in steps;
 //! - `hasher`: the chain of a content, learned while it is hashed once;
 //! - `compress`: SHA-1's compression over any run of bytes, and its padding;
-//! - `lanes`: the same for several runs side by side.
+//! - `lanes`: the same for several runs side by side;
+//! - `rounds`: its steps, forth and back;
+//! - `collision`: recognising contents that were made so that another one has the same name.
 
 mod batch;
 mod check;
+mod collision;
 mod compress;
 mod hasher;
 mod lanes;
+mod rounds;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +38,7 @@ use super::block_layout::CONTENT_SIZE_MAX;
 use super::{BlockLayout, ContentId};
 
 pub use batch::{BatchCheck, Engine, verify_many};
-pub use check::{LinkCheck, verify};
+pub use check::{LinkCheck, Proof, verify};
 pub use hasher::ChainHasher;
 
 /// The length of a state in bytes, on the wire and on disk.

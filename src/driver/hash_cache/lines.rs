@@ -26,6 +26,7 @@ pub(super) struct Line {
     pub(super) signature: FileSignature,
     pub(super) content: ContentId,
     pub(super) chain: ChainId,
+    pub(super) collides: bool,
 }
 
 /// What was found in a file.
@@ -49,6 +50,8 @@ struct Written<'a> {
     changed_ns: i64,
     sha1: Cow<'a, str>,
     chain: Cow<'a, str>,
+    /// Versions that did not look for it did not write it: their lines do not count.
+    collides: bool,
 }
 
 /// Appends a line.
@@ -58,6 +61,7 @@ pub(super) fn push(
     signature: &FileSignature,
     content: ContentId,
     chain: ChainId,
+    collides: bool,
 ) {
     let written = Written {
         name: name.as_str().into(),
@@ -67,6 +71,7 @@ pub(super) fn push(
         changed_ns: signature.changed_ns,
         sha1: content.to_string().into(),
         chain: chain.to_string().into(),
+        collides,
     };
     if let Ok(json) = serde_json::to_string(&written) {
         text.push_str(&digits_of(json.as_bytes()));
@@ -127,6 +132,7 @@ fn parse(line: &[u8]) -> Option<Line> {
         },
         content: written.sha1.parse().ok()?,
         chain: ChainId(chain.0),
+        collides: written.collides,
     })
 }
 
@@ -152,7 +158,7 @@ mod tests {
                 changed_ns: 1_700_000_000_123_456_789,
             };
             let name = ShareName::parse(name).unwrap();
-            push(&mut text, &name, &signature, ContentId::EMPTY, ChainId::of(b"x"));
+            push(&mut text, &name, &signature, ContentId::EMPTY, ChainId::of(b"x"), false);
         }
         text
     }

@@ -143,7 +143,8 @@ impl HashCache {
             let piece = self.entries.range((bound, Bound::Unbounded)).take(ENTRIES_A_PIECE);
             for (name, entry) in piece {
                 if entry.is_trusted {
-                    lines::push(&mut text, name, &entry.signature, entry.content, entry.chain);
+                    let (signature, collides) = (&entry.signature, entry.collides);
+                    lines::push(&mut text, name, signature, entry.content, entry.chain, collides);
                     count += 1;
                 }
                 last = Some(name.clone());

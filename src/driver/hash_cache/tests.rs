@@ -25,6 +25,10 @@ fn content(number: u8) -> ContentId {
     ContentId([number; 20])
 }
 
+fn whole(content: ContentId, chain: ChainId) -> HashOutcome {
+    HashOutcome::Whole { content, chain }
+}
+
 const TWO_BLOCKS: u64 = 65_537;
 
 fn at(seconds: u64) -> Instant {
@@ -38,12 +42,12 @@ fn what_is_stored_is_found_by_the_next_run_if_nothing_differs() {
     let (one, two) = (signature(1, 10), signature(2, TWO_BLOCKS));
     let chain = cache.store(&name("one"), &one, content(1), vec![], later());
     let long = cache.store(&name("a/two"), &two, content(2), vec![7; 20], later());
-    assert_eq!(cache.lookup(&name("one"), &one), Some((content(1), chain)));
+    assert_eq!(cache.lookup(&name("one"), &one), Some(whole(content(1), chain)));
     cache.flush();
 
     let mut cache = HashCache::open(root.path());
-    assert_eq!(cache.lookup(&name("one"), &one), Some((content(1), chain)));
-    assert_eq!(cache.lookup(&name("a/two"), &two), Some((content(2), long)));
+    assert_eq!(cache.lookup(&name("one"), &one), Some(whole(content(1), chain)));
+    assert_eq!(cache.lookup(&name("a/two"), &two), Some(whole(content(2), long)));
     assert_eq!(cache.chain(content(2)).as_deref(), Some(&[7; 20][..]));
     assert_eq!(cache.chain(content(1)).as_deref(), Some(&[][..]));
     assert_eq!(cache.chain(content(3)), None);
@@ -80,7 +84,7 @@ fn ten_thousand_files_are_known_again() {
     for number in 0..10_000 {
         let file = signature(number, number % 100);
         let found = cache.lookup(&name(&format!("f{number}")), &file);
-        assert_eq!(found.map(|(content, _)| content), Some(id(number)));
+        assert!(matches!(found, Some(HashOutcome::Whole { content, .. }) if content == id(number)));
     }
 }
 
@@ -308,4 +312,33 @@ fn much_is_appended_in_pieces_of_whole_lines() {
     for number in 0..3_000 {
         assert!(cache.lookup(&name(&number.to_string()), &signature(number, 1)).is_some());
     }
+}
+
+#[test]
+fn that_a_file_collides_is_known_to_the_next_run_and_lines_without_a_verdict_are_not() {
+    let root = tempfile::tempdir().unwrap();
+    let mut cache = HashCache::open(root.path());
+    let (bad, good) = (signature(1, TWO_BLOCKS), signature(2, 10));
+    cache.store_colliding(&name("bad"), &bad, content(1), later());
+    cache.store(&name("good"), &good, content(2), vec![], later());
+    cache.flush();
+    let mut cache = HashCache::open(root.path());
+    let colliding = HashOutcome::Colliding { content: content(1) };
+    assert_eq!(cache.lookup(&name("bad"), &bad), Some(colliding));
+    assert!(matches!(cache.lookup(&name("good"), &good), Some(HashOutcome::Whole { .. })));
+    assert_eq!(cache.chain(content(1)), None);
+
+    // As a version wrote them that did not look.
+    let path = root.path().join(".sprat/hashes");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut old = String::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let json = line[9..].replace(",\"collides\":true", "").replace(",\"collides\":false", "");
+        let digest: [u8; 20] = <sha1::Sha1 as sha1::Digest>::digest(&json).into();
+        old += &format!("{} {json}\n", &ContentId(digest).to_string()[..8]);
+    }
+    fs::write(&path, old).unwrap();
+    let mut cache = HashCache::open(root.path());
+    assert_eq!(cache.lookup(&name("bad"), &bad), None);
+    assert_eq!(cache.lookup(&name("good"), &good), None);
 }

@@ -150,8 +150,9 @@ impl Filling {
                 Ok(Filled::More)
             }
             Some((state, hasher)) => {
-                let hasher = std::mem::replace(hasher, ChainHasher::new(0));
-                let proven = hasher.finish().is_some_and(|(id, _)| id == content);
+                let mut hasher = std::mem::replace(hasher, ChainHasher::new(0));
+                let collides = hasher.collides();
+                let proven = !collides && hasher.finish().is_some_and(|(id, _)| id == content);
                 let same = share_folder::signature(from)? == *state;
                 Ok(if proven && same { Filled::Whole } else { Filled::Changed })
             }

@@ -2,7 +2,8 @@
 //! and where the next proven one goes.
 //!
 //! A block in memory is *gathering* (its packets are on their way), *gathered* (all are there, the chain
-//! is not), *verifying*, *held* (genuine, waiting for what stands before it) and *storing*. Blocks are appended to few,
+//! is not), *verifying*, *held* (genuine, waiting for what stands before it) and *storing*. Blocks are
+//! appended to few,
 //! growing chunk files, so that publishing is a rename: one that has come too early waits in memory.
 
 mod on_disk;
@@ -14,7 +15,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::content::block_layout::BLOCK_LENGTH_MAX;
-use crate::content::state_chain::{Chain, Link};
+use crate::content::state_chain::{Chain, Link, Proof};
 use crate::content::{BlockLayout, RangeSet};
 use crate::node::context::Context;
 use crate::node::ids::{BufferId, FetchId};
@@ -64,6 +65,9 @@ pub(crate) struct Assembly {
     /// Blocks, far from others, with which a chunk file may begin.
     #[serde(default)]
     begins: BTreeSet<u64>,
+    /// Proven blocks that were made so that others would do as well.
+    #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
+    colliding: RangeSet,
     in_memory: u64,
     next_buffer: u64,
 }
@@ -81,6 +85,7 @@ impl Assembly {
             by_block: BTreeMap::new(),
             alone: RangeSet::new(),
             begins: BTreeSet::new(),
+            colliding: RangeSet::new(),
             in_memory: 0,
             next_buffer: u64::from(fetch.0) << 40,
         }
@@ -187,13 +192,14 @@ impl Assembly {
     }
 
     /// The answer to `CheckStored`.
-    pub(crate) fn checked(&mut self, ctx: &mut Context<'_>, block: u64, genuine: bool) {
+    pub(crate) fn checked(&mut self, ctx: &mut Context<'_>, block: u64, proof: Proof) {
         let asked = self.checking.take_if(|checking| checking.block == block);
         if asked.is_none_or(|checking| checking.stale) || !self.unchecked.contains(block) {
             return;
         }
         self.unchecked.remove(block..block + 1);
-        if genuine {
+        if proof.holds() {
+            self.note_collision(block, proof);
             self.stored.insert(block..block + 1);
         } else {
             self.cut_at(ctx, block);
@@ -356,10 +362,27 @@ impl Assembly {
     }
 
     /// A genuine block of the file: it is held until it can be stored.
-    pub(crate) fn hold(&mut self, buffer: BufferId) {
-        if let Some(block) = self.blocks.get_mut(&buffer) {
-            block.stage = Stage::Held;
+    pub(crate) fn hold(&mut self, buffer: BufferId, proof: Proof) {
+        let Some(block) = self.blocks.get_mut(&buffer) else { return };
+        block.stage = Stage::Held;
+        let block = block.block;
+        self.note_collision(block, proof);
+    }
+
+    /// What was proven of a block takes the place of what was proven of other bytes under another chain.
+    fn note_collision(&mut self, block: u64, proof: Proof) {
+        if proof == Proof::Colliding {
+            self.colliding.insert(block..block + 1);
+        } else {
+            self.colliding.remove(block..block + 1);
         }
+    }
+
+    /// Whether a block is known to be one of a collision, and to be the file's: all from there on to the name is
+    /// stored, so that it is not the work of somebody who invents a chain.
+    pub(crate) fn collides(&self) -> bool {
+        let last = self.colliding.last().map(|range| range.end - 1);
+        last.is_some_and(|last| self.stored.covers(&(last..self.layout.block_count())))
     }
 
     /// Gives a block up.

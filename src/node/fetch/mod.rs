@@ -39,7 +39,7 @@ use super::output::{FetchEnding, Output};
 use super::time::Instant;
 use crate::content::ContentId;
 use crate::content::block_layout::BLOCK_LENGTH_MAX;
-use crate::content::state_chain::Chain;
+use crate::content::state_chain::{Chain, Proof};
 use crate::wire::{About, InstanceId};
 use assembly::Assembly;
 use block::{Purpose, Stage};
@@ -264,11 +264,11 @@ impl Fetch {
         }
     }
 
-    pub(crate) fn stored_checked(&mut self, ctx: &mut Context<'_>, block: u64, genuine: bool) {
+    pub(crate) fn stored_checked(&mut self, ctx: &mut Context<'_>, block: u64, proof: Proof) {
         if !matches!(self.phase, Phase::Fetching | Phase::Publishing(_)) {
             return;
         }
-        self.assembly.checked(ctx, block, genuine);
+        self.assembly.checked(ctx, block, proof);
         self.advance(ctx);
     }
 

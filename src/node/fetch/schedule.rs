@@ -15,6 +15,7 @@ use crate::node::context::Context;
 use crate::node::directory::host_text;
 use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
+use crate::node::output::FetchEnding;
 use crate::node::time::Instant;
 use crate::wire::{GRANT_RANGES_MAX, InstanceId, Object};
 
@@ -39,6 +40,9 @@ impl Fetch {
     pub(super) fn advance(&mut self, ctx: &mut Context<'_>) {
         if self.phase != Phase::Fetching {
             return;
+        }
+        if self.assembly.collides() {
+            return self.end(ctx, FetchEnding::Colliding);
         }
         // No bytes are the empty content, and no other.
         let empty = self.request.size == 0;

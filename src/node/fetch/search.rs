@@ -15,7 +15,7 @@ use super::{Fetch, Phase};
 use crate::content::terminal_text::printable;
 use crate::node::context::Context;
 use crate::node::input::ShareSearch;
-use crate::node::output::Output;
+use crate::node::output::{FetchEnding, Output};
 use crate::node::time::Instant;
 
 /// What the first look may cost, in bytes hashed, besides [`SIZES_AT_FIRST`]: half a millisecond with
@@ -69,6 +69,7 @@ impl Fetch {
                 info!("copying from share/{}", printable(from.as_str()));
                 Publishing::of_copy(&self.request, from)
             }
+            ShareSearch::Colliding => return self.end(ctx, FetchEnding::Colliding),
             ShareSearch::Absent | ShareSearch::Unfinished if beside => return,
             ShareSearch::Absent | ShareSearch::Unfinished => return self.go_on_fetching(ctx),
         };

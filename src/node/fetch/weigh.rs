@@ -13,6 +13,7 @@ use log::{info, warn};
 use super::block::{Purpose, Stage};
 use super::source::Tag;
 use super::{Fetch, Phase, REFUSED_REST};
+use crate::content::state_chain::Proof;
 use crate::node::context::Context;
 use crate::node::counters::DropReason;
 use crate::node::directory::host_text;
@@ -44,18 +45,18 @@ impl Fetch {
     }
 
     /// The answer to [`Output::Verify`].
-    pub(crate) fn verified(&mut self, ctx: &mut Context<'_>, buffer: BufferId, genuine: bool) {
+    pub(crate) fn verified(&mut self, ctx: &mut Context<'_>, buffer: BufferId, proof: Proof) {
         let Some(block) = self.assembly.get(buffer).filter(|b| b.stage == Stage::Verifying) else {
             return;
         };
         let (index, purpose) = (block.block, block.purpose);
-        if genuine {
+        if proof.holds() {
             let giver = self.assembly.sole_giver(buffer);
             if let Some(source) = giver.and_then(|giver| self.sources.get_mut(&giver)) {
                 source.let_downs = 0;
             }
             match purpose {
-                Purpose::Content => self.assembly.hold(buffer),
+                Purpose::Content => self.assembly.hold(buffer, proof),
                 Purpose::Challenge { claim } => {
                     self.assembly.release(ctx, buffer);
                     self.challenger_won(ctx, claim, index);

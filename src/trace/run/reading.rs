@@ -114,7 +114,7 @@ impl<'a> Tables<'a> {
             }
             'V' => {
                 let buffer = BufferId(letters.as_str().parse().ok()?);
-                Input::Verified { fetch: self.fetch?, buffer, genuine: true }
+                Input::Verified { fetch: self.fetch?, buffer, genuine: true, collides: false }
             }
             'S' => {
                 let buffer = BufferId(letters.as_str().parse().ok()?);

@@ -54,7 +54,7 @@ fn event(small: &Small) -> String {
             Event::Datagram { from, bytes: grant.encode().unwrap(), left_out: 0 }
         }
         Small::Verified { fetch, buffer } => {
-            Event::Input(Input::Verified { fetch, buffer, genuine: true })
+            Event::Input(Input::Verified { fetch, buffer, genuine: true, collides: false })
         }
         Small::Stored { fetch, buffer } => {
             Event::Input(Input::Stored { fetch, buffer, outcome: Ok(()) })

@@ -281,6 +281,7 @@ impl Run {
                 self.standings[index] = Standing::Ended;
                 self.start_again_for_remains(index, address);
             }
+            FetchEnding::Colliding => panic!("nobody made it to collide"),
             FetchEnding::TimedOut | FetchEnding::GivenUp => panic!("nobody gave a time"),
             FetchEnding::Failed(why) => {
                 let ordered = why.contains("ordered to fail");

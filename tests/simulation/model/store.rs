@@ -43,7 +43,10 @@ impl Host {
                 let held = self.buffers.get_mut(&buffer).expect("a reserved buffer is verified");
                 let genuine = verify(&link, &held.bytes);
                 held.proven = genuine;
-                self.answer_from(Queue::Proof, Input::Verified { fetch, buffer, genuine });
+                self.answer_from(
+                    Queue::Proof,
+                    Input::Verified { fetch, buffer, genuine, collides: false },
+                );
             }
             _ => self.execute_on_disk(output),
         }
@@ -161,7 +164,7 @@ impl Host {
             let bytes = read_partial(&disk, request.content, range.start, length);
             readable && bytes.is_some_and(|bytes| verify(link, &bytes))
         };
-        self.answer(Input::StoredChecked { fetch, block, genuine });
+        self.answer(Input::StoredChecked { fetch, block, genuine, collides: false });
     }
 
     fn append(&mut self, content: ContentId, buffer: BufferId, extent: u64, position: u64) -> Step {
@@ -228,7 +231,7 @@ impl Host {
             FetchEnding::Done(name) => {
                 shadow::promised(&mut self.disk(), name, content);
             }
-            FetchEnding::WrongSize { .. } => {
+            FetchEnding::WrongSize { .. } | FetchEnding::Colliding => {
                 let mut disk = self.disk();
                 disk.shadow.acting_for = None;
                 let _ = disk.clear(content);

@@ -59,7 +59,7 @@ fn held(assembly: &mut Assembly, block: u64) -> BufferId {
     let whole = step(|ctx| assembly.keep(ctx, buffer, host(1), block * BLOCK, BLOCK)).0;
     assert!(whole);
     step(|ctx| assembly.verify(ctx, buffer, chain(1).link(block % 4)));
-    assembly.hold(buffer);
+    assembly.hold(buffer, Proof::Genuine);
     buffer
 }
 
@@ -97,10 +97,10 @@ fn a_check_against_a_refuted_chain_proves_nothing() {
     let asked = |outputs: &[Output]| matches!(outputs, [Output::CheckStored { block: 0, .. }]);
     assert!(asked(&step(|ctx| assembly.check_next(ctx, &chain(1))).1));
     step(|ctx| assembly.drop_differing(ctx, &chain(1), &chain(2)));
-    step(|ctx| assembly.checked(ctx, 0, true));
+    step(|ctx| assembly.checked(ctx, 0, Proof::Genuine));
     assert!(!assembly.is_stored(0));
     assert!(asked(&step(|ctx| assembly.check_next(ctx, &chain(2))).1), "against the other one");
-    step(|ctx| assembly.checked(ctx, 0, true));
+    step(|ctx| assembly.checked(ctx, 0, Proof::Genuine));
     assert!(assembly.is_stored(0));
     assembly.check_invariants();
 }
@@ -117,7 +117,7 @@ fn what_is_on_disk_after_all_is_not_stored_twice() {
     assert_eq!(outputs, [Output::Release { buffer }]);
     step(|ctx| assembly.stored(ctx, buffer, true));
     step(|ctx| assembly.check_next(ctx, &chain(1)));
-    step(|ctx| assembly.checked(ctx, 0, true));
+    step(|ctx| assembly.checked(ctx, 0, Proof::Genuine));
     assert!(assembly.is_stored(0));
     assert_eq!(step(|ctx| assembly.store_ready(ctx)).1, []);
     assembly.check_invariants();
@@ -176,5 +176,35 @@ fn so_many_chunk_files_and_no_more() {
     let joining: RangeSet = [6..8, 13..16].into_iter().collect();
     assert_eq!(assembly.next_of_part(&missing, &joining), Some(13));
     assert_eq!(assembly.place_to_begin(&joining, &mut random), Some(13));
+    assembly.check_invariants();
+}
+
+#[test]
+fn a_block_collides_for_certain_once_all_behind_it_is_proven() {
+    let mut assembly = assembly();
+    let check = |assembly: &mut Assembly, block, proof| {
+        step(|ctx| assembly.check_next(ctx, &chain(1)));
+        step(|ctx| assembly.checked(ctx, block, proof));
+    };
+    step(|ctx| assembly.load(ctx, &[Extent { start: 0, length: SIZE }]));
+    let blocks = assembly.layout().block_count();
+    check(&mut assembly, 0, Proof::Genuine);
+    check(&mut assembly, 1, Proof::Colliding);
+    for block in 2..blocks {
+        assert!(!assembly.collides(), "a liar's chain may hold as far as this");
+        check(&mut assembly, block, Proof::Genuine);
+    }
+    assert!(assembly.collides());
+    // It was a liar's chain, and the true one has another block there.
+    step(|ctx| assembly.drop_differing(ctx, &chain(1), &chain(2)));
+    assert!(!assembly.collides());
+    for block in 0..blocks {
+        if !assembly.is_stored(block) {
+            let buffer = held(&mut assembly, block);
+            step(|ctx| assembly.store_ready(ctx));
+            step(|ctx| assembly.stored(ctx, buffer, true));
+        }
+    }
+    assert!(assembly.is_complete() && !assembly.collides());
     assembly.check_invariants();
 }
