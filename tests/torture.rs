@@ -25,6 +25,7 @@ parts! {
     disk
     faults
     kills
+    liars
     limits
     networks
     pairs

@@ -222,15 +222,45 @@ impl Assembly {
         self.first_missing(None).is_none()
     }
 
+    /// The last block, where it is missing and not the only one. It is fetched first: its link ends in the name, so that
+    /// whoever claims a chain that is false all through is found out by it. It waits in memory for what stands before it.
+    pub(crate) fn missing_proof(&self) -> Option<u64> {
+        self.last_of_several().filter(|&last| self.is_missing(last))
+    }
+
+    /// Whether the last block has been seen to end in the name: what comes is true, or does not fit what stands above it.
+    pub(crate) fn has_proof(&self) -> bool {
+        let Some(last) = self.last_of_several() else { return true };
+        let block = self.by_block.get(&last).and_then(|buffer| self.blocks.get(buffer));
+        let held = block.is_some_and(|it| matches!(it.stage, Stage::Held | Stage::Storing));
+        held || self.stored.contains(last)
+    }
+
+    /// The last block, where it is not the only one.
+    pub(crate) const fn last_of_several(&self) -> Option<u64> {
+        match self.layout.block_count() {
+            0 | 1 => None,
+            count => Some(count - 1),
+        }
+    }
+
+    /// Bytes of blocks in memory without the last one, which was fetched first and waits there to the end.
+    fn in_window(&self) -> u64 {
+        let last = self.last_of_several().and_then(|last| self.by_block.get(&last));
+        let last = last.and_then(|buffer| self.blocks.get(buffer));
+        self.in_memory - last.map_or(0, |block| block.length)
+    }
+
     /// The block to ask for next, if memory allows another one: the missing one that is urgent, or the
     /// first that is missing of those that `held` has (all, where there is none).
     pub(crate) fn next_missing(&self, held: Option<&RangeSet>, urgent: Option<u64>) -> Option<u64> {
         let reserve = self.reserve();
         if urgent.is_some() {
-            return urgent.filter(|_| self.in_memory < WINDOW + reserve);
+            return urgent.filter(|_| self.in_window() < WINDOW + reserve);
         }
-        let within = self.in_memory + self.layout.block_length() <= WINDOW;
-        if !within && self.in_memory >= WINDOW + reserve {
+        let in_window = self.in_window();
+        let within = in_window + self.layout.block_length() <= WINDOW;
+        if !within && in_window >= WINDOW + reserve {
             return None;
         }
         let first = self.first_missing(held)?;
@@ -322,8 +352,13 @@ impl Assembly {
         from: SocketAddr,
         offset: u64,
         length: u64,
+        is_liar: bool,
     ) -> bool {
         let Some(block) = self.blocks.get_mut(&buffer) else { return false };
+        // What is still on its way from a liar must not spoil what others have been asked for meanwhile.
+        if is_liar && block.owner != Some(from) {
+            return false;
+        }
         // One that has to come from one source alone takes nothing late from another.
         let alone = self.alone.contains(block.block) && block.purpose == Purpose::Content;
         if block.stage != Stage::Gathering || alone && block.owner != Some(from) {
@@ -418,16 +453,31 @@ impl Assembly {
     /// Starts over with a block of which some came from somebody else, where it must come from one.
     pub(crate) fn forget_received(&mut self, buffer: BufferId) {
         if let Some(block) = self.blocks.get_mut(&buffer) {
-            block.received.clear();
-            block.first_from = None;
-            block.mixed = false;
+            block.forget_received();
         }
+    }
+
+    /// What has come from a liar of blocks that others are to finish is worth nothing.
+    pub(crate) fn forget_giver(&mut self, liar: SocketAddr) {
+        let gathering = self.blocks.values_mut().filter(|block| block.stage == Stage::Gathering);
+        for block in gathering.filter(|block| block.first_from == Some(liar) && !block.mixed) {
+            block.forget_received();
+        }
+    }
+
+    /// Blocks that a source has been asked for, or has given, and that have not been found to be good or bad.
+    pub(crate) fn on_trial(&self, source: SocketAddr) -> usize {
+        let unproven = |block: &&Block| {
+            matches!(block.stage, Stage::Gathering | Stage::Gathered | Stage::Verifying)
+        };
+        let blocks = self.blocks.values().filter(unproven);
+        blocks.filter(|block| block.owner == Some(source)).count()
     }
 
     pub(crate) fn check_invariants(&self) {
         let lengths: u64 = self.blocks.values().map(|block| block.length).sum();
         assert_eq!(lengths, self.in_memory);
-        // The window, its reserve, one trial for each of the bounded number of claims, and one for a
+        // The window, its reserve, the last block, one trial for each of the bounded number of claims, and one for a
         // size, whose blocks may be longer.
         let most = WINDOW + 24 * self.layout.block_length() + BLOCK_LENGTH_MAX;
         assert!(self.in_memory <= most, "memory is bounded");

@@ -77,6 +77,13 @@ impl Block {
         Some(gap.start + self.start..gap.end + self.start)
     }
 
+    /// Starts over with it.
+    pub(super) fn forget_received(&mut self) {
+        self.received.clear();
+        self.first_from = None;
+        self.mixed = false;
+    }
+
     pub(crate) const fn may_move(&self) -> bool {
         self.moves < MOVES_MAX
     }

@@ -110,7 +110,8 @@ impl Fetch {
         self.bytes_moved_at = Some(ctx.now);
         match piece.tag {
             Tag::Block(buffer) => {
-                if self.assembly.keep(ctx, buffer, from, piece.offset, length) {
+                let is_liar = source.blamed_at.is_some();
+                if self.assembly.keep(ctx, buffer, from, piece.offset, length, is_liar) {
                     self.block_gathered(ctx, buffer);
                 }
             }

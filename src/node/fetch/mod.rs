@@ -14,6 +14,7 @@ pub(crate) mod publishing;
 mod room;
 mod schedule;
 mod search;
+mod second_way;
 pub(crate) mod seek;
 mod shoal;
 mod size_trial;
@@ -127,6 +128,12 @@ pub(crate) struct Fetch {
     look_at: Instant,
     /// Until then, a chain that contradicts the one gone by is waited for.
     contested_until: Option<Instant>,
+    /// The claim whose last block was bad, and has not been seen since: nothing else is asked for under it.
+    #[serde(default)]
+    doubted: Option<usize>,
+    /// Liars that people have been told of.
+    #[serde(default)]
+    liars_named: u32,
     #[serde(default)]
     ending: Option<FetchEnding>,
     /// Who had given when it ended.
@@ -152,6 +159,8 @@ impl Fetch {
             bytes_moved_at: None,
             look_at: ctx.now,
             contested_until: None,
+            doubted: None,
+            liars_named: 0,
             ending: None,
             gave: Vec::new(),
             request,
@@ -372,6 +381,7 @@ impl Fetch {
                 }
                 if self.look_at <= ctx.now {
                     self.look_at = ctx.now + LOOK_EVERY;
+                    self.look_at_ways(ctx.now);
                 }
                 if self.seek.is_due(ctx.now) {
                     self.seek.call(ctx, self.about());

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::debug;
+use log::info;
 
 use super::block::{Purpose, Stage};
 use super::claims::Claims;
@@ -17,7 +17,7 @@ use crate::node::flow::Piece;
 use crate::node::ids::BufferId;
 use crate::node::output::FetchEnding;
 use crate::node::time::Instant;
-use crate::wire::{GRANT_RANGES_MAX, InstanceId, Object};
+use crate::wire::{GRANT_RANGES_MAX, Object};
 
 /// A block is taken over only where that is this much sooner: bytes that come twice are the price.
 const WORTH_MOVING: Duration = Duration::from_millis(10);
@@ -26,12 +26,10 @@ const STALLED_REST: Duration = Duration::from_secs(1);
 /// One that was moved often enough, or has to come from one source alone, is taken over only where that is
 /// this much sooner, and four times as soon.
 const FAR_SOONER: Duration = Duration::from_secs(2);
-/// Bytes a second below which a second way to a host is tried beside the first.
-const WORTH_HAVING: u64 = 500_000;
-/// After so many bytes it is known how fast a way is: far past startup's first windows.
-const MEASURED: u64 = 256 * 1024;
 /// How long a source is left alone that was far slower than another.
 const SLOW_REST: Duration = Duration::from_secs(10);
+/// So many blocks are asked of a source at once before it has given a good one.
+const ON_TRIAL_MAX: usize = 2;
 /// How soon those that were set aside are tried again when there is nobody else left.
 const RELENT: Duration = Duration::from_millis(500);
 
@@ -104,6 +102,9 @@ impl Fetch {
             source.todo.push_front(piece);
         }
         if fell_silent {
+            if source.let_downs == 0 {
+                info!("{} is silent: others get what it was asked for", host_text(address));
+            }
             // It rests, or it would be given again at once what it has just been relieved of.
             source.rest(ctx.now + STALLED_REST);
             // Nothing may be wanted of it but its answer: that shows that it is back.
@@ -121,6 +122,7 @@ impl Fetch {
             let has_more = !source.todo.is_empty();
             let payload_length = source.flow.payload_length();
             if self.is_second_way(address, ctx.now) {
+                self.note_second_way(address, ctx.now);
                 if has_more {
                     self.let_go(ctx, address);
                     self.advance(ctx);
@@ -146,30 +148,6 @@ impl Fetch {
                 return;
             }
         }
-    }
-
-    /// Whether this is a second address of a host that gives well by another one: two flows would compete behind one
-    /// bottleneck, neither would ever see the way empty, and beside others the host would count twice. Anybody can
-    /// say to be another host; so it is only true after this way was measured too, and while the other one gives at
-    /// least half as fast.
-    fn is_second_way(&self, address: SocketAddr, now: Instant) -> bool {
-        let Some(source) = self.sources.get(&address) else { return false };
-        if source.instance == InstanceId::NONE {
-            return false;
-        }
-        if source.flow.delivered() < MEASURED {
-            return false;
-        }
-        let best = self.sources.values().map(|source| source.flow.rate()).max().unwrap_or(0);
-        let worth = (best / 8).max(WORTH_HAVING).max(source.flow.rate() / 2);
-        self.sources.values().any(|other| {
-            other.address != address
-                && other.instance == source.instance
-                && self.gives(other, now)
-                && other.held_blocks().is_none()
-                && other.flow.rate() >= worth
-                && (other.flow.delivered(), other.given) > (source.flow.delivered(), source.given)
-        })
     }
 
     /// What may be in flight besides what is, from this source. Who has more than an equal part of it
@@ -295,12 +273,27 @@ impl Fetch {
             source.todo.extend(pieces);
             return true;
         }
-        if Some(claim) != self.claims.current() {
+        if Some(claim) != self.claims.current() || self.is_on_trial(address, now) {
             return false;
         }
         self.assign_orphan(address, now)
             || self.assign_missing(ctx, address)
             || !self.leaves_it_to_others(address, now) && self.move_block(ctx, address)
+    }
+
+    /// Whether a source has enough to show what it is worth: before its first good block it is asked for few where there are
+    /// others, and after a bad one for one; or a liar gives as much as its way holds before it is found out.
+    fn is_on_trial(&self, address: SocketAddr, now: Instant) -> bool {
+        let Some(source) = self.sources.get(&address).filter(|source| !source.has_proven_itself)
+        else {
+            return false;
+        };
+        let on_trial = self.assembly.on_trial(address);
+        if source.bad_blocks > 0 {
+            return on_trial >= 1;
+        }
+        on_trial >= ON_TRIAL_MAX
+            && self.sources.values().any(|it| it.address != address && self.gives(it, now))
     }
 
     /// Takes a chain from somebody who gives it far more slowly than this source would.
@@ -330,7 +323,7 @@ impl Fetch {
     /// Takes everything from a source that holds others up, and leaves it alone for a while, so that it
     /// is not the first to be given the same again.
     pub(super) fn relieve(&mut self, ctx: &mut Context<'_>, slow: SocketAddr) {
-        debug!("{} is slow: others get what it was asked for", host_text(slow));
+        info!("{} is slow: others get what it was asked for", host_text(slow));
         self.let_go(ctx, slow);
         if let Some(source) = self.sources.get_mut(&slow) {
             source.rest(ctx.now + SLOW_REST);
@@ -347,11 +340,20 @@ impl Fetch {
         })
     }
 
+    /// The last block, where it was bad under the chain that is gone by: who has it is asked for that before anything else.
+    fn doubted_block(&self, address: SocketAddr) -> Option<u64> {
+        let source = self.sources.get(&address)?;
+        let is_doubted = self.doubted.is_some() && self.doubted == self.claims.current();
+        self.assembly.last_of_several().filter(|&last| is_doubted && source.holds(last))
+    }
+
     /// A block whose source was lost.
     fn assign_orphan(&mut self, address: SocketAddr, now: Instant) -> bool {
+        let only = self.doubted_block(address);
         let Some(source) = self.sources.get_mut(&address) else { return false };
         let orphan = self.assembly.iter().find(|(_, block)| {
             block.owner.is_none()
+                && only.is_none_or(|only| block.block == only)
                 && block.stage == Stage::Gathering
                 && block.purpose == Purpose::Content
                 && source.holds(block.block)
@@ -367,9 +369,11 @@ impl Fetch {
 
     fn assign_missing(&mut self, ctx: &mut Context<'_>, address: SocketAddr) -> bool {
         let Some(source) = self.sources.get(&address) else { return false };
-        let urgent = self.decisive_block().filter(|&block| source.holds(block));
-        let urgent = urgent.filter(|&block| self.assembly.is_missing(block));
-        if urgent.is_none() && self.is_contested(ctx.now) {
+        let urgent = self.decisive_block().filter(|&block| self.assembly.is_missing(block));
+        let urgent = urgent.or_else(|| self.assembly.missing_proof());
+        let urgent = urgent.filter(|&block| source.holds(block));
+        if urgent.is_none() && (self.doubted_block(address).is_some() || self.is_contested(ctx.now))
+        {
             return false;
         }
         let next = match urgent {

@@ -18,6 +18,8 @@ use crate::node::ids::BufferId;
 use crate::node::time::Instant;
 use crate::wire::{About, Ask, Cookie, InstanceId, Message, Tell};
 
+use super::second_way::Way;
+
 /// Waits for an answer, one after the other; the last one again and again.
 const PATIENCE: [Duration; 6] = [
     Duration::from_millis(100),
@@ -37,6 +39,10 @@ const ASK_EMPTY_HANDED: Duration = Duration::from_secs(3);
 const HAVE_AGAIN: Duration = Duration::from_secs(1);
 /// The longest time for which a source that gave a bad block is not used.
 const SIDELINED_MAX: Duration = Duration::from_secs(300);
+
+/// For how long the last source there is is not used when it gave a bad block; each one in a row doubles it, so many times.
+const LAST_ONE_RESTS: Duration = Duration::from_millis(500);
+const LAST_ONE_RESTS_DOUBLED: u32 = 6;
 
 /// Runs of blocks that are known of one source, 256 KiB of memory. A source that holds a content of up to 32 GiB has no
 /// more; where one says so, it is asked for those that there was room for.
@@ -115,6 +121,12 @@ pub(crate) struct Source {
     #[serde(default)]
     pub(crate) run_at: Option<u64>,
     pub(crate) bad_blocks: u32,
+    /// It has given a good block, and no bad one since.
+    #[serde(default)]
+    pub(crate) has_proven_itself: bool,
+    /// When it last gave a bad block: what it was asked for before that says nothing new.
+    #[serde(default)]
+    pub(crate) blamed_at: Option<Instant>,
     /// How often it was set aside since it last gave a good block: others come first.
     #[serde(default)]
     pub(crate) let_downs: u32,
@@ -126,6 +138,9 @@ pub(crate) struct Source {
     /// The other size that it could not prove, and when it may try again, if at all.
     size_tried: Option<(u64, Option<Instant>)>,
     sidelined_until: Option<Instant>,
+    /// What this way gives of late, and whether it is another one to a host that gives well.
+    #[serde(default)]
+    pub(super) way: Way,
     question: Option<Question>,
     unanswered: usize,
     /// It has refused the cookie that it gave, and nothing has come since.
@@ -151,11 +166,14 @@ impl Source {
             grew_at: None,
             run_at: None,
             bad_blocks: 0,
+            has_proven_itself: false,
+            blamed_at: None,
             let_downs: 0,
             hearsay: false,
             proven: false,
             size_tried: None,
             sidelined_until: None,
+            way: Way::default(),
             question: None,
             unanswered: 0,
             cookie_refused: false,
@@ -270,12 +288,26 @@ impl Source {
     pub(crate) fn blame(&mut self, now: Instant, harmless: bool) {
         self.bad_blocks = self.bad_blocks.saturating_add(1);
         self.let_downs = self.let_downs.saturating_add(1);
+        self.has_proven_itself = false;
+        self.blamed_at = Some(now);
         let pause = match (harmless, self.bad_blocks) {
-            (true, _) => Duration::from_millis(500),
+            (true, _) => self.rests(),
             (false, 1) => Duration::from_secs(2),
             (false, _) => SIDELINED_MAX,
         };
         self.sidelined_until = Some(now + pause);
+    }
+
+    /// How long it rests after a bad block where there is nobody else.
+    fn rests(&self) -> Duration {
+        let doubled = self.let_downs.saturating_sub(1).min(LAST_ONE_RESTS_DOUBLED);
+        LAST_ONE_RESTS * (1 << doubled)
+    }
+
+    /// Gave a good block.
+    pub(crate) const fn gave_good(&mut self) {
+        self.let_downs = 0;
+        self.has_proven_itself = true;
     }
 
     /// Is not to be asked for anything for a while, without blame.
@@ -284,8 +316,9 @@ impl Source {
         self.sidelined_until = Some(self.sidelined_until.map_or(until, |at| at.max(until)));
     }
 
-    /// There is nobody else by now: it is tried again soon.
+    /// There is nobody else by now: it is tried again soon, the less so the more bad blocks it has given in a row.
     pub(crate) fn relent(&mut self, at: Instant) {
+        let at = self.blamed_at.map_or(at, |blamed_at| at.max(blamed_at + self.rests()));
         self.sidelined_until = self.sidelined_until.map(|until| until.min(at));
     }
 

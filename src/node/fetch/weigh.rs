@@ -26,6 +26,8 @@ use crate::node::time::Instant;
 const SIZE_AGAIN: Duration = Duration::from_secs(5);
 /// And one whose proof was false.
 const SIZE_REFUTED_AGAIN: Duration = Duration::from_secs(10);
+/// Liars that are named where nothing more than usual is said: whoever comes in many names must not fill a screen.
+const LIARS_NAMED_MAX: u32 = 32;
 
 impl Fetch {
     /// All bytes of a block have come: it is checked as soon as its link is known.
@@ -49,14 +51,24 @@ impl Fetch {
         let Some(block) = self.assembly.get(buffer).filter(|b| b.stage == Stage::Verifying) else {
             return;
         };
-        let (index, purpose) = (block.block, block.purpose);
+        let (index, purpose, asked_at) = (block.block, block.purpose, block.owned_at);
+        let is_last = Some(index) == self.assembly.last_of_several();
+        if purpose == Purpose::Content && is_last {
+            self.doubted = self.claims.current().filter(|_| !proof.holds());
+        }
         if proof.holds() {
             let giver = self.assembly.sole_giver(buffer);
-            if let Some(source) = giver.and_then(|giver| self.sources.get_mut(&giver)) {
-                source.let_downs = 0;
+            if purpose == Purpose::Content {
+                self.assembly.hold(buffer, proof);
+            }
+            // Before, a block that fits the chain speaks for nobody: the chain may be as false as the block.
+            let speaks = self.assembly.has_proof() || purpose != Purpose::Content;
+            if let Some(source) = giver.filter(|_| speaks).and_then(|it| self.sources.get_mut(&it))
+            {
+                source.gave_good();
             }
             match purpose {
-                Purpose::Content => self.assembly.hold(buffer, proof),
+                Purpose::Content => {}
                 Purpose::Challenge { claim } => {
                     self.assembly.release(ctx, buffer);
                     self.challenger_won(ctx, claim, index);
@@ -70,7 +82,10 @@ impl Fetch {
             let giver = self.assembly.sole_giver(buffer);
             self.assembly.release(ctx, buffer);
             ctx.counters.drop(DropReason::BadBlock);
+            let known = giver.and_then(|giver| self.sources.get(&giver)?.blamed_at);
             match (giver, purpose) {
+                // It was on its way when its giver was found out: that it is as bad is nothing new.
+                _ if known.is_some_and(|blamed_at| asked_at <= blamed_at) => {}
                 (Some(giver), Purpose::Size { .. }) => {
                     self.end_size_trial(ctx, true);
                     self.blame(ctx, giver, "it claims a size that is not the content's");
@@ -293,8 +308,16 @@ impl Fetch {
             .values()
             .any(|source| source.address != liar && self.gives(source, ctx.now));
         self.let_go(ctx, liar);
+        self.assembly.forget_giver(liar);
+        let first = self.sources.get(&liar).is_some_and(|source| source.bad_blocks == 0);
+        let tell = first && self.liars_named < LIARS_NAMED_MAX;
+        self.liars_named += u32::from(tell);
         if let Some(source) = self.sources.get_mut(&liar) {
-            warn!("{}: {why}", host_text(liar));
+            if tell {
+                warn!("{}: {why}", host_text(liar));
+            } else {
+                info!("{}: {why}", host_text(liar));
+            }
             source.blame(ctx.now, !others);
             // What it told us may have been damaged on its way.
             source.ask_again(ctx.now + REFUSED_REST);

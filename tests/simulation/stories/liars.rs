@@ -305,3 +305,72 @@ fn who_says_to_be_another_host_does_not_keep_it_from_giving() {
     expect_done(&mut network, &data);
     assert!(took < SECOND * 3, "{took:?}: the honest one alone needs 0.7 seconds");
 }
+
+/// It begins as fast as the honest one does, and all but stops as soon as that is taken for a second way to it.
+#[test]
+fn who_says_to_be_another_host_and_then_slows_down_costs_a_few_seconds() {
+    let data = bytes(9, 60_000_000);
+    let mut network = network_with(9, Link { rate: 12_500_000, ..Link::CLEAN }, &[50], &data);
+    network.add(peer(1)).put("file", &data, None);
+    network.run_for(SECOND * 2);
+    let instance = network.host(peer(50)).node.instance().expect("a peer has one");
+    network.host(peer(1)).liar.manner = Manner::Impostor(instance);
+    network.host(fetcher(100)).fetch(request(&data, "got", &[peer(1), peer(50)]));
+    network.run_for(SECOND);
+    network.rates_out.insert(peer(1).ip(), 20_000);
+    let took = fetch_to_end(&mut network, SECOND * 60);
+    expect_done(&mut network, &data);
+    assert!(took < SECOND * 9, "{took:?}: the honest one alone needs five seconds");
+}
+
+/// They are fast, and the file is short: what they are asked for before their first blocks are looked at must not be the
+/// most of it.
+#[test]
+fn who_has_not_proven_anything_is_not_asked_for_much() {
+    let data = bytes(13, 100 * 65_536);
+    let link = Link { rate: 25_000_000, delay: Duration::from_millis(5), ..Link::CLEAN };
+    let mut network = network_with(13, link, &[50], &data);
+    for liar in 1..=7 {
+        let host = network.add(peer(liar));
+        host.put("file", &data, None);
+        host.liar.manner = Manner::FlipsBits;
+    }
+    network.run_for(SECOND * 2);
+    network.host(fetcher(100)).fetch(request(&data, "got", &sources(7)));
+    fetch_to_end(&mut network, SECOND * 30);
+    expect_done(&mut network, &data);
+    let came = network.bytes_in[&fetcher(100)];
+    // Two blocks of each.
+    let most = data.len() as u64 * 107 / 100 + 7 * 2 * 66_000;
+    assert!(came <= most, "{came} bytes for {}", data.len());
+}
+
+/// Nobody is there but liars, for a minute: they are asked again and again, and more and more seldom.
+#[test]
+fn liars_alone_are_asked_for_little() {
+    let data = bytes(14, 200 * 65_536);
+    let content = hash(&data).0;
+    for forges in [false, true] {
+        let mut network = Network::new(14, Link { rate: 12_500_000, ..Link::CLEAN });
+        for liar in 1..=3 {
+            let (forged, chain) = forge(&data, 0, 200);
+            let host = network.add(peer(liar));
+            if forges {
+                host.put("file", &forged, Some((content, chain)));
+            } else {
+                host.put("file", &data, None);
+                host.liar.manner = Manner::FlipsBits;
+            }
+        }
+        network.run_for(SECOND * 2);
+        network.add(fetcher(100)).fetch(request(&data, "got", &[peer(1), peer(2), peer(3)]));
+        network.run_for(SECOND * 60);
+        assert_eq!(network.host(fetcher(100)).ending, None);
+        let came = network.bytes_in[&fetcher(100)];
+        let most = data.len() as u64 / 20 + (1 << 20);
+        assert!(came <= most, "{came} bytes of {}, forged: {forges}", data.len());
+        network.add(peer(50)).put("file", &data, None);
+        fetch_to_end(&mut network, SECOND * 30);
+        expect_done(&mut network, &data);
+    }
+}

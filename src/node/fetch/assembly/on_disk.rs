@@ -24,7 +24,10 @@ impl Assembly {
                 .map_or((0, 0, false), |(&start, file)| (start, start + file.length, file.writing));
             match position.checked_sub(end) {
                 Some(0) if !writing => self.store(ctx, buffer, extent, position),
-                Some(gap) if gap > 2 * WINDOW || gap > 0 && self.begins.contains(&block) => {
+                Some(0) => {}
+                // The last one came first.
+                Some(_) if Some(block) == self.last_of_several() => {}
+                Some(gap) if gap > 2 * WINDOW || self.begins.contains(&block) => {
                     self.store(ctx, buffer, position, position);
                 }
                 Some(_) | None => {}
@@ -35,7 +38,7 @@ impl Assembly {
     /// Memory is full of blocks that wait for one that nobody gives: the lowest begins a chunk file. Where
     /// the file is not fetched from its beginning to its end, somebody may be giving it slowly.
     pub(crate) fn store_early(&mut self, ctx: &mut Context<'_>, in_order: bool) {
-        let full = self.in_memory + self.layout.block_length() > WINDOW;
+        let full = self.in_window() + self.layout.block_length() > WINDOW;
         let mut held = self.by_block.iter().filter(|(_, b)| self.blocks[*b].stage == Stage::Held);
         let Some((&block, &buffer)) = held.next().filter(|_| full) else { return };
         let before = self.stored.first_gap(0..block).map(|gap| gap.start);

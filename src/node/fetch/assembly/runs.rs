@@ -69,7 +69,8 @@ impl Assembly {
     pub(crate) fn has_room_for(&self, missing: &RangeSet, block: u64) -> bool {
         let length = self.layout.block_length();
         let is_first = missing.iter().next().is_some_and(|range| range.start == block);
-        self.in_memory + length <= WINDOW || is_first && self.in_memory < WINDOW + self.reserve()
+        let in_window = self.in_window();
+        in_window + length <= WINDOW || is_first && in_window < WINDOW + self.reserve()
     }
 
     /// A block is about to be asked for: where it continues nothing, a chunk file begins with it.

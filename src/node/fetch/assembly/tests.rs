@@ -56,7 +56,7 @@ fn assembly() -> Assembly {
 /// A proven block that waits to be stored.
 fn held(assembly: &mut Assembly, block: u64) -> BufferId {
     let (buffer, _) = step(|ctx| assembly.start(ctx, Purpose::Content, block, host(1)));
-    let whole = step(|ctx| assembly.keep(ctx, buffer, host(1), block * BLOCK, BLOCK)).0;
+    let whole = step(|ctx| assembly.keep(ctx, buffer, host(1), block * BLOCK, BLOCK, false)).0;
     assert!(whole);
     step(|ctx| assembly.verify(ctx, buffer, chain(1).link(block % 4)));
     assembly.hold(buffer, Proof::Genuine);
@@ -130,7 +130,7 @@ fn a_block_that_must_come_from_one_takes_nothing_from_another() {
     let (buffer, _) = step(|ctx| assembly.start(ctx, Purpose::Content, 2, host(1)));
     for (from, offset, kept) in [(2, 0, false), (1, 0, true), (1, 0, false), (2, 1_408, false)] {
         let at = 2 * BLOCK + offset;
-        let outputs = step(|ctx| assembly.keep(ctx, buffer, host(from), at, 1_408)).1;
+        let outputs = step(|ctx| assembly.keep(ctx, buffer, host(from), at, 1_408, false)).1;
         assert_eq!(outputs.len(), usize::from(kept), "{from} {offset}");
     }
     assert_eq!(assembly.sole_giver(buffer), Some(host(1)));
