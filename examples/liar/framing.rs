@@ -99,7 +99,7 @@ impl Framing {
         let offset = chance % 1_024 * 65_536;
         Ok(match kind.as_str() {
             "data" => data(DataKind::Data, chance, offset),
-            "counts" => data(DataKind::Data, chance & !0xff_ffff | count % 5_000, offset),
+            "counts" => data(DataKind::Data, chance & !0xff_ffff | (count % 5_000), offset),
             "offsets" => data(DataKind::Data, 1 << 24, count * PAYLOAD as u64 % (100 << 20)),
             "meta" => data(DataKind::Meta, chance, offset),
             "replay" => {

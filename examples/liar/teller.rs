@@ -104,7 +104,7 @@ impl Teller {
             About::Listing { .. } => {
                 let listing =
                     ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 };
-                Answer::Listing { listing, changes: 0 }
+                Answer::Listing { listing, changes: 0, in_step: false }
             }
             About::Content { content, .. } if content == self.story.content => {
                 self.report.asks += 1;

@@ -11,7 +11,8 @@ pub struct ChainHasher {
     taken: u64,
     /// There were more bytes than the content has.
     overrun: bool,
-    compressor: Compressor,
+    // Its watch is larger than all that holds a hasher.
+    compressor: Box<Compressor>,
     states: Vec<u8>,
 }
 
@@ -23,7 +24,7 @@ impl ChainHasher {
             layout: BlockLayout::new(size),
             taken: 0,
             overrun: false,
-            compressor: Compressor::new(ChainState::INITIAL),
+            compressor: Box::new(Compressor::new(ChainState::INITIAL)),
             states: Vec::new(),
         }
     }
