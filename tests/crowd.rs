@@ -244,7 +244,7 @@ impl Crowd {
             Output::KeepListing { listing, offset } => {
                 listings.keep(listing, offset, &in_hand[DATA_HEADER_LENGTH..]);
             }
-            Output::ReadListing { listing, digest } => listings.read(listing, digest),
+            Output::ReadListing { listing, digest, room } => listings.read(listing, digest, room),
             Output::ReadChanges { listing, digest, old } => {
                 listings.read_changes(listing, digest, old);
             }

@@ -48,7 +48,7 @@ fn summary(number: u8) -> ListingSummary {
 fn genuine(text: &str) -> ListingReading {
     let entry = ListingEntry { content: ContentId([4; 20]), size: 3, name: name(text) };
     let entries = vec![entry].try_into().unwrap();
-    ListingReading::Genuine { entries, names_length: 9, refused_names: 2 }
+    ListingReading::all(entries, 2)
 }
 
 impl Peer {
@@ -360,8 +360,11 @@ fn a_listing_is_gathered_read_and_shown() {
     let kept = |output: &Output| matches!(output, Output::KeepListing { .. });
     assert_eq!(outputs.iter().filter(|output| kept(output)).count(), 5, "packets of 1,152 bytes");
     let listing = read(&outputs).unwrap();
-    let wanted = Output::ReadListing { listing, digest: summary(1).digest };
-    assert_eq!(outputs.last(), Some(&wanted));
+    let is_wanted = |output: &Output| {
+        matches!(output, Output::ReadListing { listing: wanted, digest, .. }
+            if *wanted == listing && *digest == summary(1).digest)
+    };
+    assert!(outputs.last().is_some_and(is_wanted));
     assert!(outputs.iter().all(|output| dropped(std::slice::from_ref(output)).is_none()));
 
     // However long that takes, it is neither given up nor asked for again.

@@ -255,3 +255,87 @@ fn a_cookie_dies() {
     let late = server.grant(client(1), cookie, 0, 100);
     assert_eq!(refusal(&late), Some(RefuseReason::StaleCookie));
 }
+
+/// Somebody asks in another's name, from all his ports: he is sent less than 4 KiB a second.
+#[test]
+fn in_whose_name_many_ask_gets_little() {
+    let mut server = Server::new();
+    let about = About::Content { content: CONTENT, size: SIZE };
+    let (instance, cookie) = (InstanceId::NONE, Cookie::NONE);
+    let (to_many, tell_hosts, hosts_from, tell_age) = (false, false, 0, false);
+    let ask = Ask { about, to_many, tell_hosts, hosts_from, tell_age, nonce: 1, instance, cookie };
+    let asks = |server: &mut Server, from| !server.datagram(from, Message::Ask(ask)).is_empty();
+    let victim = |port| SocketAddr::from(([192, 0, 2, 1], port));
+    for second in 0..3 {
+        let mut answers = 0;
+        for port in 0..1_000 {
+            server.now = server.now + Duration::from_millis(1);
+            answers += usize::from(asks(&mut server, victim(10_000 + port)));
+        }
+        assert!((10..=41).contains(&answers), "{answers} in second {second}");
+        assert!(asks(&mut server, client(2)), "another machine is answered");
+    }
+    assert!(server.node.counters().dropped(DropReason::ReplyBudget) > 2_800);
+    // Who asks in his own name, and shows what he was given, is answered each time.
+    for port in 0..500 {
+        let from = SocketAddr::from(([192, 0, 2, 3], 20_000 + port));
+        let cookie = server.cookie(from);
+        server.grant(from, cookie, 0, 100);
+    }
+    // And so is this machine itself, in whose name nobody else can speak.
+    assert!(
+        (1..500).all(|port| asks(&mut server, SocketAddr::from(([127, 0, 0, 1], 10_000 + port))))
+    );
+}
+
+/// Sixteen single bytes take sixteen packets, and as many reads of the disk: they are no cheaper than they are.
+#[test]
+fn single_bytes_from_all_over_a_file_push_nobody_aside() {
+    let mut server = Server::new();
+    let cookies = [1, 2].map(|number| server.cookie(client(number)));
+    let bytes: Vec<_> = (0..16).map(|at| ObjectRange { offset: at * 9_999, length: 1 }).collect();
+    let ranges = Ranges::new(&bytes, 512).unwrap();
+    let mut job = None;
+    for nonce in 0..100 {
+        let grant = Grant { nonce, cookie: cookies[0], object: Object::File(CONTENT), ranges };
+        job = job.or(order(&server.datagram(client(1), Message::Grant(grant))));
+        server.grant(client(2), cookies[1], nonce * 64_000, 64_000);
+    }
+    let (mut single, mut whole) = (0, 0);
+    while whole < 20 {
+        let (id, to, ..) = job.unwrap();
+        if to == client(1) {
+            single += 1
+        } else {
+            whole += 1
+        }
+        job = order(&server.served(id, ServeOutcome::Sent));
+    }
+    assert!(single <= 21 * 32, "{single} single bytes beside 20 whole grants");
+}
+
+#[test]
+fn a_machine_with_a_thousand_ports_takes_nobodys_place() {
+    let mut server = Server::new();
+    let port = |port: u16| SocketAddr::from(([192, 0, 2, 1], 10_000 + port));
+    let mut job = None;
+    for number in 0..1_100 {
+        let cookie = server.cookie(port(number));
+        for grant in 0..3 {
+            job = job.or(order(&server.grant(port(number), cookie, grant * 64_000, 64_000)));
+        }
+    }
+    assert!(server.node.counters().dropped(DropReason::TooManyGrants) >= 3 * 76);
+    let cookie = server.cookie(client(2));
+    server.grant(client(2), cookie, 0, 64_000);
+    let mut turns = 0;
+    loop {
+        let (id, to, ..) = job.unwrap();
+        if to == client(2) {
+            break;
+        }
+        turns += 1;
+        assert!(turns < 1_100, "its turn never comes");
+        job = order(&server.served(id, ServeOutcome::Sent));
+    }
+}

@@ -31,6 +31,7 @@ parts! {
     pairs
     power
     soak
+    strangers
 }
 
 fn repository() -> &'static Path {

@@ -317,9 +317,14 @@ impl EventLoop {
                 self.readable = self.executor.socket.receive(&mut self.batch);
             }
             self.now = self.clock.now();
-            while let Some((from, bytes)) = self.batch.take() {
+            while let Some((from, to, bytes)) = self.batch.take_with_way() {
                 log::trace!("from {from}: {} bytes", bytes.len());
-                let input = Input::Datagram { from, bytes };
+                let is_heard = to.is_none_or(|to| self.node.hears(from, to));
+                let input = if is_heard {
+                    Input::Datagram { from, bytes }
+                } else {
+                    Input::Unheard { from }
+                };
                 let (executor, recording) = (&mut self.executor, &mut self.recording);
                 feed(&mut self.node, executor, recording, self.now, input, Some(bytes));
                 if slice.is_over() {

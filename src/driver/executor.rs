@@ -282,8 +282,8 @@ impl Executor {
                 listings.make(listing);
                 self.note_work(Task::Listings);
             }
-            Output::ReadListing { listing, digest } => {
-                listings.read(listing, digest);
+            Output::ReadListing { listing, digest, room } => {
+                listings.read(listing, digest, room);
                 self.note_work(Task::Listings);
             }
             Output::ReadChanges { listing, digest, old } => {

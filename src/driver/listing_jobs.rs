@@ -18,7 +18,7 @@ use crate::wire::identity::ListingHasher;
 use crate::wire::listing::changes::StepWriter;
 use crate::wire::listing::{
     EncodedListing, ListingEntries, ListingEntriesBuilder, ListingLimits, ListingReader,
-    ListingWriter,
+    ListingRoom, ListingWriter,
 };
 use crate::wire::{LISTING_LENGTH_MAX, ListingDigest, ListingSummary};
 
@@ -136,13 +136,13 @@ impl ListingJobs {
     }
 
     /// Takes an `Output::ReadListing`.
-    pub fn read(&mut self, listing: ListingId, digest: ListingDigest) {
+    pub fn read(&mut self, listing: ListingId, digest: ListingDigest, room: ListingRoom) {
         let whole = Whole {
             digest,
             bytes: self.coming.remove(&listing).unwrap_or_default(),
             hashing: Some(Hashing::default()),
             reader: ListingReader::new(ListingLimits::default()),
-            entries: ListingEntriesBuilder::default(),
+            entries: ListingEntriesBuilder::within(room),
         };
         self.reading.push_back((listing, Reading::Whole(whole)));
     }
@@ -287,11 +287,14 @@ impl Whole {
         match self.reader.read(&self.bytes, NAMES, &mut self.entries) {
             Ok(false) => Step::On(self),
             Ok(true) => {
+                let left_out = self.entries.left_out();
                 let entries = self.entries.finish();
                 Step::Over(ListingReading::Genuine {
                     names_length: entries.names_length(),
+                    sizes: entries.sizes().to_vec(),
                     entries,
                     refused_names: self.reader.refused_names(),
+                    left_out,
                 })
             }
             Err(error) => self.bad(&error.to_string()),

@@ -93,6 +93,11 @@ impl ReceiveBatch {
     /// The next datagram in the order of their arrival, with its sender; none once all were taken. An
     /// empty datagram is left out: nobody misses it.
     pub fn take(&mut self) -> Option<(SocketAddr, &[u8])> {
+        self.take_with_way().map(|(from, _, bytes)| (from, bytes))
+    }
+
+    /// The same with the address that it was sent to, as far as the system tells.
+    pub fn take_with_way(&mut self) -> Option<(SocketAddr, Option<IpAddr>, &[u8])> {
         loop {
             let meta = self.metas[..self.filled].get(self.buffer)?;
             let end = meta.len.min(BUFFER_LENGTH);
@@ -104,7 +109,9 @@ impl ReceiveBatch {
             let start = self.offset;
             self.offset = end.min(start + meta.stride.max(1));
             let base = self.buffer * BUFFER_LENGTH;
-            return Some((canonical(meta.addr), &self.bytes[base + start..base + self.offset]));
+            let to = meta.dst_ip.map(|ip| ip.to_canonical());
+            let bytes = &self.bytes[base + start..base + self.offset];
+            return Some((canonical(meta.addr), to, bytes));
         }
     }
 

@@ -1,5 +1,6 @@
 //! So much, and not more, per second: things that are dropped beyond it, and bytes that wait for it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -35,15 +36,68 @@ impl Budget {
 
     /// Takes one, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let micros = u64::try_from(now.since(self.filled_at).as_micros()).unwrap_or(u64::MAX);
+        self.held = self.since_filled(now).min(self.per_second * 1_000_000);
         self.filled_at = self.filled_at.max(now);
-        let most = self.per_second * 1_000_000;
-        self.held = self.held.saturating_add(micros.saturating_mul(self.per_second)).min(most);
         if self.held < 1_000_000 {
             return false;
         }
         self.held -= 1_000_000;
         true
+    }
+
+    /// One that was taken was well spent.
+    fn give_back(&mut self) {
+        self.held = self.held.saturating_add(1_000_000).min(self.per_second * 1_000_000);
+    }
+
+    /// Whether all that there can be is there by now.
+    fn is_full(&self, now: Instant) -> bool {
+        self.since_filled(now) >= self.per_second * 1_000_000
+    }
+
+    fn since_filled(&self, now: Instant) -> u64 {
+        let micros = u64::try_from(now.since(self.filled_at).as_micros()).unwrap_or(u64::MAX);
+        self.held.saturating_add(micros.saturating_mul(self.per_second))
+    }
+}
+
+/// The same for each of many who are told apart by a number alone, of which there are not too many: whoever shares one shares
+/// what it allows. Of who has taken nothing for a second, nothing is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BudgetEach {
+    per_second: u64,
+    of: BTreeMap<u16, Budget>,
+    tidied_at: Instant,
+}
+
+impl BudgetEach {
+    pub(crate) const fn new(per_second: u64) -> Self {
+        Self { per_second, of: BTreeMap::new(), tidied_at: Instant::ORIGIN }
+    }
+
+    /// Whether all have all that they can have, as far as is kept.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.of.len()
+    }
+
+    /// Takes one of this one's, if there is one.
+    pub(crate) fn take(&mut self, now: Instant, whose: u16) -> bool {
+        if now.since(self.tidied_at) >= Duration::from_secs(1) {
+            self.tidied_at = now;
+            self.of.retain(|_, budget| !budget.is_full(now));
+        }
+        let per_second = self.per_second;
+        self.of.entry(whose).or_insert_with(|| Budget::new(per_second)).take(now)
+    }
+
+    /// What this one took was well spent.
+    pub(crate) fn give_back(&mut self, whose: u16) {
+        self.of.get_mut(&whose).into_iter().for_each(Budget::give_back);
     }
 }
 
@@ -148,6 +202,22 @@ mod tests {
         // 14.56 microseconds each, after ten milliseconds that are caught up with.
         let bytes = 10_000 * (1_408 + HEADERS_V4);
         assert_eq!(pace.next_at().since(start).as_micros(), u128::from(bytes / 100) - 10_000);
+    }
+
+    #[test]
+    fn each_has_its_own_and_who_spends_well_goes_on() {
+        let mut each = BudgetEach::new(10);
+        let at = |millis: u64| Instant::from_micros(5_000_000 + millis * 1_000);
+        let taken = |each: &mut BudgetEach, millis, whose| {
+            (0..100).filter(|_| each.take(at(millis), whose)).count()
+        };
+        assert_eq!((taken(&mut each, 0, 1), taken(&mut each, 0, 2)), (10, 10));
+        assert_eq!((taken(&mut each, 500, 1), taken(&mut each, 600, 1)), (5, 1));
+        (0..100).for_each(|_| each.give_back(1));
+        assert_eq!((taken(&mut each, 600, 1), taken(&mut each, 600, 3)), (10, 10));
+        assert_eq!(each.len(), 3);
+        // Who was left alone for a second is as good as new, and not kept.
+        assert_eq!((taken(&mut each, 2_000, 1), each.len()), (10, 1));
     }
 
     #[test]

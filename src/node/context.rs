@@ -209,6 +209,16 @@ impl Interfaces {
         ip.is_loopback() || self.addresses.iter().any(|own| own.address == ip)
     }
 
+    /// Whether a datagram is heard that was sent from one address to another: what goes to all on a link comes from somebody
+    /// on that link, or from nobody who ought to be answered.
+    pub(crate) fn hears(&self, from: IpAddr, to: IpAddr) -> bool {
+        let to_all = match to {
+            IpAddr::V4(ip) => ip.is_broadcast() || self.is_broadcast(to),
+            IpAddr::V6(_) => false,
+        };
+        !(to_all || to.is_multicast()) || self.is_on_link(from)
+    }
+
     /// Whether an address is the broadcast address of one of the machine's networks.
     pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.broadcast == Some(ip))
@@ -262,6 +272,23 @@ mod tests {
             assert_eq!(interfaces.is_broadcast_reach(ip), broadcast_reach, "{text}");
         }
         assert!(interfaces.is_broadcast("192.0.2.255".parse().unwrap()));
+        for (from, to, heard) in [
+            ("192.0.2.1", "192.0.2.255", true),
+            ("192.0.2.1", "255.255.255.255", true),
+            ("192.0.2.1", "239.192.27.183", true),
+            ("198.51.100.1", "192.0.2.9", true),
+            ("198.51.100.1", "192.0.2.255", false),
+            ("198.51.100.1", "255.255.255.255", false),
+            ("198.51.100.1", "239.192.27.183", false),
+            ("127.0.0.1", "192.0.2.255", true),
+            ("fe80::1", "ff12::5370:7261", true),
+            ("2001:db8::1", "ff12::5370:7261", true),
+            ("2001:db8:1::1", "ff12::5370:7261", false),
+            ("2001:db8:1::1", "2001:db8::9", true),
+        ] {
+            let (from_ip, to_ip) = (from.parse().unwrap(), to.parse().unwrap());
+            assert_eq!(interfaces.hears(from_ip, to_ip), heard, "{from} to {to}");
+        }
         for (text, own) in [("192.0.2.9", true), ("127.0.0.2", true), ("192.0.2.1", false)] {
             assert_eq!(interfaces.is_own(text.parse().unwrap()), own, "{text}");
         }

@@ -44,6 +44,12 @@ impl CookieJar {
         same(self.of_epoch(from, epoch)) | same(self.of_epoch(from, epoch.wrapping_sub(1)))
     }
 
+    /// A number that stands for an IP address, or the network that counts as one: nobody else knows which addresses share one.
+    pub(crate) fn number(&self, ip: IpAddr, below: u16) -> u16 {
+        let Cookie([high, low, ..]) = self.of_epoch(SocketAddr::new(ip, 0), u64::MAX);
+        u16::from_be_bytes([high, low]) % below
+    }
+
     fn epoch(now: Instant) -> u64 {
         // One more than the count, so that the first epoch has one before it.
         1 + now.since(Instant::ORIGIN).as_secs() / EPOCH.as_secs()

@@ -14,7 +14,7 @@ pub enum DropReason {
     ForbiddenSource,
     /// From ourselves.
     Ourselves,
-    /// An announcement from a network that we are not on.
+    /// An announcement, or anything that was sent to all, from a network that we are not on.
     OffLink,
     /// A grant without a cookie of ours.
     StaleCookie,

@@ -8,16 +8,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::remote::Remote;
-use super::time::Instant;
 use crate::wire::address::format_host;
 use crate::wire::listing::ListingEntries;
 use crate::wire::{InstanceId, ListingDigest};
 
 pub(crate) use shown::{Disputes, Shown};
-
-/// About how many bytes of memory all listings together take; some million files.
-pub(crate) const LISTINGS_WEIGHT_MAX: u64 = 128 << 20;
 
 /// What is known of files on the network: the hosts that are shown, each once and under its preferred address, in
 /// the order in which they are listed. Cheap to clone. Two are equal if they show the same.
@@ -31,7 +26,7 @@ pub struct DirectoryHost {
     pub instance: InstanceId,
     /// Where it is, as `d.json` has it and as `fetch` takes it back.
     pub host: String,
-    /// How many files it lists.
+    /// How many files of it are shown.
     pub files: u32,
     /// Which listing this is.
     pub listing: ListingDigest,
@@ -54,7 +49,7 @@ impl Directory {
 
 impl PartialEq for DirectoryHost {
     fn eq(&self, other: &Self) -> bool {
-        let key = |it: &Self| (it.instance, it.listing);
+        let key = |it: &Self| (it.instance, it.listing, it.files);
         key(self) == key(other) && self.host == other.host
     }
 }
@@ -91,32 +86,11 @@ pub(crate) fn directory(shown: &BTreeMap<InstanceId, Shown>) -> Directory {
     Directory::new(hosts.into_iter().map(host).collect())
 }
 
-/// Drops the heaviest listings until the others are not too much together, so that no host with a long one
-/// takes the room of many with short ones. How many were dropped.
-pub(crate) fn bound_listings(remotes: &mut BTreeMap<SocketAddr, Remote>, now: Instant) -> u64 {
-    let mut dropped = 0;
-    loop {
-        // A host has one listing, however many addresses.
-        let mut weights = BTreeMap::new();
-        for remote in remotes.values() {
-            if let Some(listed) = &remote.listed {
-                weights.insert(remote.instance, listed.weight);
-            }
-        }
-        if weights.values().sum::<u64>() <= LISTINGS_WEIGHT_MAX {
-            return dropped;
-        }
-        let heaviest = weights.into_iter().max_by_key(|&(_, weight)| weight);
-        let Some((heaviest, _)) = heaviest else { return dropped };
-        let its_addresses = remotes.values_mut().filter(|remote| remote.instance == heaviest);
-        its_addresses.for_each(|remote| remote.drop_listed(now));
-        dropped += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::listed::Listed;
+    use super::super::remote::Remote;
+    use super::super::time::Instant;
     use super::*;
     use crate::content::{ContentId, ShareName};
     use crate::node::random::Random;
@@ -133,7 +107,8 @@ mod tests {
         let name = ShareName::parse("fox.txt").unwrap();
         let entry = ListingEntry { content: ContentId([7; 20]), size: 43, name };
         let entries = ListingEntries::try_from(vec![entry; usize::from(listing.min(1))]).unwrap();
-        remote.set_listed(Listed { digest, entries, is_complete: true, weight: 0 });
+        let sizes = entries.sizes().to_vec();
+        remote.set_listed(Listed::new(digest, entries, sizes, Default::default(), 0, true));
         remote
     }
 
@@ -175,31 +150,5 @@ mod tests {
         let json = serde_json::to_string(&one).unwrap();
         assert!(json.contains("192.0.2.1:1") && !json.contains("fox.txt"), "{json}");
         assert_eq!(of("192.0.2.1:1", 1, 0), Directory::default(), "it lists nothing");
-    }
-
-    #[test]
-    fn where_listings_are_too_much_together_the_heaviest_goes() {
-        let mut random = Random::new([1; 32]);
-        let mut remotes = BTreeMap::new();
-        // The last two are one host.
-        for (number, weight) in [(1, 60 << 20), (2, 9), (3, 70 << 20), (3, 70 << 20)] {
-            let address = SocketAddr::from(([192, 0, 2, number], 1_000 + remotes.len() as u16));
-            let mut remote = Remote::new(address, false, Instant::ORIGIN, &mut random);
-            remote.instance = Some(InstanceId([number; 16]));
-            let digest = ListingDigest([number; 20]);
-            remote.set_listed(Listed {
-                digest,
-                entries: ListingEntries::default(),
-                is_complete: true,
-                weight,
-            });
-            remotes.insert(address, remote);
-        }
-        let left = |remotes: &BTreeMap<SocketAddr, Remote>| -> Vec<bool> {
-            remotes.values().map(|remote| remote.listed.is_some()).collect()
-        };
-        assert_eq!(bound_listings(&mut remotes, Instant::ORIGIN), 1);
-        assert_eq!(left(&remotes), [true, true, false, false]);
-        assert_eq!(bound_listings(&mut remotes, Instant::ORIGIN), 0);
     }
 }

@@ -9,6 +9,7 @@ mod keeping;
 mod kept;
 pub(crate) mod looking;
 mod room;
+mod shares;
 #[cfg(test)]
 mod tests;
 pub(super) mod told;
@@ -23,9 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::context::{Context, Interfaces};
 use super::counters::DropReason;
 use super::deadline::{Deadline, Earliest};
-use super::directory::{
-    Directory, Disputes, LISTINGS_WEIGHT_MAX, Shown, bound_listings, directory, host_text,
-};
+use super::directory::{Directory, Disputes, Shown, directory, host_text};
 use super::ids::ListingId;
 use super::input::ListingReading;
 use super::output::Output;
@@ -93,9 +92,30 @@ pub(crate) struct Discovery {
     /// When we were back after a sleep in which others had to take us for gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     back_at: Option<Instant>,
+    /// What the listings of a machine may cost, where not all has room; and whether that is so.
+    #[serde(default = "no_limit", skip_serializing_if = "is_no_limit")]
+    share: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_cut: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_cut_told: bool,
+    /// When the next listing may be fetched that costs more, and whether one waits for that.
+    #[serde(default)]
+    heavy_at: Instant,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    heavy_waits: bool,
     /// There in one that only looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     looking: Option<Looking>,
+}
+
+const fn no_limit() -> u64 {
+    u64::MAX
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_no_limit(share: &u64) -> bool {
+    *share == u64::MAX
 }
 
 /// As it is told.
@@ -139,6 +159,11 @@ impl Discovery {
             kept,
             downloading: BTreeSet::new(),
             back_at: None,
+            share: no_limit(),
+            is_cut: false,
+            is_cut_told: false,
+            heavy_at: Instant::ORIGIN,
+            heavy_waits: false,
             looking: None,
         }
     }
@@ -292,10 +317,20 @@ impl Discovery {
             return ctx.counters.drop(DropReason::StrayData);
         };
         let (header, length) = (data.header, data.payload.len() as u64);
-        match (remote.received(ctx, header.nonce, header.offset, length), &mut self.looking) {
-            (Err(stray), _) => ctx.counters.drop(stray.into()),
-            (Ok(()), Some(looking)) => looking.listing_moves(ctx.now),
-            (Ok(()), None) => {}
+        match remote.received(ctx, header.nonce, header.offset, length) {
+            Err(stray) => ctx.counters.drop(stray.into()),
+            Ok(all_is_here) => {
+                if let Some(looking) = &mut self.looking {
+                    looking.listing_moves(ctx.now);
+                }
+                if all_is_here {
+                    let room = self.room_for(ctx.interfaces, from);
+                    self.remotes
+                        .get_mut(&from)
+                        .into_iter()
+                        .for_each(|remote| remote.read(ctx, room));
+                }
+            }
         }
         self.look_at(ctx, from);
     }
@@ -324,13 +359,14 @@ impl Discovery {
             Read::Genuine { refused_names } => {
                 ctx.counters.drop_many(DropReason::HostileName, u64::from(refused_names));
                 self.keep(ctx.now, ctx.interfaces, address);
-                let is_much = self.kept.weight() > LISTINGS_WEIGHT_MAX;
-                let dropped = if is_much { bound_listings(&mut self.remotes, ctx.now) } else { 0 };
-                ctx.counters.drop_many(DropReason::TooManyListings, dropped);
-                self.directory_changed(ctx);
-                if dropped > 0 {
-                    self.look_at_all(ctx);
+                let listed = self.remotes.get(&address).and_then(|remote| remote.listed.as_ref());
+                if listed.is_some_and(|listed| listed.weight < listed.whole) {
+                    ctx.counters.drop(DropReason::TooManyListings);
+                    self.is_cut = true;
+                    self.say_that_not_all_has_room();
                 }
+                self.share_room(ctx);
+                self.directory_changed(ctx);
             }
         }
         self.look_at(ctx, address);
@@ -363,6 +399,7 @@ impl Discovery {
             earliest.at(Some(self.announce_at), "an announcement");
         }
         earliest.at(self.directory_due, "the directory is made anew");
+        earliest.at(self.heavy_due(now), "more of what lists too much may be fetched");
         earliest.at(self.kept.first_due(), "something is due at a host");
         earliest.get()
     }
@@ -452,6 +489,7 @@ impl Discovery {
     }
 
     fn sweep(&mut self, ctx: &mut Context<'_>) {
+        self.share_room(ctx);
         let hosts = self.directory.get_or_insert_with(|| directory(&self.shown));
         ctx.emit(Output::Directory { hosts: hosts.clone() });
         self.sweep_at = ctx.now + ctx.config.sweep;

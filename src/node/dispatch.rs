@@ -77,7 +77,7 @@ impl Machines<'_> {
             return;
         }
         let proven = ask.cookie != Cookie::NONE && self.server.accepts(ctx, from, &ask.cookie);
-        if proven || self.server.may_answer(ctx) {
+        if proven || self.server.may_answer(ctx, from) {
             let cookie = self.server.cookie_for(ctx, from);
             ctx.send(from, &Message::Tell(tracker.answer(ctx.now, ask, cookie)));
         }
@@ -190,7 +190,7 @@ impl Machines<'_> {
             }
         };
         let proven = ask.cookie != Cookie::NONE && self.server.accepts(ctx, from, &ask.cookie);
-        if proven || self.server.may_answer(ctx) {
+        if proven || self.server.may_answer(ctx, from) {
             let tell = Tell {
                 nonce: ask.nonce,
                 cookie: self.server.cookie_for(ctx, from),
@@ -340,7 +340,7 @@ impl Machines<'_> {
         let (instance, answer) =
             (discovery.instance(), content_answer(self.shelf, self.partials, content));
         for (who, nonce) in callers {
-            if self.server.may_answer(ctx) {
+            if self.server.may_answer(ctx, who) {
                 let cookie = self.server.cookie_for(ctx, who);
                 ctx.send(who, &Message::Tell(Tell { nonce, cookie, instance, age: None, answer }));
             }

@@ -74,6 +74,11 @@ impl Download {
         self.is_read
     }
 
+    /// Bytes of it.
+    pub(crate) fn length(&self) -> u64 {
+        self.object().1
+    }
+
     /// What is fetched, and how long it is.
     fn object(&self) -> (Object, u64) {
         let new = self.summary.digest;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{BufferId, FetchId, JobId, ListingId};
 use crate::content::{ContentId, ShareName};
 use crate::wire::ListingSummary;
-use crate::wire::listing::ListingEntries;
+use crate::wire::listing::{ListingEntries, ListingSize};
 
 /// The bytes of a datagram, where they are. Under this name serde does not want to borrow them when an input is
 /// read back, which no datagram is.
@@ -28,6 +28,11 @@ pub enum Input<'a> {
         /// The whole UDP payload.
         #[serde(with = "crate::content::hex")]
         bytes: DatagramBytes<'a>,
+    },
+    /// A datagram arrived that [`Node::hears`](super::Node::hears) does not want to be handed.
+    Unheard {
+        /// Who sent it, as it says.
+        from: SocketAddr,
     },
     /// The socket, full at the last attempt, takes datagrams again.
     Writable,
@@ -342,6 +347,12 @@ pub enum ListingReading {
         names_length: u64,
         /// Further files, with names that nobody should have sent.
         refused_names: u32,
+        /// How much the first files are together, in steps; the last one is of all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sizes: Vec<ListingSize>,
+        /// Further files, for which there was no room.
+        #[serde(default, skip_serializing_if = "ListingSize::is_nothing")]
+        left_out: ListingSize,
     },
     /// It is another than was asked for, or none.
     Bad,

@@ -46,7 +46,7 @@ mod tracker;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -167,6 +167,7 @@ impl Node {
         }
         match input {
             Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
+            Input::Unheard { .. } => self.counters.drop(DropReason::OffLink),
             Input::Writable => self.with(|node, ctx| node.server.writable(ctx)),
             Input::SocketBuffer { bytes } => self.on_socket_buffer(bytes),
             Input::Interfaces { addresses } => self.on_interfaces(addresses),
@@ -300,6 +301,12 @@ impl Node {
         let of_fetch = self.fetches.values().find_map(|fetch| fetch.reads_payload(from, &data));
         let of_locate = || self.locate.as_ref()?.reads_payload(from, &data);
         !self.stopped && of_fetch.or_else(of_locate) == Some(true)
+    }
+
+    /// Whether a datagram that was sent from one address to another is to be handed in. What came by broadcast or multicast
+    /// from an address that is on no network of this machine is not: of that, it is enough to know that it came.
+    pub fn hears(&self, from: SocketAddr, to: IpAddr) -> bool {
+        self.interfaces.hears(from.ip(), to)
     }
 
     /// How far a fetch is; nothing once it has ended.

@@ -12,7 +12,7 @@ use super::input::FileSignature;
 use crate::content::state_chain::Link;
 use crate::content::{ContentId, ShareName};
 use crate::wire::ListingDigest;
-use crate::wire::listing::ListingEntries;
+use crate::wire::listing::{ListingEntries, ListingRoom};
 
 /// Something for the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,8 @@ pub enum Output {
         listing: ListingId,
         /// The digest that it is to have.
         digest: ListingDigest,
+        /// How much of it is wanted: its first files.
+        room: ListingRoom,
     },
     /// All changes of a host's listing have come: take them into the one that was read before, and see
     /// whether what comes out is what its digest says. Answer: `ListingRead`, as if it had come whole.

@@ -14,14 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::deadline::{Deadline, Earliest};
+use super::directory::host_text;
 use super::download::{ChangesFrom, Download};
 use super::flow::{Flow, Stray};
 use super::ids::ListingId;
 use super::input::ListingReading;
-use super::listed::Listed;
+use super::listed::{Listed, each_of};
 use super::output::Output;
 use super::random::Random;
 use super::time::Instant;
+use crate::wire::listing::{ListingRoom, ListingSize};
 use crate::wire::{
     About, Ask, Cookie, InstanceId, ListingDigest, ListingSummary, Message, PAYLOAD_LENGTHS,
     RefuseReason,
@@ -42,7 +44,7 @@ const PATIENCE: [Duration; 4] = [
     Duration::from_millis(600),
     Duration::from_secs(1),
 ];
-/// A listing for which there was no room is asked for again after this long.
+/// A listing for all of which there was no room is fetched again after this long, if there is more by then or it is another.
 const LISTING_HAS_NO_ROOM: Duration = Duration::from_secs(60);
 /// How long a host that refuses its listing is left alone: it might refuse again, for ever.
 const REFUSED_REST: Duration = Duration::from_millis(250);
@@ -220,7 +222,8 @@ impl Remote {
 
     /// Whether its listing is neither there nor on its way.
     pub(crate) fn lacks_listing(&self) -> bool {
-        let there = self.listed.as_ref().map(|listed| listed.digest);
+        let there = self.listed.as_ref().filter(|listed| !listed.wants_more);
+        let there = there.map(|listed| listed.digest);
         let wanted = self.wanted.filter(|_| self.is_proven()).map(|wanted| wanted.digest);
         wanted.is_some() && wanted != there && self.download.is_none()
     }
@@ -255,10 +258,23 @@ impl Remote {
         self.listed = Some(listed);
     }
 
-    /// There is no room for its listing.
-    pub(crate) fn drop_listed(&mut self, now: Instant) {
-        self.listed = None;
-        self.listing_not_before = now + LISTING_HAS_NO_ROOM;
+    /// There is room for so much of its listing. Whether that is less than there was.
+    pub(crate) fn cut_listed(&mut self, now: Instant, most: u64) -> bool {
+        let cut = self.listed.as_mut().is_some_and(|listed| listed.cut_to(most));
+        if cut {
+            self.listing_not_before = self.listing_not_before.max(now + LISTING_HAS_NO_ROOM);
+        }
+        cut
+    }
+
+    /// How many files are in what is on its way.
+    pub(crate) fn download_files(&self) -> u32 {
+        self.download.as_ref().map_or(0, |download| download.summary.files)
+    }
+
+    /// Bytes of what is on its way.
+    pub(crate) fn download_length(&self) -> u64 {
+        self.download.as_ref().map_or(0, Download::length)
     }
 
     pub(crate) fn start_download(
@@ -273,22 +289,26 @@ impl Remote {
         self.pump(ctx);
     }
 
-    /// A packet of its listing, perhaps.
+    /// A packet of its listing, perhaps. Whether all is here, and is to be [read](Self::read).
     pub(crate) fn received(
         &mut self,
         ctx: &mut Context<'_>,
         nonce: u64,
         offset: u64,
         length: u64,
-    ) -> Result<(), Stray> {
+    ) -> Result<bool, Stray> {
         let piece = self.flow.arrived(ctx.now, nonce, offset, length)?;
-        let Some(download) = &mut self.download else { return Ok(()) };
-        if !download.received(ctx, piece, self.address, &mut self.flow) {
-            return Ok(());
-        }
+        let Some(download) = &mut self.download else { return Ok(false) };
+        Ok(download.received(ctx, piece, self.address, &mut self.flow))
+    }
+
+    /// Has its listing read, for which there is so much room.
+    pub(crate) fn read(&mut self, ctx: &mut Context<'_>, cost: u64) {
+        let Some(download) = &mut self.download else { return };
         let (listing, digest) = (download.id, download.summary.digest);
+        let room = ListingRoom { cost, each: each_of(&host_text(self.address)) };
         match download.changes {
-            None => ctx.emit(Output::ReadListing { listing, digest }),
+            None => ctx.emit(Output::ReadListing { listing, digest, room }),
             Some(way) => match self.listed.as_ref().filter(|listed| listed.digest == way.old) {
                 Some(listed) => {
                     let old = listed.entries.clone();
@@ -298,7 +318,6 @@ impl Remote {
                 None => self.stop_download(ctx),
             },
         }
-        Ok(())
     }
 
     /// Its listing has been read, if this is the one that it is awaited of.
@@ -310,14 +329,22 @@ impl Remote {
     ) -> Option<Read> {
         let download = self.download.take_if(|download| download.id == id)?;
         Some(match outcome {
-            ListingReading::Genuine { entries, names_length, refused_names } => {
+            ListingReading::Genuine { entries, names_length, refused_names, sizes, left_out } => {
                 let (digest, entries) = (download.summary.digest, entries.clone());
-                let (is_complete, entries_count) = (*refused_names == 0, entries.len());
-                self.listed = Some(Listed::new(digest, entries, *names_length, is_complete));
+                let files = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+                let mut sizes = sizes.clone();
+                if sizes.is_empty() && files > 0 {
+                    // As it was told once.
+                    let (names, text) = (*names_length, names_length + 8 * u64::from(files));
+                    sizes.push(ListingSize { files, names, text });
+                }
+                let (each, all) = (each_of(&host_text(self.address)), *refused_names == 0);
+                self.listed = Some(Listed::new(digest, entries, sizes, *left_out, each, all));
                 self.listings_failed = 0;
                 self.whole_next = false;
-                let files = u32::try_from(entries_count).unwrap_or(u32::MAX);
-                self.listing_not_before = now + LISTING_LASTS_EACH * files;
+                let lasts = LISTING_LASTS_EACH * files.saturating_add(left_out.files);
+                let rest = if left_out.files > 0 { LISTING_HAS_NO_ROOM } else { Duration::ZERO };
+                self.listing_not_before = now + lasts.max(rest);
                 self.ask_for_changes(now);
                 Read::Genuine { refused_names: *refused_names }
             }

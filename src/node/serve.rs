@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::{Budget, Pace};
+use super::budget::{Budget, BudgetEach, Pace};
 use super::context::Context;
 use super::cookie::CookieJar;
 use super::counters::DropReason;
@@ -30,10 +30,17 @@ pub(crate) const GRANTS_WAITING_MAX: usize = 128;
 /// What a receiver may be sent before it is another one's turn, in bytes of payload: as much as one grant
 /// asks for at most, so that each turn is worth a system call.
 pub(crate) const TURN_BYTES: u64 = GRANT_BYTES_MAX as u64;
-/// The same under a limit, however low it is: about a packet.
+/// What a range counts for at the least: of single bytes, it is the packets and the reading that cost.
+const RANGE_MIN: u64 = 2_048;
+/// The same as a turn under a limit, however low it is: about a packet.
 const TURN_MIN: u64 = 1_024;
 /// Answers a second to addresses that have not proven themselves. None is longer than the question.
 const UNPROVEN_REPLIES_PER_SECOND: u64 = 10_000;
+/// And of them to one machine, so that with what it holds back, and the questions that announcements bring, a neighbour
+/// in whose name others ask gets less than 4 KiB a second from each host. Whoever shows a cookie has one more.
+const UNPROVEN_REPLIES_EACH: u64 = 20;
+/// Machines that are told apart for that; of more, some share what one is allowed.
+const MACHINES_APART: u16 = 1_024;
 
 /// Ports whose services answer whatever comes, so that two hosts could be made to talk for ever
 /// (echo, discard, daytime, quotd, chargen, domain, tftp, ntp, snmp, ldap, ssdp, ws-discovery, mdns,
@@ -74,6 +81,12 @@ pub(crate) struct Server {
     room_told: bool,
     next_job: u64,
     unproven: Budget,
+    #[serde(default = "nobody_yet", skip_serializing_if = "BudgetEach::is_idle")]
+    unproven_each: BudgetEach,
+}
+
+const fn nobody_yet() -> BudgetEach {
+    BudgetEach::new(UNPROVEN_REPLIES_EACH)
 }
 
 /// What a served job says about the thing served.
@@ -97,6 +110,7 @@ impl Server {
             room_told: false,
             next_job: 0,
             unproven: Budget::new(UNPROVEN_REPLIES_PER_SECOND),
+            unproven_each: nobody_yet(),
         }
     }
 
@@ -105,13 +119,21 @@ impl Server {
     }
 
     /// Whether this cookie was given to this address of late.
-    pub(crate) fn accepts(&self, ctx: &Context<'_>, from: SocketAddr, cookie: &Cookie) -> bool {
-        self.jar.accepts(cookie, from, ctx.now)
+    pub(crate) fn accepts(&mut self, ctx: &Context<'_>, from: SocketAddr, cookie: &Cookie) -> bool {
+        let accepted = self.jar.accepts(cookie, from, ctx.now);
+        if accepted && !self.unproven_each.is_idle() {
+            self.unproven_each.give_back(self.number_of(ctx, from));
+        }
+        accepted
     }
 
-    /// Whether a question from an address that has not proven itself may be answered now.
-    pub(crate) fn may_answer(&mut self, ctx: &mut Context<'_>) -> bool {
-        let may = self.unproven.take(ctx.now);
+    /// Whether a question from this address, which has not proven itself, may be answered now.
+    pub(crate) fn may_answer(&mut self, ctx: &mut Context<'_>, to: SocketAddr) -> bool {
+        let now = ctx.now;
+        // Nobody else can speak in the name of a loopback address.
+        let own = to.ip().is_loopback();
+        let may = (own || self.unproven_each.take(now, self.number_of(ctx, to)))
+            && self.unproven.take(now);
         if !may {
             ctx.counters.drop(DropReason::ReplyBudget);
         }
@@ -125,14 +147,20 @@ impl Server {
         from: SocketAddr,
         grant: &Grant,
     ) -> bool {
-        if self.jar.accepts(&grant.cookie, from, ctx.now) {
+        if self.accepts(ctx, from, &grant.cookie) {
             return true;
         }
         ctx.counters.drop(DropReason::StaleCookie);
-        if self.may_answer(ctx) {
+        if self.may_answer(ctx, from) {
             refuse(ctx, from, grant.nonce, RefuseReason::StaleCookie);
         }
         false
+    }
+
+    /// The number under which what its machine may be answered is counted.
+    fn number_of(&self, ctx: &Context<'_>, host: SocketAddr) -> u16 {
+        let machine = ctx.interfaces.machine(host.ip());
+        self.jar.number(machine.start().ip(), MACHINES_APART)
     }
 
     /// Takes a proven grant on.
@@ -143,9 +171,10 @@ impl Server {
         grant: &Grant,
         source: ServeSource,
     ) {
-        let full = self.waiting.len() >= CLIENTS_MAX && !self.waiting.contains_key(&from);
-        if full {
-            ctx.counters.drop(DropReason::TooManyGrants);
+        // One place is kept for whoever is being served, and may have to be put back.
+        let full = self.waiting.len() >= CLIENTS_MAX - 1;
+        let is_full = full && !self.waiting.contains_key(&from);
+        if is_full && !self.make_room(ctx, from) {
             return;
         }
         let turn = self.turn_bytes();
@@ -165,6 +194,20 @@ impl Server {
             payload_length: grant.ranges.payload_length(),
         });
         self.serve_next(ctx);
+    }
+
+    /// Where too many wait, one of the machine of which most do makes room for one of a machine of which fewer do.
+    fn make_room(&mut self, ctx: &mut Context<'_>, newcomer: SocketAddr) -> bool {
+        ctx.counters.drop(DropReason::TooManyGrants);
+        let beside = self.waiting.range(ctx.interfaces.machine(newcomer.ip())).count();
+        let most = ctx.interfaces.most_crowded(self.waiting.keys().copied());
+        let most = most.filter(|(_, count)| beside + 1 < *count);
+        let goes = most.and_then(|(machine, _)| Some(*self.waiting.range(machine).next_back()?.0));
+        if let Some(goes) = goes {
+            self.waiting.remove(&goes);
+            self.turns.retain(|waiting| *waiting != goes);
+        }
+        goes.is_some()
     }
 
     /// The answer to [`Output::Serve`].
@@ -227,6 +270,7 @@ impl Server {
 
     pub(crate) fn check_invariants(&self) {
         assert!(self.waiting.len() <= CLIENTS_MAX);
+        assert!(self.unproven_each.len() <= usize::from(MACHINES_APART));
         assert_eq!(self.turns.len(), self.waiting.len(), "each waiting receiver has one turn");
         for (address, client) in &self.waiting {
             let jobs = &client.jobs;
@@ -287,8 +331,9 @@ impl Server {
                     piece => length = length.min(u32::try_from(piece).unwrap_or(length)),
                 }
             }
-            if client.allowance >= u64::from(length) {
-                client.allowance -= u64::from(length);
+            let cost = u64::from(length).max(RANGE_MIN.min(turn));
+            if client.allowance >= cost {
+                client.allowance -= cost;
                 return Some((to, length));
             }
             client.allowance += turn;

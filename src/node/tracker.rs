@@ -34,6 +34,7 @@ use super::input::ListingReading;
 use super::output::Output;
 use super::random::Random;
 use super::time::Instant;
+use crate::wire::listing::ListingRoom;
 use crate::wire::{
     About, Announce, Answer, Ask, Cookie, Data, Farewell, FarewellSecret, Hold, Holding, Hosts,
     InstanceId, ListingDigest, ListingSummary, Message, RefuseReason, Tell, ToldHosts,
@@ -270,7 +271,8 @@ impl Tracker {
                 if arriving.download.received(ctx, piece, from, &mut arriving.flow) {
                     // A tracker keeps no names: what has changed is nothing to it without the rest.
                     let Download { id: listing, summary, .. } = &arriving.download;
-                    ctx.emit(Output::ReadListing { listing: *listing, digest: summary.digest });
+                    let (listing, digest) = (*listing, summary.digest);
+                    ctx.emit(Output::ReadListing { listing, digest, room: ListingRoom::ALL });
                 }
             }
             Err(stray) => ctx.counters.drop(stray.into()),

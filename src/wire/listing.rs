@@ -29,7 +29,9 @@ use crate::content::block_layout::CONTENT_SIZE_MAX;
 use crate::content::share_name::{NAME_LENGTH_MAX, ShareNameRef};
 use crate::content::{ContentId, ShareName};
 pub use differences::Differences;
-pub use entries::{ListingEntries, ListingEntriesBuilder, ListingEntryRef};
+pub use entries::{
+    ListingEntries, ListingEntriesBuilder, ListingEntryRef, ListingRoom, ListingSize,
+};
 
 /// One offered file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

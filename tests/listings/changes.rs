@@ -8,9 +8,7 @@ use super::*;
 /// A listing of one file, with no name in it that nobody should have sent.
 fn complete(text: &str) -> ListingReading {
     match genuine(text) {
-        ListingReading::Genuine { entries, names_length, .. } => {
-            ListingReading::Genuine { entries, names_length, refused_names: 0 }
-        }
+        ListingReading::Genuine { entries, .. } => ListingReading::all(entries, 0),
         ListingReading::Bad => unreachable!(),
     }
 }

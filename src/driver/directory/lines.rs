@@ -42,7 +42,8 @@ impl DirectoryLines {
             let entries = |host: Option<&DirectoryHost>| {
                 host.map(|host| host.entries.clone()).unwrap_or_default()
             };
-            let same = old.map(|host| host.listing) == new.map(|host| host.listing);
+            let which = |host: Option<&DirectoryHost>| host.map(|host| (host.listing, host.files));
+            let same = which(old) == which(new);
             (!same).then(|| Changed {
                 was: text(old).unwrap_or_default(),
                 is: text(new).unwrap_or_default(),

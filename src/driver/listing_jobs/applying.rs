@@ -77,8 +77,7 @@ impl Applying {
             State::Hashing { entries, listing, hashing } => match hashing.go_on(&listing.bytes) {
                 Step::On(hashing) => on(old, State::Hashing { entries, listing, hashing }),
                 Step::Over(found) if found == digest && listing.left_out == 0 => {
-                    let names_length = entries.names_length();
-                    Step::Over(ListingReading::Genuine { entries, names_length, refused_names: 0 })
+                    Step::Over(ListingReading::all(entries, 0))
                 }
                 Step::Over(found) => {
                     log::debug!("the changes of a listing lead to {found} instead of {digest}");

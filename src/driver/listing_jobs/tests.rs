@@ -29,7 +29,7 @@ fn make(jobs: &mut ListingJobs, listing: u64) -> (ListingSummary, u32) {
 }
 
 fn read(jobs: &mut ListingJobs, listing: u64, digest: ListingDigest) -> ListingReading {
-    jobs.read(ListingId(listing), digest);
+    jobs.read(ListingId(listing), digest, ListingRoom::ALL);
     match answer(jobs) {
         Input::ListingRead { listing: read, outcome } if read.0 == listing => outcome,
         other => panic!("{other:?}"),
@@ -107,7 +107,7 @@ fn a_listing_that_came_in_packets_is_read() {
         jobs.keep(ListingId(5), packet as u64 * 1_152, payload);
     }
     let reading = read(&mut jobs, 5, ListingDigest::of(&bytes));
-    let ListingReading::Genuine { entries, names_length, refused_names } = reading else {
+    let ListingReading::Genuine { entries, names_length, refused_names, .. } = reading else {
         panic!("{reading:?}")
     };
     assert_eq!((entries.len(), refused_names), (3_000, 1));
@@ -115,6 +115,21 @@ fn a_listing_that_came_in_packets_is_read() {
     assert_eq!(names_length, named as u64);
     assert!((0..3_000).all(|number| entries.get(number).unwrap().name == name(number).borrowed()));
     assert_eq!(jobs.gathered(), 0);
+}
+
+#[test]
+fn of_what_has_no_room_the_first_files_are_kept() {
+    let mut jobs = ListingJobs::new();
+    let bytes = at_once(0..3_000);
+    jobs.keep(ListingId(5), 0, &bytes);
+    // 24 bytes of name, and 32 beside, twice.
+    jobs.read(ListingId(5), ListingDigest::of(&bytes), ListingRoom { cost: 11_200, each: 1 });
+    let Input::ListingRead { outcome, .. } = answer(&mut jobs) else { panic!("no answer") };
+    let ListingReading::Genuine { entries, sizes, left_out, .. } = outcome else { panic!("bad") };
+    let kept = 11_200 / (2 * (32 + name(0).as_str().len()));
+    assert_eq!((entries.len(), left_out.files as usize), (kept, 3_000 - kept));
+    assert_eq!(sizes.last().unwrap().files as usize, kept);
+    assert_eq!(entries.get(kept - 1).unwrap().name, name(kept - 1).borrowed());
 }
 
 #[test]
@@ -140,8 +155,8 @@ fn what_is_dropped_is_gone() {
     for listing in 0..3 {
         jobs.keep(ListingId(listing), 0, &bytes);
     }
-    jobs.read(ListingId(0), ListingDigest::of(&bytes));
-    jobs.read(ListingId(1), ListingDigest::of(&bytes));
+    jobs.read(ListingId(0), ListingDigest::of(&bytes), ListingRoom::ALL);
+    jobs.read(ListingId(1), ListingDigest::of(&bytes), ListingRoom::ALL);
     jobs.step(&Slice::of(Duration::ZERO), &mut VecDeque::new());
     jobs.forget(ListingId(0));
     jobs.forget(ListingId(2));
@@ -200,9 +215,7 @@ fn changes_lead_from_every_listing_to_every_later_one() {
             let changes = ours.changes(ListingId(from as u64), ListingId(to as u64)).unwrap();
             assert_eq!(changes.len() % 64, 0);
             let outcome = apply(&mut theirs, old, &changes, *digest);
-            let names_length = new.names_length();
-            let entries = new.clone();
-            let expected = ListingReading::Genuine { entries, names_length, refused_names: 0 };
+            let expected = ListingReading::all(new.clone(), 0);
             assert_eq!(outcome, expected, "from {from} to {to}");
         }
     }

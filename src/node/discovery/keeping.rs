@@ -154,6 +154,7 @@ impl Discovery {
         let remotes = &self.remotes;
         self.downloading.retain(|at| remotes.get(at).is_some_and(Remote::is_downloading));
         let mut last = None;
+        self.heavy_waits = false;
         while self.downloading.len() < DOWNLOADS_MAX {
             last = self.kept.lacking_behind(last);
             let Some((_, address)) = last else { break };
@@ -161,6 +162,7 @@ impl Discovery {
             let Some(summary) = missing.flatten() else { continue };
             let instance = self.remotes.get(&address).and_then(|remote| remote.instance);
             let known = instance.and_then(|instance| self.listing_of(instance, summary.digest));
+            let known = known.filter(|listed| !listed.wants_more);
             if let Some(listed) = known.or_else(|| Listed::empty(summary)) {
                 if let Some(remote) = self.remotes.get_mut(&address) {
                     remote.set_listed(listed);
@@ -171,7 +173,7 @@ impl Discovery {
             }
             // One machine with many ports does not get all the turns.
             let beside = self.downloading.iter().filter(|other| other.ip() == address.ip());
-            if beside.count() >= DOWNLOADS_EACH {
+            if beside.count() >= DOWNLOADS_EACH || !self.may_fetch(ctx.now, address, summary) {
                 continue;
             }
             if let Some(remote) = self.remotes.get_mut(&address) {

@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::*;
+use crate::content::{ContentId, ShareName};
 use crate::node::NodeConfig;
 use crate::node::input::InterfaceAddress;
+use crate::node::listed::{Listed, each_of};
+use crate::wire::listing::{ListingEntries, ListingEntry, ListingSize};
 use crate::wire::{self, Answer, Cookie, Hosts, Message, Portions, ToldHost, ToldHosts};
 
 /// A host's discovery and the time.
@@ -127,7 +130,7 @@ impl Run {
         self.with(|discovery, ctx| {
             let (listing, cookie) = (listing(address, 0), Cookie([1; 16]));
             remote.told(ctx, instance(address), cookie, listing, 0);
-            remote.set_listed(super::super::listed::Listed::empty(listing).unwrap());
+            remote.set_listed(Listed::empty(listing).unwrap());
             discovery.remotes.insert(address, remote);
             discovery.look_at_all(ctx);
         });
@@ -266,4 +269,120 @@ fn who_keeps_in_step_is_known_by_what_he_says() {
     assert_eq!(those(&run), [host(0, 4, 27_183)]);
     run.with(|discovery, ctx| discovery.forget(ctx, host(0, 4, 27_183)));
     assert!(those(&run).is_empty());
+}
+
+#[test]
+fn who_is_heard_a_thousand_times_a_second_is_not_asked_more_often() {
+    let mut run = Run::new(&[]);
+    let from = host(9, 9, 5_000);
+    let nothing = ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 };
+    let mut asked = 0;
+    for number in 0..3_000 {
+        run.now = run.now + Duration::from_millis(1);
+        // Each time with another listing, as whoever wants to have it asked would say.
+        let announce = Announce {
+            instance: instance(from),
+            listing: listing(host(0, 0, number), 60),
+            again_within: 50,
+        };
+        asked += run.with(|discovery, ctx| discovery.on_announce(ctx, from, &announce)).len();
+        asked += run.with(|discovery, ctx| discovery.handle_timeout(ctx, nothing)).len();
+    }
+    assert!((1..=7).contains(&asked), "{asked} questions in three seconds");
+}
+
+/// A host lists so many files, whose names are so long.
+fn lists(run: &mut Run, address: SocketAddr, files: usize, length: usize) {
+    run.put(address);
+    let entry = |at| ListingEntry {
+        content: ContentId([at as u8; 20]),
+        size: 7,
+        name: ShareName::parse(&format!("{at:0length$}")).unwrap(),
+    };
+    let entries: ListingEntries = (0..files).map(entry).collect::<Vec<_>>().try_into().unwrap();
+    let (sizes, left_out) = (entries.sizes().to_vec(), ListingSize::default());
+    let each = each_of(&host_text(address));
+    let digest = listing(address, 0).digest;
+    run.with(|discovery, ctx| {
+        let listed = Listed::new(digest, entries, sizes, left_out, each, true);
+        discovery.remotes.get_mut(&address).unwrap().set_listed(listed);
+        discovery.keep(ctx.now, ctx.interfaces, address);
+        discovery.share_room(ctx);
+    });
+}
+
+fn shown_of(run: &Run) -> Vec<(SocketAddr, usize, bool)> {
+    let of = |(&address, remote): (&SocketAddr, &Remote)| {
+        let listed = remote.listed.as_ref().unwrap();
+        (address, listed.entries.len(), listed.weight == listed.whole)
+    };
+    run.discovery.remotes.iter().map(of).collect()
+}
+
+#[test]
+fn who_lists_too_much_takes_room_from_those_alone_who_do_so_too() {
+    let honest = host(0, 9, 27_183);
+    let liars: Vec<_> = (1..=20).map(|at| host(1, at, 27_183)).collect();
+    // One of them with four ports more.
+    let ports: Vec<_> = (1..=4).map(|port| host(1, 1, port)).collect();
+    let mut all: Vec<_> = liars.iter().chain(&ports).map(|&at| (at, 10_000, 120)).collect();
+    all.push((honest, 100, 40));
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let mut run = Run::new(&[]);
+        all.iter().for_each(|&(at, files, length)| lists(&mut run, at, files, length));
+        // As at each sweep: of what was cut for those who came before, nothing is left to cut.
+        run.with(|discovery, ctx| discovery.share_room(ctx));
+        let weight = run.discovery.kept.weight();
+        assert!(weight <= shares::ROOM && weight > shares::ROOM * 9 / 10, "{weight}");
+        assert!(run.counters.dropped(DropReason::TooManyListings) > 0);
+        runs.push(shown_of(&run));
+        all.reverse();
+        let (_, files, is_whole) = runs[0].iter().find(|(at, ..)| *at == honest).unwrap();
+        assert!(*files == 100 && *is_whole, "the honest one is shown entirely");
+    }
+    assert_eq!(runs[0], runs[1], "whoever came first");
+    let of = |machine: u8| -> usize {
+        let those = runs[0].iter().filter(|(at, ..)| at.ip() == host(1, machine, 0).ip());
+        those.map(|(_, files, _)| files).sum()
+    };
+    assert!(of(1) <= of(2) && of(1) + 5 * 64 > of(2), "ports share what one machine gets");
+}
+
+#[test]
+fn when_there_is_room_again_more_is_fetched() {
+    let mut run = Run::new(&[]);
+    let (one, other) = (host(1, 1, 27_183), host(1, 2, 27_183));
+    lists(&mut run, one, 50_000, 120);
+    assert!(run.discovery.remotes[&one].listed.as_ref().unwrap().is_complete);
+    lists(&mut run, other, 50_000, 120);
+    let of = |run: &Run, at| run.discovery.remotes[&at].listed.as_ref().unwrap().entries.len();
+    assert_eq!(of(&run, one), of(&run, other));
+    assert!(!run.discovery.remotes[&one].lacks_listing());
+    run.with(|discovery, ctx| {
+        discovery.forget(ctx, other);
+        discovery.share_room(ctx);
+    });
+    assert!(run.discovery.remotes[&one].lacks_listing(), "it is fetched again");
+    let missing = |run: &Run, now| run.discovery.remotes[&one].missing_listing(now);
+    assert_eq!(missing(&run, run.now), None, "not at once");
+    assert!(missing(&run, run.now + Duration::from_secs(60)).is_some());
+}
+
+#[test]
+fn what_has_no_room_is_fetched_slowly_and_holds_up_nobody() {
+    let mut run = Run::new(&[]);
+    for at in 1..=3 {
+        lists(&mut run, host(1, at, 27_183), 60_000, 120);
+    }
+    let now = run.now;
+    let long = ListingSummary { length: 5 << 20, files: 40_000, ..listing(host(2, 1, 1), 1) };
+    let short = ListingSummary { length: 4_000, files: 100, ..long };
+    let mut may = |address, listing, seconds| {
+        run.discovery.may_fetch(now + Duration::from_secs(seconds), address, listing)
+    };
+    assert!(may(host(2, 1, 1), long, 10));
+    assert!(!may(host(2, 2, 1), long, 10) && !may(host(2, 2, 1), long, 14));
+    assert!(may(host(2, 3, 1), short, 10), "who lists little need not wait");
+    assert!(may(host(2, 2, 1), long, 15));
 }

@@ -22,7 +22,8 @@ impl Remote {
         }
         self.earn_credit();
         let known = self.instance == Some(instance) && self.wanted == Some(listing);
-        if !known {
+        // Who has proven nothing is not asked again before its answer can be missed, however often it is heard.
+        if !known && (self.is_proven() || self.question.is_none()) {
             self.ask_by(ask_at);
         }
     }

@@ -21,6 +21,59 @@ pub struct ListingEntries(Arc<Packed>);
 struct Packed {
     names: Box<str>,
     rows: Box<[Row]>,
+    sizes: Box<[ListingSize]>,
+}
+
+/// After so many entries each, their sizes together are kept.
+const SIZES_EVERY: usize = 64;
+
+/// How much entries are together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListingSize {
+    /// How many.
+    pub files: u32,
+    /// Bytes of their names.
+    pub names: u64,
+    /// Bytes of their names and sizes as JSON, without the quotes around.
+    pub text: u64,
+}
+
+/// How much of a listing is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListingRoom {
+    /// As [`ListingSize::cost`] counts.
+    pub cost: u64,
+    /// What each entry takes as text beside its name and size.
+    pub each: u64,
+}
+
+impl ListingRoom {
+    /// For all there may be.
+    pub const ALL: Self = Self { cost: u64::MAX, each: 0 };
+}
+
+impl ListingSize {
+    /// Whether it is the size of no entries.
+    pub fn is_nothing(&self) -> bool {
+        self.files == 0
+    }
+
+    /// What they cost who keeps them, and shows them in a document in which each takes so much beside its name and size: the
+    /// text, or twice the memory where that is more.
+    pub fn cost(&self, each: u64) -> u64 {
+        let files = u64::from(self.files);
+        (2 * (size_of::<Row>() as u64 * files + self.names)).max(each * files + self.text)
+    }
+
+    fn add(&mut self, entry: &ListingEntryRef<'_>) {
+        let name = entry.name.as_str();
+        // Of what a name may have, quotes alone are longer as JSON.
+        let quotes = name.bytes().filter(|byte| *byte == b'"').count();
+        let digits = entry.size.checked_ilog10().unwrap_or(0) + 1;
+        self.files += 1;
+        self.names += name.len() as u64;
+        self.text += (name.len() + quotes) as u64 + u64::from(digits);
+    }
 }
 
 /// An entry but for its name.
@@ -58,6 +111,24 @@ impl ListingEntries {
     /// Bytes of all names together.
     pub fn names_length(&self) -> u64 {
         self.0.names.len() as u64
+    }
+
+    /// How much the first of them are together, in steps; the last one is of all.
+    pub fn sizes(&self) -> &[ListingSize] {
+        &self.0.sizes
+    }
+
+    /// The first ones alone: so many as one of the [`sizes`](Self::sizes) speaks of, or none.
+    #[must_use]
+    pub fn first(&self, files: u32) -> Self {
+        let Some(last) = self.0.sizes.iter().rposition(|size| size.files <= files) else {
+            return Self::default();
+        };
+        let sizes = &self.0.sizes[..=last];
+        let rows = &self.0.rows[..sizes[last].files as usize];
+        let end = rows.last().map_or(0, |row| row.name_end as usize);
+        let names = self.0.names[..end].into();
+        Self(Arc::new(Packed { names, rows: rows.into(), sizes: sizes.into() }))
     }
 
     /// The entry at this place, counted from 0.
@@ -140,9 +211,23 @@ pub struct ListingEntriesBuilder {
     rows: Vec<Row>,
     /// Where the last name begins.
     last: usize,
+    size: ListingSize,
+    sizes: Vec<ListingSize>,
+    room: Option<ListingRoom>,
+    left_out: ListingSize,
 }
 
 impl ListingEntriesBuilder {
+    /// Of those that come, the first for which there is this much room are kept; the others are counted.
+    pub fn within(room: ListingRoom) -> Self {
+        Self { room: Some(room), ..Self::default() }
+    }
+
+    /// What came and is not kept.
+    pub const fn left_out(&self) -> ListingSize {
+        self.left_out
+    }
+
     /// Takes the next entry.
     ///
     /// # Errors
@@ -152,18 +237,33 @@ impl ListingEntriesBuilder {
         if !self.rows.is_empty() && name <= &self.names[self.last..] {
             return Err(ListingError::Order);
         }
+        let mut size = self.size;
+        size.add(&entry);
+        let fits = self.room.is_none_or(|room| size.cost(room.each) <= room.cost);
+        if self.left_out.files > 0 || !fits {
+            self.left_out.add(&entry);
+            return Ok(());
+        }
         let end = self.names.len() + name.len();
         let name_end = u32::try_from(end).map_err(|_| ListingError::Limit)?;
         self.last = self.names.len();
         self.names.push_str(name);
         self.rows.push(Row { content: entry.content, name_end, size: entry.size });
+        self.size = size;
+        if self.rows.len() % SIZES_EVERY == 0 {
+            self.sizes.push(size);
+        }
         Ok(())
     }
 
     /// All that came.
     pub fn finish(self) -> ListingEntries {
-        let Self { names, rows, .. } = self;
-        ListingEntries(Arc::new(Packed { names: names.into(), rows: rows.into() }))
+        let Self { names, rows, size, mut sizes, .. } = self;
+        if size != sizes.last().copied().unwrap_or_default() {
+            sizes.push(size);
+        }
+        let (names, rows) = (names.into(), rows.into());
+        ListingEntries(Arc::new(Packed { names, rows, sizes: sizes.into() }))
     }
 }
 
@@ -195,6 +295,30 @@ mod tests {
         assert_eq!((packed.len(), packed.names_length()), (3, 16));
         assert_eq!((packed.get(1).unwrap().name.as_str(), packed.get(3)), ("animals/é.txt", None));
         assert!(!packed.is_empty() && ListingEntries::default().is_empty());
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted_and_the_first_can_be_had_alone() {
+        let all: Vec<_> = (0..200).map(|at| entry(1, &format!("{at:03} \"é\""))).collect();
+        let packed = ListingEntries::try_from(all.clone()).unwrap();
+        // Eight bytes and the two of é; each quote has one more as text, and the size has 13 digits.
+        let of =
+            |files| ListingSize { files, names: 8 * u64::from(files), text: 23 * u64::from(files) };
+        assert_eq!(packed.sizes(), [of(64), of(128), of(192), of(200)]);
+        assert_eq!((of(2).cost(0), of(2).cost(200)), (160, 446));
+        for (files, kept) in [(0, 0), (63, 0), (64, 64), (191, 128), (200, 200), (999, 200)] {
+            let first = packed.first(files);
+            assert!(first.iter().map(ListingEntryRef::to_owned).eq(all[..kept].iter().cloned()));
+            assert_eq!(first.sizes(), &packed.sizes()[..kept.div_ceil(64)]);
+        }
+        for (cost, kept) in [(0, 0), (79, 0), (80, 1), (160, 2), (80 * 199, 199), (u64::MAX, 200)] {
+            let mut builder = ListingEntriesBuilder::within(ListingRoom { cost, each: 0 });
+            packed.iter().for_each(|entry| builder.push(entry).unwrap());
+            assert_eq!(builder.left_out(), of(200 - kept));
+            let entries = builder.finish();
+            assert_eq!(entries.len(), kept as usize);
+            assert_eq!(entries.sizes().last().copied().unwrap_or_default(), of(kept));
+        }
     }
 
     #[test]

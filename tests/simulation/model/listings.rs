@@ -24,7 +24,7 @@ impl Listings {
             Output::KeepListing { listing, offset } => {
                 self.0.keep(listing, offset, &in_hand[DATA_HEADER_LENGTH..]);
             }
-            Output::ReadListing { listing, digest } => self.0.read(listing, digest),
+            Output::ReadListing { listing, digest, room } => self.0.read(listing, digest, room),
             Output::ReadChanges { listing, digest, old } => {
                 self.0.read_changes(listing, digest, old);
             }

@@ -1,0 +1,221 @@
+//! How much of what others list is kept: as much as there is room for, shared fairly.
+//!
+//! Machines share the room, and the listings of a machine share what it gets: who wants less than an equal share gets all that
+//! he wants, and what he leaves is shared by the others. So who lists more than there is room for takes it from those who list as
+//! much, never from who lists little; what comes of it hangs on who lists what, and not on who came first.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, warn};
+
+use super::Discovery;
+use crate::node::context::{Context, Interfaces};
+use crate::node::counters::DropReason;
+use crate::node::directory::host_text;
+use crate::node::listed::{each_of, least_cost};
+use crate::node::time::Instant;
+use crate::wire::{InstanceId, ListingDigest, ListingSummary};
+
+/// What all listings may cost together: `d.json` is not longer than this, and they take half of it in memory.
+pub(super) const ROOM: u64 = (16 << 20) - (64 << 10);
+/// And in one that only looks, which writes no document and ends soon.
+const ROOM_LOOKING: u64 = 256 << 20;
+/// Listings of more than this are long,
+const LONG: u64 = 256 << 10;
+/// and all long ones that are on their way together are no longer than this, or it is one.
+const LONG_TOGETHER: u64 = 8 << 20;
+/// Of listings for which there is no room but for a part of them, so many bytes a second are fetched.
+const HEAVY_A_SECOND: u64 = 1 << 20;
+/// A listing is fetched again if so much more of it, or a quarter more, can be kept.
+const WORTH_IT: u64 = 64 << 10;
+
+/// A listing: of whom, and which.
+type Which = (InstanceId, ListingDigest);
+
+/// What each of these gets who want so much: no more than this.
+fn level(wants: impl Iterator<Item = u64>, room: u64) -> u64 {
+    let mut wants: Vec<u64> = wants.collect();
+    wants.sort_unstable();
+    let (mut left, mut count) = (room, wants.len() as u64);
+    for want in wants {
+        let share = left / count;
+        if want > share {
+            return share;
+        }
+        left -= want;
+        count -= 1;
+    }
+    u64::MAX
+}
+
+impl Discovery {
+    pub(super) const fn room(&self) -> u64 {
+        if self.is_looking() { ROOM_LOOKING } else { ROOM }
+    }
+
+    /// What others than this address leave of the room.
+    fn left_by_others(&self, address: SocketAddr) -> u64 {
+        let own = self.kept.get(address).map_or(0, |host| host.weight);
+        self.room().saturating_sub(self.kept.weight() - own)
+    }
+
+    /// How much of a listing of this host may be kept, which has been fetched.
+    pub(super) fn room_for(&self, interfaces: &Interfaces, address: SocketAddr) -> u64 {
+        let left = self.left_by_others(address);
+        let remote = self.remotes.get(&address);
+        let files = remote.map_or(0, |remote| remote.download_files());
+        // What it costs at the most: names have 1,024 bytes, each of them may be a quote.
+        if left >= u64::from(files) * 4_096 {
+            return left;
+        }
+        let instance = remote.and_then(|remote| remote.instance).unwrap_or(InstanceId::NONE);
+        let which = (instance, ListingDigest::NONE);
+        let shares = self.shares(interfaces, Some((which, address))).1;
+        left.max(shares.get(&which).copied().unwrap_or(0))
+    }
+
+    /// Whether there is room for no more than a part of what this host lists, as it says.
+    fn is_heavy(&self, address: SocketAddr, listing: ListingSummary) -> bool {
+        let cost = least_cost(listing, each_of(&host_text(address)));
+        cost > self.left_by_others(address) && cost > self.share
+    }
+
+    /// Whether a listing that is lacking may be fetched now, as far as its length goes.
+    pub(super) fn may_fetch(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        listing: ListingSummary,
+    ) -> bool {
+        if self.is_looking() {
+            return true;
+        }
+        let on_their_way =
+            self.downloading.iter().filter_map(|at| Some(self.remotes.get(at)?.download_length()));
+        let long: u64 = on_their_way.filter(|length| *length > LONG).sum();
+        if listing.length > LONG && long > 0 && long + listing.length > LONG_TOGETHER {
+            return false;
+        }
+        if !self.is_heavy(address, listing) {
+            return true;
+        }
+        if now < self.heavy_at {
+            self.heavy_waits = true;
+            return false;
+        }
+        self.heavy_at =
+            now + Duration::from_micros(listing.length.saturating_mul(1_000_000) / HEAVY_A_SECOND);
+        true
+    }
+
+    /// When the next listing may be fetched of which there is room for no more than a part.
+    pub(super) fn heavy_due(&self, now: Instant) -> Option<Instant> {
+        (self.heavy_waits && self.heavy_at > now).then_some(self.heavy_at)
+    }
+
+    /// Sees to it that listings together cost no more than there is room for, and notes of which there could be more.
+    pub(super) fn share_room(&mut self, ctx: &mut Context<'_>) {
+        let is_much = self.kept.weight() > self.room();
+        if !is_much && !self.is_cut {
+            return;
+        }
+        let (share, shares) = self.shares(ctx.interfaces, None);
+        self.share = share;
+        let (mut cut, mut is_cut) = (0, false);
+        for (&address, remote) in &mut self.remotes {
+            let Some((instance, listed)) = remote.instance.zip(remote.listed.as_ref()) else {
+                continue;
+            };
+            let most = shares.get(&(instance, listed.digest)).copied().unwrap_or(0);
+            if remote.cut_listed(ctx.now, most) {
+                debug!("not all that {} lists has room", host_text(address));
+                cut += 1;
+            }
+            if let Some(listed) = &mut remote.listed {
+                is_cut |= listed.weight < listed.whole;
+                let more = most.min(listed.whole).saturating_sub(listed.weight);
+                listed.wants_more = more > WORTH_IT.max(listed.weight / 4);
+            }
+        }
+        ctx.counters.drop_many(DropReason::TooManyListings, cut);
+        if cut > 0 {
+            self.say_that_not_all_has_room();
+            self.directory_changed(ctx);
+        }
+        self.is_cut = is_cut;
+        self.look_at_all(ctx);
+    }
+
+    /// Once.
+    pub(super) fn say_that_not_all_has_room(&mut self) {
+        if !std::mem::replace(&mut self.is_cut_told, true) && !self.is_looking() {
+            warn!(
+                "more files are offered on this network than there is room for in d.json: of hosts that offer most, \
+                 only the first files are shown"
+            );
+        }
+    }
+
+    /// What a machine gets at the most, and each listing; `newcomer` is one that has not been read, and might be any length.
+    fn shares(
+        &self,
+        interfaces: &Interfaces,
+        newcomer: Option<(Which, SocketAddr)>,
+    ) -> (u64, BTreeMap<Which, u64>) {
+        // A host has one listing, however many addresses: it is that one's who has had it longest.
+        let mut listings: BTreeMap<Which, (Instant, SocketAddr, u64)> = BTreeMap::new();
+        for (&address, remote) in &self.remotes {
+            let Some((instance, listed)) = remote.instance.zip(remote.listed.as_ref()) else {
+                continue;
+            };
+            if newcomer.is_some_and(|((new, _), at)| new == instance && at == address) {
+                continue;
+            }
+            let claim = (remote.proven_since(), address, listed.whole);
+            let known = listings.entry((instance, listed.digest)).or_insert(claim);
+            *known = (*known).min(claim);
+        }
+        if let Some((which, address)) = newcomer {
+            listings.insert(which, (Instant::ORIGIN, address, self.room()));
+        }
+        let mut machines: BTreeMap<SocketAddr, Vec<(Which, u64)>> = BTreeMap::new();
+        for (which, (_, address, whole)) in listings {
+            let machine = *interfaces.machine(address.ip()).start();
+            machines.entry(machine).or_default().push((which, whole));
+        }
+        let all = |listings: &Vec<(Which, u64)>| {
+            listings.iter().fold(0_u64, |sum, (_, whole)| sum.saturating_add(*whole))
+        };
+        let share = level(machines.values().map(all), self.room());
+        let mut shares = BTreeMap::new();
+        for listings in machines.values() {
+            let each = level(listings.iter().map(|(_, whole)| *whole), all(listings).min(share));
+            shares.extend(listings.iter().map(|&(which, whole)| (which, whole.min(each))));
+        }
+        (share, shares)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wants_little_gets_it_and_the_others_share_the_rest() {
+        for (wants, room, expected) in [
+            (&[][..], 10, u64::MAX),
+            (&[10], 10, u64::MAX),
+            (&[11], 10, 10),
+            (&[1, 2, 7], 10, u64::MAX),
+            (&[1, 2, 8], 10, 7),
+            (&[100, 100, 1], 9, 4),
+            (&[5, 5, 5, 0], 9, 3),
+        ] {
+            assert_eq!(level(wants.iter().copied(), room), expected, "{wants:?} of {room}");
+            let given: u64 = wants.iter().map(|want| expected.min(*want)).sum();
+            assert!(given <= room);
+        }
+    }
+}
