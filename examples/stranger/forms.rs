@@ -92,7 +92,7 @@ fn others(known: &Known, chance: &mut Chance) -> Vec<Vec<u8>> {
             add(&Message::Announce(Announce { instance, listing, again_within }));
         }
         for &cookie in &known.cookies {
-            let answer = Answer::Listing { listing, changes: 3 };
+            let answer = Answer::Listing { listing, changes: 3, in_step: true };
             add(&Message::Tell(Tell { nonce, cookie, instance, age: None, answer }));
         }
     }

@@ -91,7 +91,7 @@ fn answer(
 ) {
     match message {
         Message::Ask(ask) => {
-            let answer = Answer::Listing { listing: liar.listing, changes: 0 };
+            let answer = Answer::Listing { listing: liar.listing, changes: 0, in_step: false };
             let (nonce, instance) = (ask.nonce, liar.instance);
             let tell = Tell { nonce, cookie: Cookie([7; 16]), instance, age: None, answer };
             speaker.send(Some(liar.ip), from, &Message::Tell(tell).encode());
