@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use sprat::content::{ChainId, ContentId, ShareName};
 use sprat::node::input::{FileSignature, HashOutcome, ServeOutcome};
-use sprat::node::{DropReason, Input, Instant, JobId, Node, NodeConfig, Output, Restraint};
+use sprat::node::{
+    DropReason, FETCH_SIZE_MAX, Input, Instant, JobId, Node, NodeConfig, Output, Restraint,
+};
 use sprat::wire::{
     About, Ask, Cookie, DEFAULT_PORT, Grant, InstanceId, Message, Object, ObjectRange, Ranges,
     RefuseReason,
@@ -338,4 +340,23 @@ fn a_machine_with_a_thousand_ports_takes_nobodys_place() {
         assert!(turns < 1_100, "its turn never comes");
         job = order(&server.served(id, ServeOutcome::Sent));
     }
+}
+
+/// A file may say that it is longer than any disk (sparse ones do): it would be hashed for years, and nobody could fetch it.
+#[test]
+fn what_nobody_could_fetch_is_not_hashed() {
+    let mut server = Server::new();
+    let mut seen = |size| {
+        let name = ShareName::parse("long").unwrap();
+        let signature = FileSignature { device: 1, inode: 2, size, modified_ns: 0, changed_ns: 0 };
+        let unchanged_for = Duration::from_secs(9);
+        let outputs = server.input(Input::FileSeen { name, signature, unchanged_for });
+        outputs.iter().any(|output| matches!(output, Output::Hash { .. }))
+    };
+    for long in [FETCH_SIZE_MAX + 1, 1 << 53, i64::MAX as u64, u64::MAX] {
+        assert!(!seen(long), "{long}");
+    }
+    // One that is cut is as good as any, and the other way round.
+    assert!(seen(FETCH_SIZE_MAX));
+    assert!(!seen(u64::MAX));
 }

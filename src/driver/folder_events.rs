@@ -3,7 +3,7 @@
 //! and nothing else.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl FolderEvents {
     }
 
     /// Watches a folder. One that is watched already, under whatever path, keeps its number.
-    pub fn watch(&self, folder: &Path, follow_link: bool) -> Result<WatchId, NotWatched> {
+    fn watch(&self, folder: &Path, follow_link: bool) -> Result<WatchId, NotWatched> {
         let mut flags = WatchFlags::ONLYDIR
             | WatchFlags::EXCL_UNLINK
             | WatchFlags::ATTRIB
@@ -93,6 +93,19 @@ impl FolderEvents {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS => NotWatched::NoFolder,
             error => NotWatched::Refused(error),
         })
+    }
+
+    /// Watches a folder that is held open, wherever it stands by now: no path leads there but its handle.
+    pub fn watch_held(&self, folder: BorrowedFd<'_>) -> Result<WatchId, NotWatched> {
+        const HANDLES: &str = "/proc/self/fd";
+        let handle = format!("{HANDLES}/{}", folder.as_raw_fd());
+        match self.watch(Path::new(&handle), true) {
+            // The folder is there, but no way to say so.
+            Err(NotWatched::NoFolder) if !Path::new(HANDLES).exists() => {
+                Err(NotWatched::Refused(Errno::NOENT))
+            }
+            watched => watched,
+        }
     }
 
     /// Watches a folder no more.

@@ -248,7 +248,8 @@ impl PartialWatcher {
             return;
         };
         // Watched first, listed then: what comes after the listing is told by an event.
-        self.watch = self.events.as_ref().and_then(|events| events.watch(folder.path(), true).ok());
+        self.watch =
+            self.events.as_ref().and_then(|events| events.watch_held(folder.handle()).ok());
         let pause = if self.watch.is_some() { LISTING_INTERVAL } else { BLIND_INTERVAL };
         self.may_list_at = now + pause;
         match Dir::read_from(folder.handle()) {

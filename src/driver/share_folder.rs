@@ -1,10 +1,12 @@
-//! A folder held open by a handle, and files reached from it component by component. It never
+//! A folder held open by a handle, and files reached from it by name ([`beneath`]). It never
 //! goes by a path again once it is open, follows no link below itself, and opens nothing but
 //! regular files and folders. The folder itself may be reached through a link: that is its
 //! owner's choice; what lies in it may come from strangers.
 
+mod beneath;
 pub mod entry;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, Stat, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
+use self::beneath::Way;
 use crate::content::ShareName;
 use crate::node::input::FileSignature;
 
@@ -24,6 +27,8 @@ pub struct ShareFolder {
     held: OwnedFd,
     device: u64,
     inode: u64,
+    /// How names below it are opened.
+    way: Cell<Way>,
 }
 
 /// Where a file is to appear: see [`ShareFolder::parent_for_writing`].
@@ -54,7 +59,8 @@ impl ShareFolder {
         let folder = folder.into();
         let metadata = folder.metadata()?;
         let (device, inode) = (metadata.dev(), metadata.ino());
-        Ok(Self { path: path.to_owned(), held: folder.into(), device, inode })
+        let way = Cell::default();
+        Ok(Self { path: path.to_owned(), held: folder.into(), device, inode, way })
     }
 
     /// Where it was opened.
@@ -70,16 +76,14 @@ impl ShareFolder {
     /// Opens the file `name` below the folder for reading: no component may be a link, the last
     /// one must be a regular file. The handle does not block, whatever the file is.
     pub fn open(&self, name: &ShareName) -> io::Result<File> {
-        let mut inner: Option<OwnedFd> = None;
-        let mut components = name.components().peekable();
-        while let Some(component) = components.next() {
-            let folder = inner.as_ref().map_or(self.held.as_fd(), AsFd::as_fd);
-            if components.peek().is_none() {
-                return entry::open_file(folder, component, OFlags::RDONLY);
-            }
-            inner = Some(entry::open_folder(folder, component)?);
-        }
-        Err(Errno::NOENT.into())
+        let flags = OFlags::RDONLY | entry::FILE;
+        entry::regular(beneath::open(self.held.as_fd(), &self.way, name.as_str(), flags)?)
+    }
+
+    /// Opens a folder below this one for listing, or this one anew where the path is empty.
+    pub fn open_folder(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        let path = if path.is_empty() { "." } else { path };
+        beneath::open(self.held.as_fd(), &self.way, path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
     /// The signature of the regular file `name` below the folder.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::changes::{ListingChanges, Way};
 use super::context::Context;
 use super::deadline::{Deadline, Earliest};
+use super::fetch::SIZE_MAX as FETCH_SIZE_MAX;
 use super::ids::ListingId;
 use super::input::{FileSignature, HashOutcome};
 use super::output::Output;
@@ -55,6 +56,8 @@ enum FileState {
     },
     /// It was made so that another one has the same SHA-1: not offered as long as it is what it is.
     Barred,
+    /// Longer than anybody could fetch: reading it would take years.
+    TooLong,
 }
 
 /// A content that is offered.
@@ -157,7 +160,8 @@ impl Shelf {
             FileState::Settling { .. }
             | FileState::Queued
             | FileState::Hashing
-            | FileState::Barred => None,
+            | FileState::Barred
+            | FileState::TooLong => None,
         }
     }
 
@@ -183,7 +187,10 @@ impl Shelf {
             return;
         }
         self.take_back(ctx, &name);
-        let state = if unchanged_for >= SETTLE {
+        let state = if signature.size > FETCH_SIZE_MAX {
+            self.tell_too_long(&name, signature.size);
+            FileState::TooLong
+        } else if unchanged_for >= SETTLE {
             self.queue.insert((signature.size, name.clone()));
             FileState::Queued
         } else {
@@ -337,6 +344,14 @@ impl Shelf {
         FileState::Settling { until }
     }
 
+    /// Tells once that a file is not offered, however often its length changes.
+    fn tell_too_long(&self, name: &ShareName, size: u64) {
+        if self.files.get(name).map(|file| file.state) != Some(FileState::TooLong) {
+            let name = printable(name.as_str());
+            warn!("{name} has {size} bytes, more than anybody can fetch: not offered");
+        }
+    }
+
     /// Takes a file out of whatever index its state has it in.
     fn take_back(&mut self, ctx: &mut Context<'_>, name: &ShareName) {
         let Some(file) = self.files.get(name) else { return };
@@ -347,7 +362,7 @@ impl Shelf {
             FileState::Queued => {
                 self.queue.remove(&(file.signature.size, name.clone()));
             }
-            FileState::Hashing | FileState::Barred => {}
+            FileState::Hashing | FileState::Barred | FileState::TooLong => {}
             FileState::Offered { content, .. } => {
                 if let Some(names) = self.by_content.get_mut(&content) {
                     names.remove(name);

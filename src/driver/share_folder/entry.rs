@@ -14,11 +14,19 @@ use rustix::path::Arg;
 use super::{signature, signature_from};
 use crate::node::input::FileSignature;
 
+/// How files are opened, beside reading or writing: not through a link, without waiting, and for this program alone.
+pub(super) const FILE: OFlags =
+    OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
 /// Opens a regular file; `mode` is how, say `OFlags::RDWR`. Anything else is an error, and does not
 /// block. A file that is made gets the usual rights, less the umask.
 pub fn open_file(folder: impl AsFd, name: impl Arg, mode: OFlags) -> io::Result<File> {
-    let flags = mode | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(openat(folder, name, flags, Mode::from_raw_mode(0o666))?);
+    regular(openat(folder, name, mode | FILE, Mode::from_raw_mode(0o666))?)
+}
+
+/// What was opened, if it is a regular file.
+pub(super) fn regular(opened: OwnedFd) -> io::Result<File> {
+    let file = File::from(opened);
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

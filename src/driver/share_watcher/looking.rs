@@ -1,6 +1,7 @@
 //! Looking: a folder's listing and what it says is gone, a single entry and what follows from it.
 
 use std::ops::Bound;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
@@ -11,7 +12,7 @@ use super::step::{Step, identity, is_absent};
 use super::{ENTRIES_A_PIECE, ShareWatcher};
 use crate::content::ShareName;
 use crate::driver::folder_events::NotWatched;
-use crate::driver::share_folder::{ShareFolder, signature_from};
+use crate::driver::share_folder::signature_from;
 use crate::node::input::FileSignature;
 
 /// A file that changes all the time is told no more often than this.
@@ -40,10 +41,12 @@ impl ShareWatcher {
             return;
         }
         // Watched first, listed then: what comes after the listing is told by an event.
-        self.watch(step.share, &path);
+        let opened = step.share.open_folder(&path);
+        if let Ok(folder) = &opened {
+            self.watch(folder.as_fd(), &path);
+        }
         self.look += 1;
-        let entries = step.open(&path).and_then(Dir::read_from);
-        match entries {
+        match opened.and_then(Dir::new) {
             Ok(entries) => {
                 let (look, sweep) = (self.look, None);
                 self.listing = Some(Listing { path, is_deep, look, entries, sweep });
@@ -129,14 +132,14 @@ impl ShareWatcher {
         }
     }
 
-    pub(super) fn watch(&mut self, share: &ShareFolder, path: &str) {
+    pub(super) fn watch(&mut self, folder: BorrowedFd<'_>, path: &str) {
         let Some(events) = &self.events else {
             return;
         };
         if self.known.folder(path).is_none_or(|folder| folder.watch.is_some()) {
             return;
         }
-        match events.watch(&share.path().join(path), path.is_empty()) {
+        match events.watch_held(folder) {
             Ok(watch) => {
                 if let Some(moved) = self.known.set_watch(path, watch) {
                     self.due.insert(moved);

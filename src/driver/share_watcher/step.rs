@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Mode, OFlags, Stat, openat};
+use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use super::known::Path;
@@ -33,18 +33,9 @@ impl<'a> Step<'a> {
         Self { now, wall, share, inputs, opened: None }
     }
 
-    pub(super) fn open(&self, path: &str) -> rustix::io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut folder = openat(self.share.handle(), ".", flags, Mode::empty())?;
-        for name in path.split('/').filter(|name| !name.is_empty()) {
-            folder = openat(&folder, name, flags, Mode::empty())?;
-        }
-        Ok(folder)
-    }
-
     pub(super) fn open_cached(&mut self, path: &str) -> rustix::io::Result<BorrowedFd<'_>> {
         if self.opened.as_ref().is_none_or(|(opened, _)| &**opened != path) {
-            self.opened = Some((path.into(), self.open(path)?));
+            self.opened = Some((path.into(), self.share.open_folder(path)?));
         }
         self.opened.as_ref().map(|(_, folder)| folder.as_fd()).ok_or(Errno::NOENT)
     }
