@@ -6,6 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use indicatif::MultiProgress;
 use mio::Poll;
@@ -398,13 +399,17 @@ pub(super) fn resolve(option: &str, hosts: &[PeerHost]) -> Vec<SocketAddr> {
 
 pub(super) fn tell_statistics(run: &EventLoop) {
     let statistics = run.statistics();
+    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1_000.0;
     log::info!(
-        "{} turns, the longest {:.1} ms ({}), by processor time {:.1} ms ({})",
+        "{} turns, the longest {:.1} ms ({}), by processor time {:.1} ms ({}); 99.9 % within {:.2} ms, {:.2} ms \
+         of the processor",
         statistics.turns,
-        statistics.longest.as_secs_f64() * 1_000.0,
+        milliseconds(statistics.longest),
         statistics.longest_step,
-        statistics.busiest.as_secs_f64() * 1_000.0,
-        statistics.busiest_step
+        milliseconds(statistics.busiest),
+        statistics.busiest_step,
+        milliseconds(statistics.spread.within(999)),
+        milliseconds(statistics.processor_spread.within(999)),
     );
     log::info!("socket: {}", run.executor.socket.counters());
     log::info!("dropped: {}", run.node.counters());

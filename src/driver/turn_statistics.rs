@@ -1,4 +1,4 @@
-//! How long the turns of the loop take, and what of: the figure that tells whether slow work is cut
+//! How long the turns of the loop take, and what of: the figures that tell whether slow work is cut
 //! into slices that are thin enough.
 
 use std::time::Duration;
@@ -22,6 +22,52 @@ pub struct TurnStatistics {
     pub busiest: Duration,
     /// What took longest in that one.
     pub busiest_step: &'static str,
+    /// How long all of them took.
+    pub spread: Spread,
+    /// And how much processor time. Known where the log tells of it.
+    pub processor_spread: Spread,
+}
+
+/// Quarters of powers of two, of microseconds, up to a minute.
+const STEPS: usize = 4 * 26;
+
+/// How often something took how long, to a fifth of that.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    /// For each step, how often it took so long and not longer.
+    counts: [u64; STEPS],
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self { counts: [0; STEPS] }
+    }
+}
+
+impl Spread {
+    fn add(&mut self, took: Duration) {
+        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let step = (0..STEPS).position(|step| step_end(step) >= microseconds);
+        self.counts[step.unwrap_or(STEPS - 1)] += 1;
+    }
+
+    /// Within which time so many of a thousand were.
+    pub fn within(&self, of_a_thousand: u64) -> Duration {
+        let total: u64 = self.counts.iter().sum();
+        let wanted = total.saturating_mul(of_a_thousand).div_ceil(1_000);
+        let mut counted = 0;
+        let step = self.counts.iter().position(|count| {
+            counted += count;
+            counted >= wanted.max(1)
+        });
+        Duration::from_micros(step.map_or(0, step_end))
+    }
+}
+
+/// The longest that counts for a step, in microseconds.
+const fn step_end(step: usize) -> u64 {
+    let (power, quarter) = (step / 4, step as u64 % 4);
+    (1 << power) + (quarter << power) / 4
 }
 
 /// A turn that goes on.
@@ -57,13 +103,14 @@ impl TurnTimer {
     /// The turn is done.
     pub(super) fn end(self, statistics: &mut TurnStatistics) {
         statistics.turns += 1;
+        statistics.spread.add(self.told);
         if self.told > statistics.longest {
             statistics.longest = self.told;
             statistics.longest_step = self.longest.1;
         }
-        // No turn takes more processor time than time.
-        if let Some(before) = self.processor.filter(|_| self.told > statistics.busiest) {
+        if let Some(before) = self.processor {
             let took = processor_time().saturating_sub(before);
+            statistics.processor_spread.add(took);
             if took > statistics.busiest {
                 (statistics.busiest, statistics.busiest_step) = (took, self.longest.1);
             }
@@ -95,5 +142,21 @@ mod tests {
         assert_eq!(statistics.turns, 2);
         assert!(["first", "second"].contains(&statistics.longest_step));
         assert!(statistics.longest > Duration::ZERO);
+    }
+
+    #[test]
+    fn of_a_thousand_all_but_one_were_within() {
+        let mut spread = Spread::default();
+        assert_eq!(spread.within(999), Duration::ZERO);
+        for _ in 0..999 {
+            spread.add(Duration::from_micros(100));
+        }
+        spread.add(Duration::from_millis(30));
+        let (most, all) = (spread.within(999), spread.within(1_000));
+        assert!((100..=125).contains(&most.as_micros()), "{most:?}");
+        assert!((30..=37).contains(&all.as_millis()), "{all:?}");
+        spread.add(Duration::from_secs(1 << 40));
+        assert!(spread.within(1_000) > Duration::from_secs(30));
+        assert!((1..STEPS).all(|step| step_end(step) >= step_end(step - 1)));
     }
 }
