@@ -12,7 +12,7 @@ use sprat::driver::doctor::run_doctor;
 use sprat::driver::getting::run_get;
 use sprat::driver::giving::{run_add, run_remove};
 use sprat::driver::interfaces::scope_index;
-use sprat::driver::lines::{Lines, complain};
+use sprat::driver::lines::{SafeLines, complain};
 use sprat::driver::naming::run_resolve;
 use sprat::driver::replaying::run_replay;
 use sprat::driver::run::{run_fetch, run_peer, run_tracker};
@@ -85,7 +85,7 @@ fn start_logging(verbosity: Verbosity) {
         .set_location_level(LevelFilter::Off)
         .add_filter_ignore_str("mio")
         .build();
-    let stderr = Lines::new(std::io::stderr());
+    let stderr = SafeLines::new(std::io::stderr());
     // It fails only where somebody else's logger stands, which would do as well.
     let _ = WriteLogger::init(verbosity.level(), config, stderr);
 }

@@ -85,6 +85,29 @@ impl<W: Write + AsFd> Write for Lines<W> {
     }
 }
 
+/// Lines of the log. Whatever a message holds, a path that somebody gave or a name, it drives no terminal.
+#[derive(Debug)]
+pub struct SafeLines<W>(Lines<W>);
+
+impl<W: Write + AsFd> SafeLines<W> {
+    /// Lines to this stream.
+    pub fn new(stream: W) -> Self {
+        Self(Lines::new(stream))
+    }
+}
+
+impl<W: Write + AsFd> Write for SafeLines<W> {
+    /// Never fails. It is handed whole pieces of text, as formatting makes them.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(printable_lines(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Tells on standard error why a run ends as it does.
 pub fn complain(sentence: &str) {
     // If nobody listens, the exit code still says it.
@@ -126,6 +149,19 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("line 0\nline 1\n") && text.ends_with('\n'));
+    }
+
+    #[test]
+    fn what_is_logged_drives_no_terminal() {
+        let (writer, mut reader) = UnixStream::pair().unwrap();
+        let mut log = SafeLines::new(writer);
+        let root = "/tmp/a\u{1b}[2J\u{202e}";
+        writeln!(log, "[INFO] peer in {root} on {}", 5).unwrap();
+        log.write_all(b"\xff\n").unwrap();
+        drop(log);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "[INFO] peer in /tmp/a\\u{1b}[2J\\u{202e} on 5\n\u{fffd}\n");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use crate::content::ContentId;
@@ -133,7 +134,42 @@ impl DirectoryText {
     }
 }
 
-/// A text as JSON.
+/// A text as JSON, in which HTML finds nothing of its own: a front end that puts the document into a page as it is
+/// shows names that strangers gave, and runs none.
 fn json(text: &str) -> String {
-    serde_json::to_string(text).expect("a text is always JSON")
+    let json = serde_json::to_string(text).expect("a text is always JSON");
+    if !json.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | b'\'')) {
+        return json;
+    }
+    let mut safe = String::with_capacity(json.len() + 20);
+    for character in json.chars() {
+        match character {
+            '<' | '>' | '&' | '\'' => {
+                // Writing to a string cannot fail.
+                let _ = write!(safe, "\\u{:04x}", u32::from(character));
+            }
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json;
+
+    /// What is read is what was written, and nothing of it means anything to HTML.
+    #[test]
+    fn names_that_html_would_obey_are_spelled_out() {
+        for (text, written) in [
+            ("fox.txt", "\"fox.txt\""),
+            ("a\"b", "\"a\\\"b\""),
+            ("</script>", "\"\\u003c/script\\u003e\""),
+            ("it's & so", "\"it\\u0027s \\u0026 so\""),
+            ("é 👩", "\"é 👩\""),
+        ] {
+            assert_eq!(json(text), written);
+            assert_eq!(serde_json::from_str::<String>(&json(text)).unwrap(), text);
+        }
+    }
 }
