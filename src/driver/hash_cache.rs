@@ -19,9 +19,8 @@ mod lines;
 mod rewriting;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,6 +31,7 @@ use self::chains::Chains;
 use self::rewriting::Rewriting;
 use crate::content::{ChainId, ContentId, ShareName};
 use crate::driver::clock::Slice;
+use crate::driver::share_folder::entry;
 use crate::node::Instant;
 use crate::node::input::{FileSignature, HashOutcome};
 
@@ -320,11 +320,8 @@ impl HashCache {
         }
         if self.unwritten.len() > 1 {
             std::fs::create_dir_all(&self.folder)?;
-            let mut file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-                .open(self.file())?;
+            let append = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+            let mut file = entry::open_file(rustix::fs::CWD, self.file(), append)?;
             while !self.unwritten.is_empty() {
                 self.append_piece(&mut file)?;
                 if is_over() {

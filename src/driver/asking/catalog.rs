@@ -2,17 +2,22 @@
 //! folder.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use rustix::fs::{CWD, OFlags};
 use serde::Deserialize;
 
 use crate::config::{SOURCES_MAX, Wanted};
 use crate::content::{ContentId, Pattern, ShareName};
+use crate::driver::share_folder::entry;
 use crate::node::HostSeen;
 use crate::wire::address::{format_host, parse_host};
 use crate::wire::listing::ListingEntries;
+
+/// More than any peer writes, and no more than memory takes.
+const DOCUMENT_LENGTH_MAX: u64 = 1 << 30;
 
 /// A content with a size: two hosts that say two sizes speak of two, and one of them is wrong.
 pub(crate) type Content = (ContentId, u64);
@@ -76,7 +81,9 @@ impl Catalog {
 
     /// Of the `d.json` in this folder; nothing, where it cannot be read.
     pub(crate) fn read(root: &Path) -> Option<Self> {
-        let text = fs::read(root.join("d.json")).ok()?;
+        let file = entry::open_file(CWD, root.join("d.json"), OFlags::RDONLY).ok()?;
+        let mut text = Vec::new();
+        file.take(DOCUMENT_LENGTH_MAX).read_to_end(&mut text).ok()?;
         let document: Document = serde_json::from_slice(&text).ok()?;
         let locations = document.discovered_files.iter().flat_map(|file| &file.locations);
         let hosts: BTreeSet<&str> = locations.map(|location| location.ip.as_str()).collect();

@@ -192,7 +192,7 @@ impl HashCache {
             "" => self.chains.is_known(content),
             "partial" => {
                 let root = self.folder.parent().unwrap_or(&self.folder);
-                root.join("chunks").join(names::attrs(content)).exists()
+                root.join("chunks").join(names::attrs(content)).symlink_metadata().is_ok()
             }
             "new" | "partial-new" => false,
             _ => true,

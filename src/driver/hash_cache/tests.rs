@@ -342,3 +342,22 @@ fn that_a_file_collides_is_known_to_the_next_run_and_lines_without_a_verdict_are
     assert_eq!(cache.lookup(&name("bad"), &bad), None);
     assert_eq!(cache.lookup(&name("good"), &good), None);
 }
+
+/// A pipe that nobody reads would hold up who opens it for writing, for ever.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "who waits for ever is waited for elsewhere")]
+fn a_pipe_in_its_place_holds_up_nobody() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join(".sprat")).unwrap();
+    let pipe = root.path().join(".sprat/hashes");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut cache = HashCache::open(root.path());
+    cache.store(&name("one"), &signature(1, 10), content(1), vec![], later());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        cache.flush();
+        drop(sender.send(()));
+    });
+    assert!(receiver.recv_timeout(Duration::from_secs(20)).is_ok(), "it waits for a reader");
+}
