@@ -30,7 +30,7 @@ const CHECKS_MAX: usize = 1_024;
 /// What was asked for and is not answered yet.
 #[derive(Debug, Default)]
 pub struct HashJobs {
-    files: Vec<(ShareName, FileSignature)>,
+    files: VecDeque<(ShareName, FileSignature)>,
     /// What was begun; the last one goes on.
     hashing: Vec<Hashing>,
     checks: VecDeque<Check>,
@@ -67,7 +67,7 @@ impl HashJobs {
 
     /// Takes an `Output::Hash`.
     pub fn hash(&mut self, name: ShareName, signature: FileSignature) {
-        self.files.push((name, signature));
+        self.files.push_back((name, signature));
     }
 
     /// Takes an `Output::CheckPartial`.
@@ -92,7 +92,8 @@ impl HashJobs {
         while !slice.is_over() {
             if let Some(check) = self.checks.pop_front() {
                 inputs.push_back(self.check(partials, &check));
-            } else if let Some((name, signature)) = self.files.pop() {
+            // All are begun, in the order of asking: so the last one is above the others, however many came together.
+            } else if let Some((name, signature)) = self.files.pop_front() {
                 if let Some(outcome) = cache.lookup(&name, &signature) {
                     inputs.push_back(hashed(name, signature, outcome));
                 } else {
@@ -407,6 +408,26 @@ mod tests {
             panic!("{answer:?}");
         };
         assert_eq!((told, signature, outcome), (name(), long, HashOutcome::Changed));
+    }
+
+    /// However long the other one is: nothing but a terabyte of zeros, say.
+    #[test]
+    fn of_two_that_are_asked_for_together_the_last_is_hashed_first() {
+        let mut desk = desk();
+        desk.write(b"");
+        File::options().write(true).open(desk.path()).unwrap().set_len(1 << 30).unwrap();
+        let long = desk.share.signature_of(&name()).unwrap();
+        let short = ShareName::parse("short").unwrap();
+        fs::write(desk.root.path().join("share/short"), "short").unwrap();
+        let state = desk.share.signature_of(&short).unwrap();
+        desk.jobs.hash(name(), long);
+        desk.jobs.hash(short.clone(), state);
+        assert!(desk.step());
+        let answer = desk.inputs.pop_front();
+        assert!(
+            matches!(&answer, Some(Input::Hashed { name, .. }) if *name == short),
+            "{answer:?}"
+        );
     }
 
     #[test]
