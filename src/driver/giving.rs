@@ -5,10 +5,11 @@ mod folders;
 mod proving;
 mod removing;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Read};
 use std::process::ExitCode;
 
+use rustix::fs::{Dir, FileType};
 use serde::Serialize;
 
 use self::folders::{Found, Source, found};
@@ -175,14 +176,17 @@ fn content_of(mut file: &File, size: u64) -> io::Result<ContentId> {
 /// The names of all files in `share/`, for the sentence that says which are near.
 fn names_in(share: &ShareFolder) -> Vec<String> {
     let mut names = Vec::new();
-    let mut folders = vec![(share.path().to_owned(), String::new())];
-    while let Some((path, before)) = folders.pop() {
-        let Ok(entries) = fs::read_dir(path) else { continue };
+    let mut folders = vec![String::new()];
+    while let Some(path) = folders.pop() {
+        let Ok(entries) = share.open_folder(&path).and_then(Dir::new) else { continue };
+        let before = if path.is_empty() { path } else { path + "/" };
         for entry in entries.flatten() {
-            let name = format!("{before}{}", entry.file_name().to_string_lossy());
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            // What could not be asked for need not be told; it also bounds how deep this goes.
+            let Ok(name) = ShareName::parse(&format!("{before}{name}")) else { continue };
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push((entry.path(), format!("{name}/"))),
-                Ok(kind) if kind.is_file() => names.push(name),
+                FileType::Directory => folders.push(name.as_str().to_owned()),
+                FileType::RegularFile => names.push(name.as_str().to_owned()),
                 _ => {}
             }
         }
@@ -192,6 +196,7 @@ fn names_in(share: &ShareFolder) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
 

@@ -34,7 +34,7 @@ pub(super) struct Choice {
     /// Who is said to have it.
     pub(super) sources: Vec<SocketAddr>,
     /// Its name below a folder where it is put besides: with those of its folders that were asked for.
-    pub(super) below: String,
+    pub(super) below: ShareName,
 }
 
 /// What is to be fetched, and why some is not: nobody could be asked which content is meant.
@@ -74,7 +74,7 @@ pub(super) fn choose(
                 },
             };
             let sources = catalog.addresses_of(content);
-            let below = below(wanted, name.as_str());
+            let below = below(wanted, &name);
             choices.push(Choice { name, content, sources, below });
         }
     }
@@ -101,16 +101,18 @@ fn by_name<'a>(
 }
 
 /// `animals/cats/tom.jpg` is `cats/tom.jpg` below a folder if `animals/cats/` was asked for, else `tom.jpg`.
-fn below(wanted: &Wanted, name: &str) -> String {
+fn below(wanted: &Wanted, name: &ShareName) -> ShareName {
+    let whole = name.as_str();
     let folder = match wanted {
-        Wanted::Name(text) => text.strip_suffix('/').filter(|folder| name.starts_with(folder)),
+        Wanted::Name(text) => text.strip_suffix('/').filter(|folder| whole.starts_with(folder)),
         Wanted::Content(_) => None,
     };
     let start = match folder {
         Some(folder) => folder.rfind('/').map_or(0, |at| at + 1),
-        None => name.rfind('/').map_or(0, |at| at + 1),
+        None => whole.rfind('/').map_or(0, |at| at + 1),
     };
-    name[start..].to_owned()
+    // The end of a name is a name.
+    ShareName::parse(&whole[start..]).unwrap_or_else(|_| name.clone())
 }
 
 /// What a name means, all of it.
@@ -198,7 +200,8 @@ mod tests {
             (name("a/b/"), "a/b/c/fox.txt", "b/c/fox.txt"),
             (Wanted::Content(crate::content::ContentId::EMPTY), "a/fox.txt", "fox.txt"),
         ] {
-            assert_eq!(below(&wanted, file), called);
+            let file = ShareName::parse(file).unwrap();
+            assert_eq!(below(&wanted, &file).as_str(), called);
         }
     }
 }

@@ -68,9 +68,19 @@ impl Delivery {
                 }
                 _ => Ok(()),
             },
-            To::Folder(folder) => self.put(&open()?, &folder.join(&choice.below)),
+            To::Folder(folder) => self.put_below(&open()?, folder, &choice.below),
             To::File(path) => self.put(&open()?, path),
         }
+    }
+
+    /// Puts a copy below a folder, whole or not at all. The name is a stranger's: it leads through no link that may
+    /// stand in that folder.
+    fn put_below(&self, from: &File, folder: &Path, name: &ShareName) -> Result<(), Trouble> {
+        let put = || {
+            let parent = ShareFolder::open_or_make(folder)?.parent_for_writing(name)?;
+            placing::copy(from, parent.folder, name.file_name(), self.replaces)
+        };
+        told(&folder.join(name.as_str()), put())
     }
 
     /// Puts a copy to a path, whole or not at all.
@@ -83,11 +93,15 @@ impl Delivery {
             let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
             placing::copy(from, File::open(folder)?, name, self.replaces)
         };
-        match put() {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(stands_there(path)),
-            Err(error) => Err(trouble(path, &error)),
-            Ok(_) => Ok(()),
-        }
+        told(path, put())
+    }
+}
+
+fn told<T>(path: &Path, put: io::Result<T>) -> Result<(), Trouble> {
+    match put {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(stands_there(path)),
+        Err(error) => Err(trouble(path, &error)),
+        Ok(_) => Ok(()),
     }
 }
 

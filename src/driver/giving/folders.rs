@@ -1,12 +1,14 @@
 //! What there is to add: a file, or all that can be offered below a folder.
 
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Dir, Mode, OFlags};
 
 use crate::content::ShareName;
 use crate::driver::share_folder::{ShareFolder, entry};
@@ -119,36 +121,52 @@ fn below(
     (top, within): (&Rc<ShareFolder>, &str),
     found: &mut Vec<Found>,
 ) {
-    let mut entries: Vec<_> = match fs::read_dir(folder) {
-        Ok(entries) => entries.flatten().collect(),
-        Err(error) => return found.push(Found::Refused(format!("{}: {error}", folder.display()))),
+    let listed = top.open_folder(within).and_then(|folder| {
+        let inner = Dir::read_from(&folder)?.map(|entry| Ok(entry?.file_name().to_owned()));
+        Ok((inner.collect::<rustix::io::Result<Vec<CString>>>()?, folder))
+    });
+    let (mut names, opened) = match listed {
+        Ok(listed) => listed,
+        Err(error) => {
+            let why = io::Error::from(error);
+            return found.push(Found::Refused(format!("{}: {why}", folder.display())));
+        }
     };
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
+    names.retain(|name| !matches!(name.to_bytes(), b"." | b".."));
+    names.sort_unstable();
+    for entry_name in names {
+        let path = folder.join(OsStr::from_bytes(entry_name.to_bytes()));
         let left_out = |why: &str| Found::LeftOut(format!("{} is left out: {why}", path.display()));
-        let inner = entry.file_name();
-        let Some((inner, within)) =
-            inner.to_str().map(|it| (format!("{name}/{it}"), format!("{within}{it}")))
+        let slash = if within.is_empty() { "" } else { "/" };
+        let Some((inner, within)) = entry_name
+            .to_str()
+            .ok()
+            .map(|it| (format!("{name}/{it}"), format!("{within}{slash}{it}")))
         else {
             found.push(left_out("its name is no UTF-8 text"));
             continue;
         };
-        match (entry.metadata(), offered(&inner)) {
-            (Err(error), _) => found.push(left_out(&error.to_string())),
-            // Names are 32 folders deep at most, so this ends.
-            (Ok(it), Ok(_)) if it.is_dir() => {
-                below(&path, &inner, (top, &format!("{within}/")), found);
+        let it = match entry::metadata(&opened, &entry_name) {
+            Ok(it) => it,
+            Err(error) => {
+                found.push(left_out(&error.to_string()));
+                continue;
             }
-            (Ok(it), Ok(name)) if it.is_file() => match ShareName::parse(&within) {
+        };
+        // A folder may be called what no file is that is offered: `old.part/x`.
+        let name = offered(&if it.is_dir() { format!("{inner}/x") } else { inner.clone() });
+        match name {
+            // Names are 32 folders deep at most, so this ends.
+            Ok(_) if it.is_dir() => below(&path, &inner, (top, &within), found),
+            Ok(name) if it.is_file() => match ShareName::parse(&within) {
                 Ok(within) => {
                     let below = Some((Rc::clone(top), within));
                     found.push(Found::File { source: Source::of(path, below, &it), name });
                 }
                 Err(problem) => found.push(left_out(&problem.to_string())),
             },
-            (Ok(_), Ok(_)) => found.push(left_out("it is neither a file nor a folder")),
-            (Ok(_), Err(why)) => found.push(left_out(&why)),
+            Ok(_) => found.push(left_out("it is neither a file nor a folder")),
+            Err(why) => found.push(left_out(&why)),
         }
     }
 }
@@ -174,7 +192,8 @@ mod tests {
         let share = ShareFolder::open_or_make(&root.path().join("share")).unwrap();
         let folder = root.path().join("photos");
         fs::create_dir_all(folder.join("2026")).unwrap();
-        for name in ["b.jpg", "a.jpg", ".hidden", "c.part", "2026/d.jpg"] {
+        fs::create_dir_all(folder.join("old.part")).unwrap();
+        for name in ["b.jpg", "a.jpg", ".hidden", "c.part", "2026/d.jpg", "old.part/e.jpg"] {
             fs::write(folder.join(name), name).unwrap();
         }
         std::os::unix::fs::symlink("a.jpg", folder.join("link")).unwrap();
@@ -186,7 +205,10 @@ mod tests {
                 Found::Refused(why) => panic!("{why}"),
             }
         }
-        assert_eq!(names, ["photos/2026/d.jpg", "photos/a.jpg", "photos/b.jpg"]);
+        assert_eq!(
+            names,
+            ["photos/2026/d.jpg", "photos/a.jpg", "photos/b.jpg", "photos/old.part/e.jpg"]
+        );
         assert_eq!(left_out, 3);
         for refused in [root.path(), &root.path().join("none"), &folder.join(".hidden")] {
             let found = found(refused, &share);
