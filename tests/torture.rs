@@ -21,17 +21,20 @@ macro_rules! parts {
 }
 
 parts! {
+    arguments
     changes
     disk
     faults
     kills
     liars
     limits
+    names
     networks
     pairs
     power
     soak
     strangers
+    zoo
 }
 
 fn repository() -> &'static Path {
