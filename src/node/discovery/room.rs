@@ -25,10 +25,10 @@ impl Discovery {
         }
         ctx.counters.drop(DropReason::TooManyHosts);
         let goes = if is_crowded {
-            self.oldest(ports, Remote::is_proven)
+            self.unproven(ports)
         } else {
             let beside = nobody_named(ctx.interfaces.machine(newcomer.ip()));
-            self.oldest(.., Remote::is_proven).or_else(|| self.of_most_crowded(ctx, beside))
+            self.unproven(..).or_else(|| self.of_most_crowded(ctx, beside))
         };
         if let Some(goes) = goes {
             if self.remotes.get(&goes).is_some_and(Remote::is_proven) {
@@ -37,6 +37,13 @@ impl Discovery {
             self.remove(ctx, goes);
         }
         goes.is_some()
+    }
+
+    /// Of those that have not answered, who was not heard for longest: who has shown a cookie of ours comes last, since no
+    /// number of forged announcements shows one.
+    fn unproven(&self, among: impl RangeBounds<SocketAddr> + Clone) -> Option<SocketAddr> {
+        let unknown = self.oldest(among.clone(), |remote| remote.is_proven() || remote.knows_us);
+        unknown.or_else(|| self.oldest(among, Remote::is_proven))
     }
 
     /// Of those that nobody named, who was not heard for longest.

@@ -24,7 +24,8 @@ pub(super) const ROOM: u64 = (16 << 20) - (64 << 10);
 const ROOM_LOOKING: u64 = 256 << 20;
 /// Listings of more than this are long,
 const LONG: u64 = 256 << 10;
-/// and all long ones that are on their way together are no longer than this, or it is one.
+/// and all long ones that are on their way together are no longer than this, or it is one. Where only a part of it would have room, a
+/// longer one is not fetched.
 const LONG_TOGETHER: u64 = 8 << 20;
 /// Of listings for which there is no room but for a part of them, so many bytes a second are fetched.
 const HEAVY_A_SECOND: u64 = 1 << 20;
@@ -79,7 +80,7 @@ impl Discovery {
     /// Whether there is room for no more than a part of what this host lists, as it says.
     fn is_heavy(&self, address: SocketAddr, listing: ListingSummary) -> bool {
         let cost = least_cost(listing, each_of(&host_text(address)));
-        cost > self.left_by_others(address) && cost > self.share
+        cost > self.left_by_others(address) && cost > self.share.min(self.room() / 2)
     }
 
     /// Whether a listing that is lacking may be fetched now, as far as its length goes.
@@ -100,6 +101,11 @@ impl Discovery {
         }
         if !self.is_heavy(address, listing) {
             return true;
+        }
+        // Of what is so long there would be little to show, and all of it would have to come.
+        let is_crowded = self.left_by_others(address) < self.room() / 2;
+        if listing.length > LONG_TOGETHER && is_crowded {
+            return false;
         }
         if now < self.heavy_at {
             self.heavy_waits = true;

@@ -386,3 +386,24 @@ fn what_has_no_room_is_fetched_slowly_and_holds_up_nobody() {
     assert!(may(host(2, 3, 1), short, 10), "who lists little need not wait");
     assert!(may(host(2, 2, 1), long, 15));
 }
+
+#[test]
+fn who_has_shown_a_cookie_is_not_pushed_out_by_announcements() {
+    let mut run = Run::new(&[]);
+    let shown = host(9, 9, 27_183);
+    let nothing = ListingSummary { digest: ListingDigest::of(&[]), length: 0, files: 0 };
+    run.with(|discovery, ctx| {
+        let remote = discovery.remote(ctx, shown).unwrap();
+        remote.introduced(ctx.now);
+        discovery.look_at(ctx, shown);
+    });
+    let mut asked = 0;
+    for number in 0..5_000_u32 {
+        let [.., third, fourth] = number.to_be_bytes();
+        run.now = run.now + Duration::from_micros(100);
+        run.announces(host(100 + third, fourth, 5_000));
+        let asks = run.with(|discovery, ctx| discovery.handle_timeout(ctx, nothing));
+        asked += asks.iter().filter(|(to, _)| *to == shown).count();
+    }
+    assert!(run.discovery.knows(shown) && asked >= 2, "asked {asked} times");
+}

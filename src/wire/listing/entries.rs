@@ -1,5 +1,6 @@
-//! A listing that has been read, packed: all names in one piece of memory, and 32 bytes an entry beside.
-//! A million files of a whole network take some 80 MB so, and none of them costs an allocation of its own.
+//! A listing that has been read, packed: in pieces of 64 entries, the names of each in one piece of memory, and 32 bytes an
+//! entry beside. A million files of a whole network take some 80 MB so, and none of them costs an allocation of its own. The first ones of
+//! a listing are the same memory as the listing's.
 //! Written down it is a sequence of [`ListingEntry`].
 
 use std::cmp::Ordering;
@@ -19,13 +20,20 @@ pub struct ListingEntries(Arc<Packed>);
 
 #[derive(Default, PartialEq, Eq)]
 struct Packed {
-    names: Box<str>,
-    rows: Box<[Row]>,
+    pieces: Box<[Arc<Piece>]>,
+    /// How much all are together up to the end of each piece.
     sizes: Box<[ListingSize]>,
 }
 
-/// After so many entries each, their sizes together are kept.
-const SIZES_EVERY: usize = 64;
+/// So many entries, or the last ones.
+#[derive(PartialEq, Eq)]
+struct Piece {
+    names: Box<str>,
+    rows: Box<[Row]>,
+}
+
+/// Entries of a piece.
+const PIECE: usize = 64;
 
 /// How much entries are together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +88,7 @@ impl ListingSize {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Row {
     content: ContentId,
-    /// Where its name ends in the names; it begins where the one before ends.
+    /// Where its name ends in those of its piece; it begins where the one before ends.
     name_end: u32,
     size: u64,
 }
@@ -100,17 +108,17 @@ pub struct ListingEntryRef<'a> {
 impl ListingEntries {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.rows.len()
+        self.0.sizes.last().map_or(0, |all| all.files as usize)
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.rows.is_empty()
+        self.0.pieces.is_empty()
     }
 
     /// Bytes of all names together.
     pub fn names_length(&self) -> u64 {
-        self.0.names.len() as u64
+        self.0.sizes.last().map_or(0, |all| all.names)
     }
 
     /// How much the first of them are together, in steps; the last one is of all.
@@ -124,19 +132,17 @@ impl ListingEntries {
         let Some(last) = self.0.sizes.iter().rposition(|size| size.files <= files) else {
             return Self::default();
         };
-        let sizes = &self.0.sizes[..=last];
-        let rows = &self.0.rows[..sizes[last].files as usize];
-        let end = rows.last().map_or(0, |row| row.name_end as usize);
-        let names = self.0.names[..end].into();
-        Self(Arc::new(Packed { names, rows: rows.into(), sizes: sizes.into() }))
+        let (pieces, sizes) = (&self.0.pieces[..=last], &self.0.sizes[..=last]);
+        Self(Arc::new(Packed { pieces: pieces.into(), sizes: sizes.into() }))
     }
 
     /// The entry at this place, counted from 0.
     pub fn get(&self, place: usize) -> Option<ListingEntryRef<'_>> {
-        let Row { content, name_end, size } = *self.0.rows.get(place)?;
-        let before = place.checked_sub(1).and_then(|before| self.0.rows.get(before));
+        let Piece { names, rows } = &**self.0.pieces.get(place / PIECE)?;
+        let Row { content, name_end, size } = *rows.get(place % PIECE)?;
+        let before = (place % PIECE).checked_sub(1).and_then(|before| rows.get(before));
         let start = before.map_or(0, |before| before.name_end as usize);
-        let name = ShareNameRef::known(&self.0.names[start..name_end as usize]);
+        let name = ShareNameRef::known(&names[start..name_end as usize]);
         Some(ListingEntryRef { content, size, name })
     }
 
@@ -207,10 +213,14 @@ impl ListingEntryRef<'_> {
 /// Entries that come one by one.
 #[derive(Default)]
 pub struct ListingEntriesBuilder {
+    pieces: Vec<Arc<Piece>>,
+    /// Of the piece that is not full.
     names: String,
     rows: Vec<Row>,
-    /// Where the last name begins.
+    /// Where its last name begins.
     last: usize,
+    /// The last name of the piece before.
+    before: Box<str>,
     size: ListingSize,
     sizes: Vec<ListingSize>,
     room: Option<ListingRoom>,
@@ -231,10 +241,11 @@ impl ListingEntriesBuilder {
     /// Takes the next entry.
     ///
     /// # Errors
-    /// Its name does not come after the one before, or 4 GiB of names are too much.
+    /// Its name does not come after the one before.
     pub fn push(&mut self, entry: ListingEntryRef<'_>) -> Result<(), ListingError> {
         let name = entry.name.as_str();
-        if !self.rows.is_empty() && name <= &self.names[self.last..] {
+        let last = if self.rows.is_empty() { &*self.before } else { &self.names[self.last..] };
+        if self.size.files > 0 && name <= last {
             return Err(ListingError::Order);
         }
         let mut size = self.size;
@@ -244,32 +255,39 @@ impl ListingEntriesBuilder {
             self.left_out.add(&entry);
             return Ok(());
         }
-        let end = self.names.len() + name.len();
-        let name_end = u32::try_from(end).map_err(|_| ListingError::Limit)?;
         self.last = self.names.len();
         self.names.push_str(name);
+        // Names are not so long that 64 of them had 4 GiB.
+        let name_end = self.names.len() as u32;
         self.rows.push(Row { content: entry.content, name_end, size: entry.size });
         self.size = size;
-        if self.rows.len() % SIZES_EVERY == 0 {
-            self.sizes.push(size);
+        if self.rows.len() == PIECE {
+            self.end_piece();
         }
         Ok(())
     }
 
+    fn end_piece(&mut self) {
+        self.before = self.names[self.last..].into();
+        let names = std::mem::take(&mut self.names).into();
+        let rows = std::mem::take(&mut self.rows).into();
+        self.pieces.push(Arc::new(Piece { names, rows }));
+        self.sizes.push(self.size);
+    }
+
     /// All that came.
-    pub fn finish(self) -> ListingEntries {
-        let Self { names, rows, size, mut sizes, .. } = self;
-        if size != sizes.last().copied().unwrap_or_default() {
-            sizes.push(size);
+    pub fn finish(mut self) -> ListingEntries {
+        if !self.rows.is_empty() {
+            self.end_piece();
         }
-        let (names, rows) = (names.into(), rows.into());
-        ListingEntries(Arc::new(Packed { names, rows, sizes: sizes.into() }))
+        let Self { pieces, sizes, .. } = self;
+        ListingEntries(Arc::new(Packed { pieces: pieces.into(), sizes: sizes.into() }))
     }
 }
 
 impl fmt::Debug for ListingEntriesBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} entries so far", self.rows.len())
+        write!(f, "{} entries so far", self.size.files)
     }
 }
 
@@ -310,6 +328,8 @@ mod tests {
             let first = packed.first(files);
             assert!(first.iter().map(ListingEntryRef::to_owned).eq(all[..kept].iter().cloned()));
             assert_eq!(first.sizes(), &packed.sizes()[..kept.div_ceil(64)]);
+            let same = first.0.pieces.iter().zip(&packed.0.pieces).all(|(a, b)| Arc::ptr_eq(a, b));
+            assert!(same, "no memory of their own");
         }
         for (cost, kept) in [(0, 0), (79, 0), (80, 1), (160, 2), (80 * 199, 199), (u64::MAX, 200)] {
             let mut builder = ListingEntriesBuilder::within(ListingRoom { cost, each: 0 });
@@ -327,6 +347,11 @@ mod tests {
         assert!(pair("a", "aa").is_ok());
         assert_eq!(pair("a", "a"), Err(ListingError::Order));
         assert_eq!(pair("b", "a"), Err(ListingError::Order));
+        // From one piece to the next as well.
+        let mut many: Vec<_> = (0..65).map(|at| entry(1, &format!("{at:03}"))).collect();
+        assert_eq!(ListingEntries::try_from(many.clone()).map(|all| all.len()), Ok(65));
+        many[64] = many[63].clone();
+        assert_eq!(ListingEntries::try_from(many), Err(ListingError::Order));
     }
 
     #[test]
