@@ -95,7 +95,7 @@ impl HashJobs {
             // All are begun, in the order of asking: so the last one is above the others, however many came together.
             } else if let Some((name, signature)) = self.files.pop_front() {
                 if let Some(outcome) = cache.lookup(&name, &signature) {
-                    inputs.push_back(hashed(name, signature, outcome));
+                    inputs.push_back(Input::Hashed { name, signature, outcome });
                 } else {
                     match begin(share, &name, signature, true) {
                         Ok(hashing) => self.hashing.push(hashing),
@@ -220,20 +220,16 @@ fn end(hashing: Hashing, cache: &mut HashCache) -> Option<Input<'static>> {
         }
         _ => HashOutcome::Changed,
     };
-    is_asked.then(|| hashed(name, expected, outcome))
+    is_asked.then_some(Input::Hashed { name, signature: expected, outcome })
 }
 
 fn failed(name: ShareName, signature: FileSignature, error: &io::Error) -> Input<'static> {
     if is_gone(error) {
-        return hashed(name, signature, HashOutcome::Changed);
+        return Input::Hashed { name, signature, outcome: HashOutcome::Changed };
     }
     // The core warns; here is the reason.
     log::info!("cannot read share/{name}: {error}");
-    hashed(name, signature, HashOutcome::Failed)
-}
-
-fn hashed(name: ShareName, signature: FileSignature, outcome: HashOutcome) -> Input<'static> {
-    Input::Hashed { name, signature, outcome }
+    Input::Hashed { name, signature, outcome: HashOutcome::Failed }
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod deadline;
 mod digest;
 mod directory;
 mod discovery;
+mod disk_fault;
 mod dispatch;
 mod download;
 mod fetch;

@@ -1,3 +1,5 @@
+//! Collisions that are known, those that only look like one, and much else that is neither.
+
 use super::super::compress::absorb_pieces;
 use super::super::rounds::expand;
 use super::super::{BatchCheck, ChainHasher, Engine, Link, LinkCheck, LinkEnd, Proof, verify_many};

@@ -1,0 +1,48 @@
+//! Who gave what of the blocks in memory, and what that means for whom they are asked of.
+
+use std::net::SocketAddr;
+
+use super::Assembly;
+use crate::node::fetch::block::{Block, Stage};
+use crate::node::ids::BufferId;
+
+impl Assembly {
+    /// Who gave a block, if one source alone did.
+    pub(crate) fn sole_giver(&self, buffer: BufferId) -> Option<SocketAddr> {
+        self.blocks.get(&buffer).filter(|block| !block.mixed)?.first_from
+    }
+
+    /// A block that several sources had a share in was bad: it is fetched again, from one of them.
+    pub(crate) fn fetch_alone(&mut self, block: u64) {
+        self.alone.insert(block..block + 1);
+    }
+
+    /// Whether a block may be shared between sources.
+    pub(crate) fn may_share(&self, block: &Block) -> bool {
+        !self.alone.contains(block.block)
+    }
+
+    /// Starts over with a block of which some came from somebody else, where it must come from one.
+    pub(crate) fn forget_received(&mut self, buffer: BufferId) {
+        if let Some(block) = self.blocks.get_mut(&buffer) {
+            block.forget_received();
+        }
+    }
+
+    /// What has come from a liar of blocks that others are to finish is worth nothing.
+    pub(crate) fn forget_giver(&mut self, liar: SocketAddr) {
+        let gathering = self.blocks.values_mut().filter(|block| block.stage == Stage::Gathering);
+        for block in gathering.filter(|block| block.first_from == Some(liar) && !block.mixed) {
+            block.forget_received();
+        }
+    }
+
+    /// Blocks that a source has been asked for, or has given, and that have not been found to be good or bad.
+    pub(crate) fn on_trial(&self, source: SocketAddr) -> usize {
+        let unproven = |block: &&Block| {
+            matches!(block.stage, Stage::Gathering | Stage::Gathered | Stage::Verifying)
+        };
+        let blocks = self.blocks.values().filter(unproven);
+        blocks.filter(|block| block.owner == Some(source)).count()
+    }
+}
