@@ -34,7 +34,6 @@ pub(super) fn absorb_eight(
 }
 
 /// Takes the bytes of four lanes into their states, as [`absorb_lanes`] does.
-#[multiversion(targets("x86_64+avx2", "x86+avx2"), dispatcher = "direct")]
 pub(super) fn absorb_four(
     states: &mut [ChainState; 4],
     runs: &[&[u8]; 4],

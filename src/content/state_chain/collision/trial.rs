@@ -2,8 +2,6 @@
 
 #![expect(clippy::needless_range_loop, reason = "iterators are vectorised on some builds only")]
 
-use multiversion::multiversion;
-
 use super::super::ChainState;
 use super::super::rounds::{back, expand, forth};
 
@@ -38,13 +36,11 @@ impl<const N: usize> Trial<N> {
 }
 
 /// For twins whose states are the same before step 58.
-#[multiversion(targets("x86_64+avx2", "x86+avx2"), dispatcher = "direct")]
 pub(super) fn try_from_58(trial: &Trial<8>) -> [bool; 8] {
     try_from::<58, 8>(trial)
 }
 
 /// For twins whose states are the same before step 65.
-#[multiversion(targets("x86_64+avx2", "x86+avx2"), dispatcher = "direct")]
 pub(super) fn try_from_65(trial: &Trial<8>) -> [bool; 8] {
     try_from::<65, 8>(trial)
 }
