@@ -2,6 +2,7 @@
 //! get. The checkers work on text, and each is tested on small texts first.
 
 mod layering {
+    pub(crate) mod dependencies;
     pub(crate) mod rules;
     pub(crate) mod source;
 }
@@ -47,6 +48,12 @@ fn files_and_functions_are_short() {
 #[test]
 fn every_file_says_what_it_is() {
     check(rules::missing_opening);
+}
+
+#[test]
+fn dependencies_are_what_was_agreed_to() {
+    let complaints = layering::dependencies::Dependencies::of_this_project().complaints();
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
 #[test]
