@@ -13,6 +13,7 @@ pub(in crate::driver) mod fault;
 mod held;
 pub mod names;
 pub mod partial_chain;
+mod publishing;
 mod scan;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,11 @@ struct Open {
     attrs: LockedAttrs,
     chunks: BTreeMap<u64, Chunk>,
     held: HeldFiles,
+    /// The chunk file that is being joined to the first one, which is none of `chunks` any more.
+    joining: Option<(String, FileSignature)>,
+    /// Somebody else has written to what is here since it was listed: all of it is to be checked before it is
+    /// published.
+    touched: bool,
 }
 
 /// What is remembered of one chunk file.
@@ -105,6 +111,11 @@ impl Chunk {
     fn is(&self, now: &FileSignature) -> bool {
         let fixed = |state: &FileSignature| (state.device, state.inode, state.size);
         fixed(&self.state) == fixed(now)
+    }
+
+    /// Whether nobody has written to it either, as far as its times tell.
+    fn is_as_left(&self, now: &FileSignature) -> bool {
+        self.is(now) && self.state.modified_ns == now.modified_ns
     }
 }
 
@@ -158,7 +169,8 @@ impl ChunkStore {
             return Ok(None);
         };
         let chunks = scan::chunks(&folder, self.content, self.size)?;
-        Ok(Some(Open { folder, attrs, chunks, held: HeldFiles::default() }))
+        let (held, joining) = (HeldFiles::default(), None);
+        Ok(Some(Open { folder, attrs, chunks, held, joining, touched: false }))
     }
 
     /// For `Output::CheckStored`: reads one block (a mebibyte at most) and computes. False as well
@@ -204,11 +216,13 @@ impl ChunkStore {
             return;
         }
         let cut = open.chunk_file(content, extent, OFlags::RDWR).and_then(|file| {
+            let as_left = chunk.is_as_left(&share_folder::signature(&file)?);
             file.set_len(chunk.joined() + length)?;
-            share_folder::signature(&file)
+            Ok((share_folder::signature(&file)?, as_left))
         });
         match cut {
-            Ok(state) if length > 0 => {
+            Ok((state, as_left)) if length > 0 => {
+                open.touched |= !as_left;
                 open.chunks.insert(extent, chunk.written(state));
                 return;
             }
@@ -295,82 +309,6 @@ impl ChunkStore {
     }
 }
 
-/// For publishing.
-impl ChunkStore {
-    /// The folder `chunks/`, while the store is ours and nobody emptied it.
-    pub(in crate::driver) fn folder(&self) -> io::Result<&ShareFolder> {
-        match &self.open {
-            Some(open) if open.is_ours() => Ok(&open.folder),
-            _ => Err(Errno::NOENT.into()),
-        }
-    }
-
-    /// What is remembered to be on disk.
-    pub(in crate::driver) fn extents(&self) -> Vec<Extent> {
-        self.open.as_ref().map_or_else(Vec::new, Open::extents)
-    }
-
-    /// Where the file of the chunk that begins there begins, if that is being joined, and how many bytes of
-    /// it the first chunk file has.
-    pub(in crate::driver) fn rest_at(&self, start: u64) -> Option<(u64, u64)> {
-        let rest = self.open.as_ref()?.chunks.get(&start)?.rest?;
-        Some((rest.file, rest.joined))
-    }
-
-    /// Opens a chunk file, if nobody else has written to it since it was last written or opened: an
-    /// error of kind `NotFound` otherwise.
-    pub(in crate::driver) fn open_chunk(&self, start: u64) -> io::Result<File> {
-        let open = self.open.as_ref().ok_or(Errno::NOENT)?;
-        let file = open.chunk_file(self.content, start, OFlags::RDWR)?;
-        let chunk = open.chunks.get(&start).ok_or(Errno::NOENT)?;
-        if share_folder::signature(&file)?.modified_ns == chunk.state.modified_ns {
-            Ok(file)
-        } else {
-            Err(Errno::NOENT.into())
-        }
-    }
-
-    /// Looks again at what is on disk, a join that was cut short among it. Where the folder or the attrs
-    /// are gone they are made again.
-    pub(in crate::driver) fn look_again(&mut self) -> StoreOpening {
-        let (content, size) = (self.content, self.size);
-        if let Some(open) = self.open.as_mut().filter(|open| open.is_ours()) {
-            if let Ok(chunks) = scan::chunks(&open.folder, content, size) {
-                open.chunks = chunks;
-                open.held.clear();
-                return StoreOpening::Ours { extents: open.extents(), chain: None };
-            }
-        }
-        self.open()
-    }
-
-    /// Forgets a chunk file that was renamed.
-    pub(in crate::driver) fn forget_chunk(&mut self, start: u64) {
-        if let Some(open) = self.open.as_mut() {
-            open.chunks.remove(&start);
-            open.held.forget(start);
-        }
-    }
-
-    /// Removes all there is of this content: chunk files, chain, and the attrs last. Nothing, if
-    /// the store is not ours.
-    pub(in crate::driver) fn remove_all(&mut self) {
-        let Some(open) = self.open.take().filter(|open| open.is_ours()) else {
-            return;
-        };
-        partial_chain::remove(&self.root, self.content);
-        match scan::remove_all(&open.folder, self.content) {
-            Ok(()) => {
-                let own = names::attrs(self.content);
-                if let Err(error) = entry::remove(open.folder.handle(), &own) {
-                    warn!("cannot remove chunks/{own}: {error}");
-                }
-            }
-            Err(error) => warn!("chunks of {} are left: {error}", self.content),
-        }
-    }
-}
-
 impl Open {
     fn extents(&self) -> Vec<Extent> {
         let extent =
@@ -410,16 +348,28 @@ impl Open {
         }
     }
 
-    /// A chunk file to append to: the one that is held, or else opened by its name.
+    /// A chunk file to append to: the one that is held, or else opened by its name. It gets new times: that somebody
+    /// had written to it would not be seen later.
     fn chunk_to_write(&mut self, content: ContentId, start: u64) -> io::Result<HeldFile> {
         let chunk = *self.chunks.get(&start).ok_or(Errno::NOENT)?;
-        match self.held.take(&self.folder, start, |state| chunk.is(state)) {
-            Some(held) => Ok(held),
+        let mut as_left = true;
+        let held = self.held.take(&self.folder, start, |state| {
+            as_left = chunk.is_as_left(state);
+            chunk.is(state)
+        });
+        let held = match held {
+            Some(held) => held,
             None => {
                 let file = self.chunk_file(content, start, OFlags::RDWR)?;
-                Ok(HeldFile::new(file, start, chunk.file_name(content, start), &chunk.state))
+                as_left = chunk.is_as_left(&share_folder::signature(&file)?);
+                HeldFile::new(file, start, chunk.file_name(content, start), &chunk.state)
             }
+        };
+        if !as_left {
+            warn!("somebody has written to chunks/{}", chunk.file_name(content, start));
+            self.touched = true;
         }
+        Ok(held)
     }
 
     /// Makes a chunk file. What stands under its name was put there by somebody else, and goes.

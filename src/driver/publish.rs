@@ -117,7 +117,7 @@ impl Publisher {
         };
         if has_failed(&outcome) {
             self.whole = None;
-            let _ = store.look_again();
+            store.put_right();
         }
         Some(outcome)
     }
@@ -126,7 +126,7 @@ impl Publisher {
     pub fn give_up(&mut self, store: &mut ChunkStore) {
         let gathering = matches!(self.task.take(), Some(Task::Gather(_)));
         if self.whole.take().is_some() || gathering {
-            let _ = store.look_again();
+            store.put_right();
         }
     }
 
@@ -160,7 +160,8 @@ impl Publisher {
             Some(Whole::Chunk(file)) => store.folder().and_then(|chunks| {
                 let old = names::chunk(content, 0);
                 let is_it = entry::is_same_file(chunks.handle(), old.as_str(), file)?
-                    && file.metadata()?.len() == store.size();
+                    && file.metadata()?.len() == store.size()
+                    && store.is_as_left(0, file);
                 if !is_it {
                     return Err(Errno::NOENT.into());
                 }

@@ -115,6 +115,11 @@ impl Filling {
         Ok(Self { from: Some(from), proof, to, copied: 0, size })
     }
 
+    /// Whether there is a file that is copied, and this holds of it.
+    pub(super) fn is_of(&self, holds: impl FnOnce(&File) -> bool) -> bool {
+        self.from.as_ref().is_some_and(holds)
+    }
+
     /// Copies the next slice.
     pub(super) fn step(&mut self, content: ContentId) -> io::Result<Filled> {
         let Some(from) = &self.from else {

@@ -73,7 +73,9 @@ impl Gather {
                             Err(GatherStop::Answer(Gathering::Changed))
                         }
                     },
-                    (GatherFrom::Gathered, Some(Whole::Chunk(file))) => {
+                    (GatherFrom::Gathered, Some(Whole::Chunk(file)))
+                        if store.is_as_left(0, &file) =>
+                    {
                         fill(Some(file), true, &name, store, share)
                     }
                     (GatherFrom::Gathered, _) => Err(GatherStop::Lost),
@@ -84,7 +86,8 @@ impl Gather {
                 Ok(false) => Ok(Some(Self::Join(join))),
                 Ok(true) => {
                     let base = join.into_base();
-                    if base.metadata().map_or(0, |metadata| metadata.len()) != store.size() {
+                    let length = base.metadata().map_or(0, |metadata| metadata.len());
+                    if length != store.size() || !store.is_as_left(0, &base) {
                         return Err(GatherStop::Lost);
                     }
                     *whole = Some(Whole::Chunk(base));
@@ -97,6 +100,12 @@ impl Gather {
                 let step = filling.step(store.content());
                 match step.map_err(|error| fault("copy the file into share/", &error))? {
                     Filled::More => Ok(Some(Self::Fill { filling, of_ours, hidden })),
+                    // It was proven when it was stored, and not since.
+                    Filled::Whole
+                        if of_ours && !filling.is_of(|from| store.is_as_left(0, from)) =>
+                    {
+                        Err(GatherStop::Lost)
+                    }
                     Filled::Whole if hidden => {
                         *whole = Some(Whole::Hidden(filling.to));
                         Ok(None)
@@ -115,6 +124,9 @@ impl Gather {
 
 /// Sees that the chunk files are as they were stored, one behind the other.
 fn begin_join(store: &ChunkStore) -> Result<Gather, GatherStop> {
+    if store.is_touched() {
+        return Err(GatherStop::Lost);
+    }
     let (mut end, mut base) = (0, None);
     for extent in store.extents() {
         if extent.start != end {

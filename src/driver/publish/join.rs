@@ -17,7 +17,7 @@ use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use super::copy::copy_slice;
 use crate::content::BlockLayout;
 use crate::driver::chunk_store::{ChunkStore, names};
-use crate::driver::share_folder::entry;
+use crate::driver::share_folder::{self, entry};
 
 /// How much is moved in one step, in bytes; a block more or less.
 const STEP_LENGTH: u64 = 1024 * 1024;
@@ -73,24 +73,18 @@ impl Join {
             self.moving = Some(take(store, next.start, next.length)?);
             return Ok(false);
         };
-        let block = BlockLayout::new(store.size()).block_length();
-        let stop = self.end + STEP_LENGTH;
-        while self.end < stop && moving.copied < moving.length {
-            let boundary = self.end - self.end % block + block;
-            let left = (boundary - self.end).min(moving.length - moving.copied);
-            let copied = copy_slice((&moving.file, moving.copied), (&self.base, self.end), left)?;
-            if copied == 0 {
-                return Err(JoinError::Lost);
-            }
-            moving.copied += copied;
-            self.end += copied;
-            // Only what is whole in the first file: the rest of a join that is cut short begins there.
-            if self.end == boundary && moving.copied < moving.length {
-                moving.free();
-            }
+        if !store.is_as_left(0, &self.base) || !store.is_joining(&moving.file) {
+            return Err(JoinError::Lost);
         }
+        let block = BlockLayout::new(store.size()).block_length();
+        let moved = moving.step(&self.base, &mut self.end, block);
+        // Also where that failed half way.
+        store.written(0, &self.base)?;
+        store.joining(Some((&moving.name, share_folder::signature(&moving.file)?)));
+        moved?;
         if moving.copied == moving.length {
             entry::remove(store.folder()?.handle(), &moving.name)?;
+            store.joining(None);
             self.moving = None;
         }
         Ok(false)
@@ -103,6 +97,26 @@ impl Join {
 }
 
 impl Moving {
+    /// Moves a piece to the end of the first chunk file.
+    fn step(&mut self, base: &File, end: &mut u64, block: u64) -> Result<(), JoinError> {
+        let stop = *end + STEP_LENGTH;
+        while *end < stop && self.copied < self.length {
+            let boundary = *end - *end % block + block;
+            let left = (boundary - *end).min(self.length - self.copied);
+            let copied = copy_slice((&self.file, self.copied), (base, *end), left)?;
+            if copied == 0 {
+                return Err(JoinError::Lost);
+            }
+            self.copied += copied;
+            *end += copied;
+            // Only what is whole in the first file: the rest of a join that is cut short begins there.
+            if *end == boundary && self.copied < self.length {
+                self.free();
+            }
+        }
+        Ok(())
+    }
+
     /// Frees what was copied. The file stays as long as it was.
     fn free(&mut self) {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -127,9 +141,10 @@ fn take(store: &mut ChunkStore, start: u64, length: u64) -> Result<Moving, JoinE
     };
     let file = entry::open_file(folder, name.as_str(), OFlags::RDWR)?;
     let length = joined + length;
-    if file.metadata()?.len() != length {
+    if file.metadata()?.len() != length || !store.is_as_left(start, &file) {
         return Err(JoinError::Lost);
     }
     store.forget_chunk(start);
+    store.joining(Some((&name, share_folder::signature(&file)?)));
     Ok(Moving { file, name, length, copied: joined, freed: joined })
 }

@@ -88,6 +88,113 @@ fn a_chunk_file_that_somebody_replaced_in_the_last_moment_is_not_published() {
     assert!(it.shared().is_empty());
 }
 
+/// Writes false bytes into a chunk file, which stays as long as it is.
+fn overwrite(it: &Fixture, start: u64) {
+    let path = it.root.path().join("chunks").join(names::chunk(id(&it.bytes), start));
+    let length = fs::metadata(&path).unwrap().len() as usize;
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    io::Write::write_all(&mut file, &vec![0; length]).unwrap();
+    // The clock of a file system is coarse.
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+}
+
+#[test]
+fn a_chunk_file_that_was_overwritten_before_it_grew_is_left_for_the_core_to_check() {
+    let it = Fixture::new(200_000);
+    let mut store = it.store();
+    for held in [true, false] {
+        it.fill(&mut store, &[0, 100_000]);
+        if !held {
+            drop(store);
+            store = it.store();
+        }
+        overwrite(&it, 0);
+        store.store(0, 100_000, &it.bytes[100_000..]).unwrap();
+        let whole = vec![Extent { start: 0, length: 200_000 }];
+        assert_eq!(it.publish(&mut store), Next::Lost(whole), "{held}");
+        assert!(it.shared().is_empty());
+        store.truncate_extent(0, 0);
+    }
+    it.complete(&mut store);
+    it.assert_done(&it.publish(&mut store), &[]);
+}
+
+#[test]
+fn what_is_overwritten_while_it_is_joined_is_not_published() {
+    // Each chunk file, at every step before the file has its name.
+    for overwritten in [0, 100_000, 200_000] {
+        for steps in 1.. {
+            let it = Fixture::new(300_000);
+            let mut store = it.store();
+            it.fill(&mut store, &[0, 100_000, 200_000, 300_000]);
+            let share = it.share();
+            let mut run = Run::of_chunks(&store);
+            for _ in 0..steps {
+                assert_eq!(run.step(&mut store, &share), None);
+            }
+            let chunk = names::chunk(id(&it.bytes), overwritten);
+            if !it.shared().is_empty() || !it.left().contains(&chunk) {
+                break;
+            }
+            overwrite(&it, overwritten);
+            let answer = it.run(run, &mut store);
+            assert!(matches!(answer, Next::Lost(_)), "{overwritten}, {steps} steps: {answer:?}");
+            assert!(it.shared().is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_is_overwritten_while_it_is_copied_is_not_published() {
+    let Some(it) = on_two_file_systems(2_500_000) else {
+        println!("SKIPPED: there are no two file systems here");
+        return;
+    };
+    let mut store = it.store();
+    it.fill(&mut store, &[0, 2_500_000]);
+    let share = it.share();
+    let mut run = Run::of_chunks(&store);
+    while !matches!(run.publisher.task, Some(Task::Gather(Gather::Fill { .. }))) {
+        assert_eq!(run.step(&mut store, &share), None);
+    }
+    assert_eq!(run.step(&mut store, &share), None);
+    overwrite(&it, 0);
+    let there = vec![Extent { start: 0, length: 2_500_000 }];
+    assert_eq!(it.run(run, &mut store), Next::Lost(there));
+    assert!(it.shared().is_empty());
+}
+
+#[test]
+fn what_is_overwritten_while_the_disk_is_full_is_left_for_the_core_to_check() {
+    let Some(disk) = SmallDisk::of("1m") else {
+        println!("SKIPPED: only root can mount a small file system to fill");
+        return;
+    };
+    let mut it = Fixture::new(700_000);
+    it.root = tempfile::tempdir_in(disk.0.path()).unwrap();
+    let mut store = it.store();
+    it.fill(&mut store, &[0, 100_000, 700_000]);
+    let share = it.share();
+    let mut run = Run::of_chunks(&store);
+    while !matches!(run.publisher.task, Some(Task::Gather(Gather::Join(_)))) {
+        assert_eq!(run.step(&mut store, &share), None);
+    }
+    let ballast = disk.0.path().join("ballast");
+    fs::write(&ballast, vec![0; 300_000]).unwrap();
+    overwrite(&it, 0);
+    let answer = it.run(run, &mut store);
+    if let Next::Failed(fault) = &answer {
+        assert_eq!(fault.kind, DiskFaultKind::NoRoom);
+        // What the core does when there may be room.
+        fs::remove_file(&ballast).unwrap();
+        let again = it.publish(&mut store);
+        assert!(matches!(again, Next::Lost(_)), "{again:?}");
+    } else {
+        assert!(matches!(answer, Next::Lost(_)), "{answer:?}");
+    }
+    assert!(it.shared().is_empty());
+}
+
 #[test]
 fn a_copy_of_what_is_not_the_content_is_not_published() {
     let it = Fixture::new(1_000_000);
