@@ -272,6 +272,12 @@ fn a_fault_at_each_step() {
                         let waited = run.wait_for("publishing is tried again");
                         assert_eq!(waited, Duration::from_secs(3));
                         assert_eq!(run.step(), Some(&look(wanted())), "{what}");
+                        // Who has waited once has time.
+                        let full = NameLook::Failed(fault(NoRoom));
+                        run.answer(StepOutcome::Looked(full));
+                        let waited = run.wait_for("publishing is tried again");
+                        assert_eq!(waited, Duration::from_secs(5));
+                        assert_eq!(run.step(), Some(&look(wanted())), "{what}");
                     }
                     Vanished => {
                         assert!(matches!(run.asked[..], [Output::OpenStore { .. }]), "{what}");

@@ -58,8 +58,9 @@ pub(crate) const SOURCES_MAX: usize = 256;
 pub const SIZE_MAX: u64 = (claims::CHAIN_LENGTH_MAX / 20 + 1) * BLOCK_LENGTH_MAX;
 /// How long a fetch waits before it asks whether another process still has the file.
 const TAKEN_RETRY: Duration = Duration::from_millis(150);
-/// How long it waits for room on the disk before it tries again.
+/// How long it waits for room on the disk before it tries again, the first time and from then on.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(3);
+const NO_ROOM_RETRY_AGAIN: Duration = Duration::from_secs(5);
 /// How long a source that refuses is left alone.
 const REFUSED_REST: Duration = Duration::from_millis(500);
 /// How often it is looked whether somebody holds the others up.
@@ -117,6 +118,9 @@ pub(crate) struct Fetch {
     size_trial: SizeTrial,
     /// No room on the disk: nothing is stored before then.
     no_room_until: Option<Instant>,
+    /// Since when there is none, whatever was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_room_since: Option<Instant>,
     /// When bytes last came, if any did.
     bytes_moved_at: Option<Instant>,
     /// When it is looked whether somebody holds the others up.
@@ -144,6 +148,7 @@ impl Fetch {
             trackers: Trackers::default(),
             size_trial: SizeTrial::default(),
             no_room_until: None,
+            no_room_since: None,
             bytes_moved_at: None,
             look_at: ctx.now,
             contested_until: None,
@@ -232,7 +237,7 @@ impl Fetch {
             }
             StoreOpening::Failed(fault) if fault.kind == DiskFaultKind::NoRoom => {
                 warn!("{}", fault.message);
-                let retry_at = ctx.now + NO_ROOM_RETRY;
+                let retry_at = self.no_room_retry(ctx.now);
                 self.no_room_until = Some(retry_at);
                 self.phase = Phase::Opening { retry_at: Some(retry_at) };
             }
@@ -278,7 +283,7 @@ impl Fetch {
         }
         self.assembly.stored(ctx, buffer, outcome.is_ok());
         match outcome {
-            Ok(()) => {}
+            Ok(()) => self.no_room_since = None,
             // What is in `share/` is copied instead.
             Err(_) if matches!(self.phase, Phase::Publishing(_)) => {}
             Err(fault) => return self.disk_fault(ctx, fault),
@@ -292,7 +297,7 @@ impl Fetch {
                 if self.no_room_until.is_none() {
                     warn!("{}", fault.message);
                 }
-                self.no_room_until = Some(ctx.now + NO_ROOM_RETRY);
+                self.no_room_until = Some(self.no_room_retry(ctx.now));
             }
             DiskFaultKind::Vanished => {
                 warn!("{}: starting over with what is left", fault.message);
@@ -301,6 +306,13 @@ impl Fetch {
             }
             DiskFaultKind::Final => self.end(ctx, FetchEnding::Failed(fault.message)),
         }
+    }
+
+    /// There is no room: when to try again. Of one attempt several parts may fail.
+    fn no_room_retry(&mut self, now: Instant) -> Instant {
+        let since = *self.no_room_since.get_or_insert(now);
+        let is_first = now < since + NO_ROOM_RETRY;
+        now + if is_first { NO_ROOM_RETRY } else { NO_ROOM_RETRY_AGAIN }
     }
 
     // Time.

@@ -23,7 +23,7 @@
 use log::warn;
 use serde::{Deserialize, Serialize};
 
-use super::{Fetch, NO_ROOM_RETRY, Phase};
+use super::{Fetch, Phase};
 use crate::content::{ContentId, ShareName};
 use crate::node::context::Context;
 use crate::node::input::{
@@ -301,7 +301,7 @@ impl Fetch {
             // Without room for a copy there is none for a download; but room may be made.
             self.go_on_fetching(ctx);
         } else {
-            self.phase = Phase::Unpublished { retry_at: ctx.now + NO_ROOM_RETRY };
+            self.phase = Phase::Unpublished { retry_at: self.no_room_retry(ctx.now) };
         }
     }
 }
