@@ -133,8 +133,10 @@ fn peer(config: &Config) -> Result<End, Trouble> {
     Recording::check(config.trace.as_ref())?;
     make_folder(&config.root)?;
     let lock = RootLock::take(&config.root)?;
-    let directory = DirectoryJobs::create(&config.root, clock::wall_now())
-        .map_err(|error| no_directory(&config.root, &error))?;
+    let directory = DirectoryJobs::create(&config.root, clock::wall_now()).map_err(|error| {
+        let advice = "start sprat in a folder that it may write to, or name one with --root";
+        no_place("write", &config.root.join("d.json"), &error, advice)
+    })?;
     make_folder(&config.root.join("chunks"))?;
     let share = open_share(&config.root)?;
     let socket = open_socket(config, config.port)?;
@@ -289,33 +291,29 @@ pub(super) fn open_loop(
     new().map_err(|error| format!("cannot wait for events ({error}): too many open files?"))
 }
 
-/// There is no `d.json`: for now where the disk is full, for good otherwise.
-fn no_directory(root: &Path, error: &io::Error) -> Trouble {
+/// A place of ours is not to be had: for now where the disk is full, for good otherwise.
+fn no_place(tried: &str, place: &Path, error: &io::Error, advice: &str) -> Trouble {
     let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let (advice, code) = if full {
-        ("make room on the disk and start again", NOT_NOW)
-    } else {
-        ("start sprat in a folder that it may write to, or name one with --root", FAILED)
+    let (advice, code) = match full {
+        true => ("make room on the disk and start again", NOT_NOW),
+        false => (advice, FAILED),
     };
-    let place = root.join("d.json");
-    Trouble { sentence: format!("cannot write {}: {error}; {advice}", place.display()), code }
+    Trouble { sentence: format!("cannot {tried} {}: {error}; {advice}", place.display()), code }
 }
 
 pub(super) fn loop_failed(error: io::Error) -> Sentence {
     format!("cannot wait for events any more ({error})")
 }
 
-fn make_folder(path: &Path) -> Result<(), Sentence> {
-    fs::create_dir_all(path).map_err(|error| {
-        format!("cannot make the folder {} ({error}): give another with --root", path.display())
-    })
+fn make_folder(path: &Path) -> Result<(), Trouble> {
+    fs::create_dir_all(path)
+        .map_err(|error| no_place("make the folder", path, &error, "give another with --root"))
 }
 
-pub(super) fn open_share(root: &Path) -> Result<ShareFolder, Sentence> {
+pub(super) fn open_share(root: &Path) -> Result<ShareFolder, Trouble> {
     let path = root.join("share");
-    ShareFolder::open_or_make(&path).map_err(|error| {
-        format!("cannot open the folder {} ({error}): see to its rights", path.display())
-    })
+    ShareFolder::open_or_make(&path)
+        .map_err(|error| no_place("open the folder", &path, &error, "see to its rights"))
 }
 
 pub(super) fn open_socket(config: &Config, port: u16) -> Result<UdpSocket, Sentence> {
