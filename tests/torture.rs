@@ -21,9 +21,14 @@ macro_rules! parts {
 }
 
 parts! {
+    changes
+    disk
+    faults
+    kills
     limits
     networks
     pairs
+    power
     soak
 }
 
