@@ -82,7 +82,7 @@ def full(part, giver, what, place_of):
         found["partial"] = scene.partial()
         remount(place, f"size={4 * size // 1024}k")
         begun = time.monotonic()
-        running.ends()
+        wait_until("going on", lambda: usage.now() > size * 3 // 4 or running.process.poll() is not None)
         found["seconds"] = time.monotonic() - begun
 
     code = scene.watched(how=follow)
@@ -94,7 +94,7 @@ def full(part, giver, what, place_of):
     if not wrong:
         quiet(part, f"{what} is full", found["share"], found["tries"])
         seconds = found["seconds"]
-        part.figure(f"{what} has room again: until all is done", f"{seconds:.1f} s", "10 s", part.quick or seconds <= 10)
+        part.figure(f"{what} has room again: until it goes on", f"{seconds:.1f} s", "10 s", part.quick or seconds <= 10)
         most = SPARE + size // 100
         part.figure(f"{what}: the most that was on it", f"size + {over / MIB:.1f} MiB", "size + 4 MiB + 1 %", over <= most)
 
