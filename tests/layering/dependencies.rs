@@ -103,23 +103,22 @@ impl Dependencies {
     fn direct_complaints(&self) -> Vec<String> {
         let section = self.manifest.split("[dependencies]").nth(1).unwrap_or_default();
         let section = section.split("\n[").next().unwrap_or_default();
-        let (mut complaints, mut count, mut has_reason) = (Vec::new(), 0, false);
+        // Two that belong together stand under one reason.
+        let (mut complaints, mut count, mut reasons_left) = (Vec::new(), 0, 0_u32);
         for line in section.lines().filter(|line| !line.trim().is_empty()) {
             if line.starts_with('#') {
-                has_reason = true;
+                reasons_left = 2;
                 continue;
             }
             count += 1;
             let name = line.split(' ').next().unwrap_or_default();
-            // What belongs together stands together, under one reason.
-            let goes_on = name.contains('-') || name.contains('_');
-            if !has_reason && !goes_on {
+            if reasons_left == 0 {
                 complaints.push(format!("{name} has no reason beside it"));
             }
+            reasons_left = reasons_left.saturating_sub(1);
             if line.contains("git =") || line.contains("path =") || line.contains('*') {
                 complaints.push(format!("not a version of crates.io: {line}"));
             }
-            has_reason = false;
         }
         if count == 0 || count > DIRECT_MAX {
             complaints.push(format!("{count} direct dependencies; {DIRECT_MAX} are the most"));
