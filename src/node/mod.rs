@@ -172,11 +172,7 @@ impl Node {
             Input::Writable => self.with(|node, ctx| node.server.writable(ctx)),
             Input::SocketBuffer { bytes } => self.on_socket_buffer(bytes),
             Input::Interfaces { addresses } => self.on_interfaces(addresses),
-            Input::Named { peers, trackers } => {
-                self.config.peers = peers;
-                self.config.trackers = trackers;
-                self.with(|node, ctx| node.named_are(ctx));
-            }
+            Input::Named { peers, trackers } => self.on_named(peers, trackers),
             Input::FileSeen { name, signature, unchanged_for } => {
                 self.with(|node, ctx| node.shelf.seen(ctx, name, signature, unchanged_for));
             }
@@ -364,6 +360,11 @@ impl Node {
             }
             node.on_message(ctx, from, &message);
         });
+    }
+
+    fn on_named(&mut self, peers: Vec<SocketAddr>, trackers: Vec<SocketAddr>) {
+        (self.config.peers, self.config.trackers) = (peers, trackers);
+        self.with(|node, ctx| node.named_are(ctx));
     }
 
     fn on_interfaces(&mut self, addresses: Vec<input::InterfaceAddress>) {

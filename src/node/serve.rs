@@ -31,7 +31,7 @@ pub(crate) const GRANTS_WAITING_MAX: usize = 128;
 /// asks for at most, so that each turn is worth a system call.
 pub(crate) const TURN_BYTES: u64 = GRANT_BYTES_MAX as u64;
 /// What a range counts for at the least: of single bytes, it is the packets and the reading that cost.
-const RANGE_MIN: u64 = 2_048;
+const RANGE_MIN: u64 = 1_024;
 /// The same as a turn under a limit, however low it is: about a packet.
 const TURN_MIN: u64 = 1_024;
 /// Answers a second to addresses that have not proven themselves. None is longer than the question.
