@@ -9,6 +9,7 @@
 //! others are opened by name, so that their number is not bounded by that of open files.
 
 mod attrs;
+pub mod attrs_text;
 pub(in crate::driver) mod fault;
 mod held;
 pub mod names;
@@ -164,7 +165,7 @@ impl ChunkStore {
 
     fn try_open(&self) -> io::Result<Option<Open>> {
         let folder = ShareFolder::open_or_make(&self.root.join("chunks"))?;
-        let text = attrs::text(&self.name, self.size);
+        let text = attrs_text::text(&self.name, self.size);
         let Some(attrs) = LockedAttrs::take(&folder, self.content, &text)? else {
             return Ok(None);
         };

@@ -13,12 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, statat};
-use serde::Deserialize;
 
 use crate::content::ContentId;
-use crate::content::block_layout::CONTENT_SIZE_MAX;
 use crate::driver::chunk_store::names::{self, ChunkFolderEntry};
-use crate::driver::chunk_store::partial_chain;
+use crate::driver::chunk_store::{attrs_text, partial_chain};
 use crate::driver::clock::Slice;
 use crate::driver::folder_events::{FolderEvents, WatchId};
 use crate::driver::share_folder::{self, ShareFolder, entry};
@@ -42,8 +40,6 @@ const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 const PARTIALS_MAX: usize = 256;
 /// The most chunk files of one download.
 const EXTENTS_MAX: usize = 16_384;
-/// The most bytes of attrs: a name of 1,024 bytes, each written as `\u0000`, and the rest.
-const ATTRS_LENGTH_MAX: u64 = 8 * 1024;
 
 /// What is known of `chunks/`.
 #[derive(Debug)]
@@ -91,11 +87,6 @@ struct Listing {
 struct Found {
     has_attrs: bool,
     extents: Vec<Extent>,
-}
-
-#[derive(Deserialize)]
-struct Attrs {
-    size: u64,
 }
 
 impl PartialWatcher {
@@ -371,9 +362,8 @@ impl PartialWatcher {
         let folder = self.folder.as_ref()?.handle();
         let file = entry::open_file(folder, names::attrs(content), OFlags::RDONLY).ok()?;
         let mut text = Vec::new();
-        file.take(ATTRS_LENGTH_MAX).read_to_end(&mut text).ok()?;
-        let attrs: Attrs = serde_json::from_slice(&text).ok()?;
-        Some(attrs.size).filter(|size| *size <= CONTENT_SIZE_MAX)
+        file.take(attrs_text::ATTRS_LENGTH_MAX).read_to_end(&mut text).ok()?;
+        attrs_text::size(&text)
     }
 
     fn read_chain(

@@ -212,9 +212,7 @@ impl Locate {
             return None;
         }
         earliest.at(self.call_at(), "everybody is called");
-        if self.call_at().is_none() {
-            earliest.at(Some(self.expects_until()), "nothing more is expected of a search");
-        }
+        earliest.at(Some(self.ends_at()), "nothing more is expected of a search");
         for holder in self.holders.values() {
             earliest.consider(holder.source.deadline(now));
         }
@@ -228,7 +226,8 @@ impl Locate {
         if self.call_at().is_some_and(|at| at <= ctx.now) {
             self.calls += 1;
             self.seek.call(ctx, self.about());
-        } else if self.expects_until() <= ctx.now {
+        }
+        if self.ends_at() <= ctx.now {
             self.is_over = true;
             return ctx.emit(Output::Located { content: self.request.content });
         }
@@ -246,11 +245,15 @@ impl Locate {
         self.seek.at().filter(|_| self.calls < CALLS)
     }
 
-    /// Until when something may still be learned, as it looks now.
-    fn expects_until(&self) -> Instant {
+    /// When it is over, as it looks now: when nothing more may be learned, and not before everybody was called as
+    /// often as is meant; at the latest when the caller's patience is.
+    fn ends_at(&self) -> Instant {
+        let latest = self.began_at + self.request.patience;
+        if self.call_at().is_some() {
+            return latest;
+        }
         let of_each = self.holders.values().filter_map(|holder| holder.waits_until);
-        let until = of_each.fold(self.newest_at + QUIET, Instant::max);
-        until.min(self.began_at + self.request.patience)
+        of_each.fold(self.newest_at + QUIET, Instant::max).min(latest)
     }
 
     /// Asks for what is missing of a bitmap.

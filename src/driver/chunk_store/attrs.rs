@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, OFlags, flock, renameat};
 use rustix::io::Errno;
 
 use super::names;
-use crate::content::{ContentId, ShareName};
+use crate::content::ContentId;
 use crate::driver::share_folder::{ShareFolder, entry, signature};
 use crate::node::input::FileSignature;
 
@@ -29,12 +29,6 @@ pub(super) struct LockedAttrs {
     device: u64,
     inode: u64,
     are_new: bool,
-}
-
-/// What the attrs hold, to the letter.
-pub(super) fn text(name: &ShareName, size: u64) -> String {
-    let name = serde_json::Value::from(name.as_str());
-    format!("{{ \"name\": {name}, \"size\": {size} }}")
 }
 
 impl LockedAttrs {
@@ -200,19 +194,6 @@ mod tests {
 
     fn read(folder: &ShareFolder) -> String {
         fs::read_to_string(folder.path().join(names::attrs(ID))).unwrap()
-    }
-
-    #[test]
-    fn the_text_is_the_contracts_to_the_letter() {
-        let name = |text: &str| ShareName::parse(text).unwrap();
-        assert_eq!(
-            text(&name("hackers.mov"), 967_632_312),
-            r#"{ "name": "hackers.mov", "size": 967632312 }"#
-        );
-        assert_eq!(
-            text(&name("a \"b\"/süß.txt"), 0),
-            r#"{ "name": "a \"b\"/süß.txt", "size": 0 }"#
-        );
     }
 
     #[test]
