@@ -283,7 +283,9 @@ impl Bench {
                     self.ledger.keeps(from, datagram);
                     self.listings.keep(listing, offset, &datagram[DATA_HEADER_LENGTH..]);
                 }
-                Output::ReadListing { listing, digest } => self.listings.read(listing, digest),
+                Output::ReadListing { listing, digest, room } => {
+                    self.listings.read(listing, digest, room);
+                }
                 Output::ReadChanges { listing, digest, old } => {
                     self.listings.read_changes(listing, digest, old);
                 }

@@ -189,12 +189,18 @@ impl Bench {
                     });
                 Input::ShareSearched { fetch, outcome }
             }
-            Output::CheckStored { fetch, block, .. } => {
-                Input::StoredChecked { fetch, block, genuine: choices.byte() < 192 }
-            }
-            Output::Verify { fetch, buffer, .. } => {
-                Input::Verified { fetch, buffer, genuine: choices.byte() < 192 }
-            }
+            Output::CheckStored { fetch, block, .. } => Input::StoredChecked {
+                fetch,
+                block,
+                genuine: choices.byte() < 192,
+                collides: choices.byte() < 8,
+            },
+            Output::Verify { fetch, buffer, .. } => Input::Verified {
+                fetch,
+                buffer,
+                genuine: choices.byte() < 192,
+                collides: choices.byte() < 8,
+            },
             Output::Store { fetch, buffer, .. } => {
                 let outcome = mostly(choices, Ok(()), |choices| Err(fault(choices)));
                 Input::Stored { fetch, buffer, outcome }
