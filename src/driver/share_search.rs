@@ -128,7 +128,11 @@ impl SearchJob {
                 return (Some(self.found(name)), spent);
             }
             Ok(Hashing::Colliding(content)) if content == self.content => {
-                return (Some(ShareSearch::Colliding), spent);
+                // Under its own name it is somebody's already, and nothing is published.
+                let is_in_place = name == self.wanted;
+                let answer =
+                    if is_in_place { ShareSearch::InPlace } else { ShareSearch::Colliding };
+                return (Some(answer), spent);
             }
             Ok(_) => {}
             Err(error) => debug!("cannot read share/{name}: {error}"),
@@ -368,17 +372,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_to_collide_is_told_under_any_name() {
+    fn what_was_made_to_collide_is_not_copied_and_stays_where_it_is() {
         let attack = include_bytes!("../../tests/collisions/shambles-1.bin");
         let it = Fixture::new(&[]);
         fs::write(it.share.path().join("b"), attack).unwrap();
-        for wanted in ["a", "b"] {
+        for (wanted, expected) in [("a", ShareSearch::Colliding), ("b", ShareSearch::InPlace)] {
             let mut job = SearchJob::new(id(attack), attack.len() as u64, name(wanted));
             job.go_on(None);
             let mut known = |_: &ShareName, _: &FileSignature| None;
             let mut step = || job.step(&it.share, &mut known);
             let answer = std::iter::repeat_with(&mut step).find_map(|answer| answer);
-            assert_eq!(answer, Some(ShareSearch::Colliding));
+            assert_eq!(answer, Some(expected));
         }
     }
 
