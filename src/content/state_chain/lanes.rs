@@ -210,10 +210,9 @@ mod tests {
 
     #[test]
     fn each_lane_does_what_the_crate_does() {
+        // Few kinds: each is thousands of instructions, which take long to compile.
         agrees::<1>(absorb_lanes);
-        agrees::<4>(absorb_lanes);
         agrees::<8>(absorb_lanes);
-        agrees::<13>(absorb_lanes);
         // As this processor has it.
         agrees(absorb_four);
         agrees(absorb_eight);
