@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from torture._machines import Content, Place, Running, wait_until
+from torture._machines import PORT, Content, Place, Running, wait_until
 from torture._watching import Watch
 
 KINDS = ("edited", "truncated", "grown", "replaced", "deleted", "touched")
@@ -82,8 +82,9 @@ class Scene:
         chance = self.part.random.random
         # Of some the changer is the only one who is asked: they end with the file, or wait.
         alone = chance() < 0.2
-        sources = [self.changer.address] if alone else [self.changer.address, self.keeper.address]
-        options = ("--port", "27184", "--timeout", "3") if alone else ("--timeout", "60")
+        # Others would be called at another port, where nobody is.
+        sources = [f"{self.changer.address}:{PORT}"] if alone else [self.changer.address, self.keeper.address]
+        options = ("--port", "27184", "--timeout", "5") if alone else ("--timeout", "60")
         log = f"{self.taker.root}-{index}"
         command = self.taker.command(*options, "fetch", content.sha1, name, str(content.size), *sources)
         running = self.start(command, log)
