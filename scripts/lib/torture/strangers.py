@@ -262,13 +262,13 @@ def vanished_receiver(part):
         network.bridge.run("tc", "qdisc", "add", "dev", "port2", "root", "tbf", "rate", "1gbit", "burst", "64kb", "limit", "1mb")
         wait_until("the offer", lambda: offers(giver, taker, content))
         for _ in range(trials):
-            fetch = taker.fetch(content, "file.bin", giver.host.address)
-            wait_until("half of it", lambda: got(taker) > size / 3 or fetch.process.poll() is not None)
             watched = Tool(giver.host, sys.executable, FRAMES, "last", "port1", str(PORT)).ready()
+            fetch = taker.fetch(content, "file.bin", giver.host.address)
+            wait_until("a beginning", lambda: got(taker) > 0)
             begun, had = time.monotonic(), got(taker)
-            time.sleep(0.15)
-            speed = (got(taker) - had) / (time.monotonic() - begun)
+            wait_until("half of it", lambda: got(taker) > size / 3)
             os.kill(fetch.pid, signal.SIGSTOP)
+            speed = (got(taker) - had) / (time.monotonic() - begun)
             assert fetch.process.poll() is None, "it was done before it vanished"
             time.sleep(0.5)
             watched.process.stdin.close()

@@ -5,7 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::statvfs;
+use rustix::fs::{Mode, OFlags, statvfs};
+use rustix::io::Errno;
 
 use super::finding::Finding;
 
@@ -48,7 +49,7 @@ pub fn look(root: &Path) -> Facts {
     let folders = folders.into_iter().enumerate().filter(|(at, path)| *at == 0 || path.is_dir());
     let folders: Vec<_> = folders
         .map(|(_, folder)| {
-            let refused = try_name(&folder, "write").err();
+            let refused = try_folder(&folder).err();
             (folder, refused.map(|error| (error.kind(), error.to_string())))
         })
         .collect();
@@ -77,6 +78,19 @@ pub fn look(root: &Path) -> Facts {
 /// Names that begin with a dot are never offered.
 fn try_prefix() -> String {
     format!(".sprat-doctor-{}-", std::process::id())
+}
+
+/// Makes a file that never has a name, so that nobody sees one in `share/`; where the file system knows no such files, one
+/// with a name of ours.
+fn try_folder(folder: &Path) -> io::Result<()> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(_) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL | Errno::NOSYS) => {
+            try_name(folder, "write")
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes a file and removes it; only what is ours is removed.
