@@ -14,8 +14,10 @@ pub const DEFAULT_PORT: u16 = crate::wire::DEFAULT_PORT;
 pub const SWEEP: Duration = Duration::from_secs(2);
 /// Under this option, which stands alone and is nobody's but ours, the name after it is looked up.
 pub const RESOLVE_OPTION: &str = "--resolve-name";
-/// The most sources that a fetch is given.
+/// The most hosts that an option names, and the most of those found by a look that are handed on to a fetch.
 pub const SOURCES_MAX: usize = 64;
+/// The most addresses that `fetch` is given. Each is used, the many in turns; a whole network of 16 bits fits.
+pub const FETCH_SOURCES_MAX: usize = 1 << 16;
 
 /// What holds for every command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +162,7 @@ pub struct FetchConfig {
     pub name: ShareName,
     /// Its size in bytes.
     pub size: u64,
-    /// Hosts that are said to hold it, each once, at most [`SOURCES_MAX`].
+    /// Hosts that are said to hold it, each once, at most [`FETCH_SOURCES_MAX`].
     pub sources: Vec<SocketAddr>,
     /// Give up after this long; never, where there is none.
     pub timeout: Option<Duration>,

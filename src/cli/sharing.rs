@@ -1,5 +1,6 @@
 //! The verbs of the contract: `peer` and `fetch`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use super::options::{Options, Timeout};
 use super::values::parse_host;
 use super::{Command, Refusal, refuse, shown, values};
-use crate::config::{Config, FetchConfig, SOURCES_MAX};
+use crate::config::{Config, FETCH_SOURCES_MAX, FetchConfig};
 use crate::content::{ContentId, ShareName};
 use crate::node::FETCH_SIZE_MAX;
 use crate::wire::address::HostError;
@@ -88,18 +89,19 @@ fn fetch_config(
         return Err(refuse(format!("files of more than {FETCH_SIZE_MAX} bytes cannot be fetched")));
     }
     let mut sources: Vec<SocketAddr> = Vec::new();
+    let mut seen = BTreeSet::new();
     for host in hosts {
         let source = host
             .to_str()
             .ok_or(HostError::Syntax)
             .and_then(|text| parse_host(text, port, scopes))
             .map_err(|problem| refuse(format!("{} is no IP: {problem}", shown(host))))?;
-        if !sources.contains(&source) {
+        if seen.insert(source) {
             sources.push(source);
         }
     }
-    if sources.len() > SOURCES_MAX {
-        return Err(refuse(format!("more than {SOURCES_MAX} addresses are too many")));
+    if sources.len() > FETCH_SOURCES_MAX {
+        return Err(refuse(format!("more than {FETCH_SOURCES_MAX} addresses are too many")));
     }
     Ok(FetchConfig { content, name, size, sources, timeout })
 }

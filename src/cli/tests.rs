@@ -119,8 +119,19 @@ fn addresses_in_all_their_forms_each_once() {
 }
 
 #[test]
+fn every_address_is_taken_once() {
+    let many: Vec<_> = (0..1_000).map(|n| format!("10.0.{}.{}", n / 250, n % 250 + 1)).collect();
+    let (_, fetch) = fetch(&format!("fetch SHA1 n 1 {0} {0}", many.join(" ")));
+    assert_eq!(fetch.sources.len(), 1_000);
+    assert_eq!(fetch.sources[999], "10.0.3.250:27183".parse().unwrap());
+}
+
+#[test]
 fn what_is_refused_says_what_was_wrong() {
-    let many = (1..=65).map(|last| format!("192.0.2.{last}")).collect::<Vec<_>>().join(" ");
+    let many: Vec<_> = (0..=1 << 16)
+        .map(|n| format!("{}.{}.{}.1", 10 + (n >> 16), n >> 8 & 0xff, n & 0xff))
+        .collect();
+    let many = many.join(" ");
     for (line, part) in [
         ("", "say what to do"),
         ("serve", "\"serve\" is no command"),
@@ -167,7 +178,7 @@ fn what_is_refused_says_what_was_wrong() {
         ("fetch SHA1 n 1 --timeout soon", "--timeout wants"),
         ("fetch SHA1 n 1 --timeout -1", "--timeout needs a value"),
         ("fetch SHA1 n 1 --timeout 1e999", "--timeout wants"),
-        (&format!("fetch SHA1 n 1 {many}"), "more than 64"),
+        (&format!("fetch SHA1 n 1 {many}"), "more than 65536"),
     ] {
         let refusal = run(line).expect_err(line);
         assert!(refusal.contains(part), "{line}: {refusal}");

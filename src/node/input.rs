@@ -237,7 +237,7 @@ pub struct FetchRequest {
     pub size: u64,
     /// Where it is to appear below `share/`.
     pub name: ShareName,
-    /// Hosts that are said to hold it; at most 64 are used.
+    /// Hosts that are said to hold it; where there are many, they are used in turns.
     pub sources: Vec<SocketAddr>,
     /// Give up after this long; never, where there is none.
     pub timeout: Option<Duration>,

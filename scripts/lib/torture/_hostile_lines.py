@@ -34,7 +34,7 @@ def wrong_lines():
     ):
         yield fetch(FOX, "fox.txt", "43", host)
         yield fetch(FOX, "fox.txt", "43", "127.0.0.9", host)
-    yield fetch(FOX, "fox.txt", "43", *[f"10.{n // 250}.{n % 250}.1" for n in range(1000)])
+    yield fetch(FOX, "fox.txt", "43", *[f"10.{n // 250}.{n % 250}.1" for n in range(1000)], "10.0.0.256")
     yield ("fetch",)
     yield ("fetch", FOX)
     yield ("fetch", FOX, "fox.txt")

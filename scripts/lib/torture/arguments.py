@@ -144,7 +144,7 @@ class Checks:
             fetch(FOX, "fox.txt", "43", "fe80::1%99999"),
             fetch(FOX, "fox.txt", "43", "240.0.0.1", "0.0.0.1"),
             fetch(FOX, "fox.txt", "43", "127.0.0.1:7", "127.0.0.1:53"),
-            fetch(FOX, "fox.txt", "43", *[f"127.0.{n}.1" for n in range(64)]),
+            fetch(FOX, "fox.txt", "43", *[f"127.{n // 250}.{n % 250}.1" for n in range(1, 1001)]),
         ):
             code, _, err, _ = self.run((*SOON, *words))
             if code != 75:

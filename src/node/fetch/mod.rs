@@ -11,6 +11,7 @@ mod block;
 pub(crate) mod claims;
 mod contact;
 mod disk;
+mod given;
 pub(crate) mod publishing;
 mod room;
 mod schedule;
@@ -112,6 +113,9 @@ pub(crate) struct Fetch {
     #[serde(default)]
     unsearched: Unsearched,
     sources: BTreeMap<SocketAddr, Source>,
+    /// How many of those that were named have had their turn to be asked, round after round.
+    #[serde(default)]
+    turns: usize,
     claims: Claims,
     assembly: Assembly,
     seek: Seek,
@@ -150,6 +154,7 @@ impl Fetch {
             searched: false,
             unsearched: Unsearched::Nothing,
             sources: BTreeMap::new(),
+            turns: 0,
             claims: Claims::new(request.content, request.size),
             assembly: Assembly::new(request.fetch, request.size),
             seek: Seek::new(),
@@ -291,6 +296,7 @@ impl Fetch {
                 }
                 if self.look_at <= ctx.now {
                     self.look_at = ctx.now + LOOK_EVERY;
+                    self.take_turns(ctx);
                     self.look_at_ways(ctx.now);
                 }
                 if self.seek.is_due(ctx.now) {
@@ -356,17 +362,9 @@ impl Fetch {
             let reason = format!("files of more than {SIZE_MAX} bytes cannot be fetched");
             return self.end(ctx, FetchEnding::Failed(reason));
         }
-        let alone = self.request.alone;
-        let others = ctx.config.peers.iter().filter(|_| !alone);
-        let named = self.request.sources.iter().chain(others).copied();
-        let named: Vec<SocketAddr> = named.take(SOURCES_MAX / 2).collect();
-        for address in &named {
-            if !self.sources.contains_key(address) {
-                self.sources.insert(*address, Source::new(*address, true, ctx));
-            }
-        }
-        if !alone {
-            self.seek.begin(ctx.now, !named.is_empty());
+        self.take_given(ctx);
+        if !self.request.alone {
+            self.seek.begin(ctx.now, !self.sources.is_empty());
             self.trackers.begin(ctx);
         }
         self.handle_timeout(ctx);

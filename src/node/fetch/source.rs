@@ -40,7 +40,8 @@ const HAVE_AGAIN: Duration = Duration::from_secs(1);
 /// The longest time for which a source that gave a bad block is not used.
 const SIDELINED_MAX: Duration = Duration::from_secs(300);
 
-/// For how long the last source there is is not used when it gave a bad block; each one in a row doubles it, so many times.
+/// For how long the last source there is is not used when it gave a bad block, but for the first after a good one: packets are
+/// damaged on their way as well. Each one in a row doubles it, so many times.
 const LAST_ONE_RESTS: Duration = Duration::from_millis(500);
 const LAST_ONE_RESTS_DOUBLED: u32 = 6;
 
@@ -121,6 +122,9 @@ pub(crate) struct Source {
     #[serde(default)]
     pub(crate) run_at: Option<u64>,
     pub(crate) bad_blocks: u32,
+    /// How many it gave in a row, beyond the first one after a good one.
+    #[serde(default)]
+    bad_in_a_row: u32,
     /// It has given a good block, and no bad one since.
     #[serde(default)]
     pub(crate) has_proven_itself: bool,
@@ -166,6 +170,7 @@ impl Source {
             grew_at: None,
             run_at: None,
             bad_blocks: 0,
+            bad_in_a_row: 0,
             has_proven_itself: false,
             blamed_at: None,
             let_downs: 0,
@@ -278,6 +283,11 @@ impl Source {
         due && (self.given || self.unanswered < self.questions())
     }
 
+    /// It has been asked so often and has said nothing, and it owes us nothing either.
+    pub(crate) const fn is_asked_in_vain(&self, times: usize) -> bool {
+        self.told.is_none() && !self.proven && self.unanswered >= times
+    }
+
     /// A source that turned up and has not answered for long.
     pub(crate) fn is_lost(&self) -> bool {
         !self.given && self.unanswered >= self.questions()
@@ -288,6 +298,8 @@ impl Source {
     pub(crate) fn blame(&mut self, now: Instant, harmless: bool) {
         self.bad_blocks = self.bad_blocks.saturating_add(1);
         self.let_downs = self.let_downs.saturating_add(1);
+        self.bad_in_a_row =
+            if self.has_proven_itself { 0 } else { self.bad_in_a_row.saturating_add(1) };
         self.has_proven_itself = false;
         self.blamed_at = Some(now);
         let pause = match (harmless, self.bad_blocks) {
@@ -300,8 +312,8 @@ impl Source {
 
     /// How long it rests after a bad block where there is nobody else.
     fn rests(&self) -> Duration {
-        let doubled = self.let_downs.saturating_sub(1).min(LAST_ONE_RESTS_DOUBLED);
-        LAST_ONE_RESTS * (1 << doubled)
+        let Some(before) = self.bad_in_a_row.checked_sub(1) else { return Duration::ZERO };
+        LAST_ONE_RESTS * (1 << before.min(LAST_ONE_RESTS_DOUBLED))
     }
 
     /// Gave a good block.

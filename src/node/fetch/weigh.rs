@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{debug, info, warn};
 
 use super::block::{Purpose, Stage};
 use super::source::Tag;
@@ -313,15 +313,20 @@ impl Fetch {
         let tell = first && self.liars_named < LIARS_NAMED_MAX;
         self.liars_named += u32::from(tell);
         if let Some(source) = self.sources.get_mut(&liar) {
-            if tell {
-                warn!("{}: {why}", host_text(liar));
-            } else {
-                info!("{}: {why}", host_text(liar));
-            }
+            // Who is blamed for a packet may have sent a thousand more by then, all of them bad.
+            let again = source.is_sidelined(ctx.now);
             source.blame(ctx.now, !others);
+            let (host, count) = (host_text(liar), source.bad_blocks);
+            match (tell, again) {
+                (true, _) => warn!("{host}: {why}"),
+                (false, false) => info!("{host}: {why}"),
+                (false, true) => debug!("{host}: {why}"),
+            }
+            if !again {
+                info!("{host} bad so far: {count}");
+            }
             // What it told us may have been damaged on its way.
             source.ask_again(ctx.now + REFUSED_REST);
-            info!("{} bad so far: {}", host_text(liar), source.bad_blocks);
         }
     }
 
