@@ -9,8 +9,9 @@ use crate::node::context::Context;
 
 /// So many of those that were named are sources at a time: half of the room, for nobody is to be kept out by a list of the dead.
 const GIVEN_AT_ONCE: usize = SOURCES_MAX / 2;
-/// Who was asked so often and said nothing makes room for another: 0.3 s at the least, and it gets its turn again.
-const ASKED_IN_VAIN: usize = 2;
+/// Who was asked so often and said nothing makes room for another: 1.5 s at the least, more than a way by satellite takes; it
+/// gets its turn again.
+const ASKED_IN_VAIN: usize = 5;
 
 impl Fetch {
     /// Those who were named, as far as there is room.
@@ -41,15 +42,15 @@ impl Fetch {
         }
     }
 
-    /// Where more were named than are asked at once, who is silent makes room for the next.
+    /// Where more were named than are asked at once, who gives nothing makes room for the next.
     pub(super) fn take_turns(&mut self, ctx: &mut Context<'_>) {
         let peers = if self.request.alone { 0 } else { ctx.config.peers.len() };
         if self.request.sources.len() + peers <= GIVEN_AT_ONCE {
             return;
         }
-        let silent = self.given_sources().filter(|source| source.is_asked_in_vain(ASKED_IN_VAIN));
-        let silent: Vec<SocketAddr> = silent.map(|source| source.address).collect();
-        for address in silent {
+        let idle = self.given_sources().filter(|source| source.has_nothing(ASKED_IN_VAIN));
+        let idle: Vec<SocketAddr> = idle.map(|source| source.address).collect();
+        for address in idle {
             self.let_go(ctx, address);
             self.sources.remove(&address);
         }

@@ -283,9 +283,10 @@ impl Source {
         due && (self.given || self.unanswered < self.questions())
     }
 
-    /// It has been asked so often and has said nothing, and it owes us nothing either.
-    pub(crate) const fn is_asked_in_vain(&self, times: usize) -> bool {
-        self.told.is_none() && !self.proven && self.unanswered >= times
+    /// It has said that it has nothing of the content, or was asked so often and has said nothing at all.
+    pub(crate) const fn has_nothing(&self, times: usize) -> bool {
+        let answered = self.proven && self.question.is_none();
+        self.told.is_none() && (answered || self.unanswered >= times)
     }
 
     /// A source that turned up and has not answered for long.

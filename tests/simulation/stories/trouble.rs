@@ -216,6 +216,22 @@ fn of_a_thousand_that_were_named_the_last_one_has_it() {
 }
 
 #[test]
+fn of_many_that_were_named_and_have_nothing_the_last_one_has_it() {
+    let data = bytes(9, 500_000);
+    let mut network = network_with(9, Link::CLEAN, &[200], &data);
+    let mut named: Vec<SocketAddr> = (0..140).map(peer).collect();
+    for &address in &named {
+        network.add(address);
+    }
+    named.push(peer(200));
+    let request = FetchRequest { alone: true, ..request(&data, "got", &named) };
+    network.host(fetcher(100)).fetch(request);
+    let took = fetch_to_end(&mut network, SECOND * 60);
+    expect_done(&mut network, &data);
+    assert!(took < SECOND * 10, "{took:?}");
+}
+
+#[test]
 fn a_way_that_damages_packets_is_no_liar() {
     // 2.4 s for 3 MB; of one packet in a hundred the UDP checksum holds, and of blocks of 64 KiB half are bad by that.
     let link =
