@@ -1,6 +1,7 @@
 //! The hosts that were named to a fetch. However many they are, each is used; where there are too many to be asked at
 //! once, who does not answer makes room for who has not been asked yet, round after round.
 
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 
 use super::source::Source;
@@ -36,8 +37,8 @@ impl Fetch {
         }
         for address in taken {
             // Named twice, it is one.
-            if !self.sources.contains_key(&address) {
-                self.sources.insert(address, Source::new(address, true, ctx));
+            if let Entry::Vacant(place) = self.sources.entry(address) {
+                place.insert(Source::new(address, true, ctx));
             }
         }
     }
