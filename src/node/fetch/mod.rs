@@ -47,6 +47,7 @@ use crate::wire::{About, InstanceId};
 use assembly::Assembly;
 use block::{Purpose, Stage};
 use claims::Claims;
+use given::Turns;
 use publishing::Publishing;
 use search::Unsearched;
 use seek::Seek;
@@ -113,9 +114,8 @@ pub(crate) struct Fetch {
     #[serde(default)]
     unsearched: Unsearched,
     sources: BTreeMap<SocketAddr, Source>,
-    /// How many of those that were named have had their turn to be asked, round after round.
     #[serde(default)]
-    turns: usize,
+    turns: Turns,
     claims: Claims,
     assembly: Assembly,
     seek: Seek,
@@ -154,7 +154,7 @@ impl Fetch {
             searched: false,
             unsearched: Unsearched::Nothing,
             sources: BTreeMap::new(),
-            turns: 0,
+            turns: Turns::default(),
             claims: Claims::new(request.content, request.size),
             assembly: Assembly::new(request.fetch, request.size),
             seek: Seek::new(),
@@ -318,6 +318,7 @@ impl Fetch {
 
     pub(crate) fn check_invariants(&self) {
         assert!(self.sources.len() <= SOURCES_MAX);
+        self.turns.check_invariants(&self.sources);
         self.claims.check_invariants();
         self.assembly.check_invariants();
         for (address, source) in &self.sources {

@@ -96,6 +96,21 @@ struct Question {
     repeated: bool,
 }
 
+/// What stays of a source that gave bad blocks, when it is none for a while.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Shame {
+    bad_blocks: u32,
+    blamed_at: Instant,
+    until: Instant,
+}
+
+impl Shame {
+    /// Whether it is still set aside.
+    pub(crate) fn lasts(&self, now: Instant) -> bool {
+        now < self.until
+    }
+}
+
 /// One source.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Source {
@@ -283,10 +298,26 @@ impl Source {
         due && (self.given || self.unanswered < self.questions())
     }
 
-    /// It has said that it has nothing of the content, or was asked so often and has said nothing at all.
-    pub(crate) const fn has_nothing(&self, times: usize) -> bool {
+    /// Nothing is to be expected of it for now: it has said that it has nothing, has said nothing at all though it was asked so
+    /// often, owes what it was asked for, or is set aside for bad blocks.
+    pub(crate) fn is_idle(&self, now: Instant, times: usize) -> bool {
         let answered = self.proven && self.question.is_none();
-        self.told.is_none() && (answered || self.unanswered >= times)
+        let has_nothing = self.told.is_none() && (answered || self.unanswered >= times);
+        has_nothing || self.flow.is_stalled() || self.bad_blocks > 0 && self.is_sidelined(now)
+    }
+
+    /// What is to be remembered of it, if it has given bad blocks.
+    pub(crate) fn shame(&self) -> Option<Shame> {
+        let (bad_blocks, blamed_at) = (self.bad_blocks, self.blamed_at?);
+        Some(Shame { bad_blocks, blamed_at, until: self.sidelined_until? })
+    }
+
+    /// It was here before, and that is remembered.
+    pub(crate) fn bear(&mut self, shame: Option<Shame>) {
+        if let Some(Shame { bad_blocks, blamed_at, until }) = shame {
+            (self.bad_blocks, self.blamed_at) = (bad_blocks, Some(blamed_at));
+            self.sidelined_until = Some(until);
+        }
     }
 
     /// A source that turned up and has not answered for long.

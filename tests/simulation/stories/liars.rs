@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sprat::content::ChainId;
+use sprat::node::input::FetchRequest;
 use sprat::node::output::FetchEnding;
 use sprat::wire::{Answer, Cookie, Holding, InstanceId, Message, RefuseReason, Tell, decode};
 
@@ -43,6 +44,26 @@ fn no_manner_of_lying_stops_a_fetch() {
             assert!(took < SECOND * 10, "{manner:?}: {took:?}");
         }
     }
+}
+
+#[test]
+fn liars_that_were_named_first_make_room_for_who_was_named_last() {
+    // More of them than are asked at a time.
+    let data = bytes(5, 700_000);
+    let mut network = with_liars(5, Manner::FlipsBits, 0, &data);
+    for number in (1..=180).filter(|&number| !matches!(number, 50 | 100)) {
+        let host = network.add(peer(number));
+        host.put("file", &data, None);
+        host.liar.manner = Manner::FlipsBits;
+    }
+    network.run_for(SECOND * 2);
+    let named = (1..=180).filter(|&number| !matches!(number, 50 | 100)).chain([50]).map(peer);
+    let named: Vec<SocketAddr> = named.collect();
+    let request = FetchRequest { alone: true, ..request(&data, "got", &named) };
+    network.host(fetcher(100)).fetch(request);
+    let took = fetch_to_end(&mut network, SECOND * 60);
+    expect_done(&mut network, &data);
+    assert!(took < SECOND * 10, "{took:?}");
 }
 
 #[test]

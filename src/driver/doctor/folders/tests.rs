@@ -1,5 +1,7 @@
 //! Folders in every state, and what is said of them; and that trying leaves nothing behind.
 
+use std::time::SystemTime;
+
 use super::super::finding::Status;
 use super::*;
 
@@ -78,7 +80,11 @@ fn trying_leaves_nothing_behind() {
     for name in ["share", "chunks"] {
         fs::create_dir(root.path().join(name)).unwrap();
     }
+    // A folder's time tells that a name came, even where it is gone by now.
+    let share = File::open(root.path().join("share")).unwrap();
+    share.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     let facts = look(root.path());
+    assert_eq!(share.metadata().unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH);
     assert_eq!(facts.folders.len(), 3);
     assert!(facts.folders.iter().all(|(_, refused)| refused.is_none()), "{facts:?}");
     assert_eq!((&facts.colons, &facts.long_names), (&None, &None));
