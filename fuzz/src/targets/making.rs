@@ -6,8 +6,8 @@ use sprat::content::{ChainId, ContentId};
 use sprat::wire::{
     About, Announce, Answer, Ask, BlockRanges, ChangesId, Cookie, DEFAULT_PORT, Data, DataHeader,
     DataKind, Farewell, FarewellSecret, Grant, Hold, Holding, Hosts, InstanceId, ListingDigest,
-    ListingSummary, Message, News, Object, ObjectKind, ObjectRange, Portions, Ranges, Refuse,
-    RefuseReason, Tell, ToldHost, ToldHosts, decode,
+    ListingSummary, Message, News, OBJECT_END_MAX, Object, ObjectKind, ObjectRange, Portions,
+    Ranges, Refuse, RefuseReason, Tell, ToldHost, ToldHosts, decode,
 };
 
 use super::choices::Choices;
@@ -282,7 +282,7 @@ fn tell(choices: &mut Choices<'_>, seen: &Seen) -> Tell {
 
 fn data<'a>(choices: &mut Choices<'_>, seen: &Seen, buffer: &'a mut Buffer) -> Option<Data<'a>> {
     let kind = if choices.flag() { DataKind::Meta } else { DataKind::Data };
-    let header = DataHeader { kind, nonce: nonce(choices, seen), offset: choices.number() >> 10 };
+    let (nonce, offset) = (nonce(choices, seen), choices.number());
     match choices.byte() {
         0..=99 => {
             let length = choices.pick(&[512, 1_152, 1_408, 64]);
@@ -294,5 +294,8 @@ fn data<'a>(choices: &mut Choices<'_>, seen: &Seen, buffer: &'a mut Buffer) -> O
         }
         _ => buffer.extend_from_slice(choices.chunk()),
     }
+    // Nothing of a file or a listing lies beyond its end: who means such a packet has no way to say so.
+    let offset = offset % (OBJECT_END_MAX - buffer.len() as u64 + 1);
+    let header = DataHeader { kind, nonce, offset };
     (!buffer.is_empty()).then_some(Data { header, payload: buffer })
 }
