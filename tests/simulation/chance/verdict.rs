@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use sprat::node::Directory;
 use sprat::wire::DEFAULT_PORT;
 
 use super::plan::{Event, Kind, Who};
 use super::run::{Run, Standing, machine};
 use crate::model::contents::name;
 use crate::model::disk::Path;
-use crate::model::host::{SOCKET_BUFFER, listed_in};
+use crate::model::host::SOCKET_BUFFER;
 use crate::model::network;
 
 /// What completing may take beyond three times the ideal.
@@ -269,4 +270,14 @@ fn number_of(ip: &str) -> Option<u8> {
         IpAddr::V4(ip) if ip.octets()[..3] == [10, 0, 0] => Some(ip.octets()[3]),
         _ => None,
     }
+}
+
+/// The places in the directory, by host and name.
+fn listed_in(directory: &Directory) -> BTreeSet<(String, String)> {
+    let mut places = BTreeSet::new();
+    for host in directory.hosts() {
+        let names = host.entries.iter().map(|entry| entry.name.as_str().to_owned());
+        places.extend(names.map(|name| (host.host.clone(), name)));
+    }
+    places
 }

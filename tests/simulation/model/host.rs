@@ -1,6 +1,8 @@
 //! One process: the node that ships, carried out on the model of a disk, with a clock of its own. It may be
 //! killed, or lose its power, between any two outputs.
 
+mod checking;
+
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -448,36 +450,6 @@ impl Host {
         self.died.is_some()
     }
 
-    /// What must hold after every step.
-    fn check(&mut self) {
-        // It looks at everything: where there is much, not at each step.
-        if let Some(recording) = &mut self.recording {
-            recording.checks();
-        }
-        if !self.checks {
-            return;
-        }
-        if self.steps < 4_000 || self.steps % 16 == 0 {
-            self.node.check_invariants();
-        }
-        if self.is_restored {
-            let digests = self.node.digests();
-            self.node = Node::restore(&self.node.snapshot()).expect("what was written can be read");
-            assert_eq!(self.node.digests(), digests);
-        }
-        let Some(request) = self.request.as_ref().filter(|_| self.ending.is_none()) else { return };
-        if let Some(progress) = self.node.fetch_progress(request.fetch) {
-            assert!(progress.received <= self.ledger.kept, "more is counted than came");
-            assert!(progress.stored <= progress.size, "more is stored than there is");
-        }
-        if !self.above_suspicion.is_empty() {
-            for source in self.node.fetch_views().iter().flat_map(|view| &view.sources) {
-                let innocent = self.above_suspicion.contains(&source.address);
-                assert!(source.blamed == 0 || !innocent, "{} is blamed", source.address);
-            }
-        }
-    }
-
     fn execute(
         &mut self,
         output: Output,
@@ -508,14 +480,4 @@ impl Host {
             _ => self.execute_for_fetch(output, in_hand),
         }
     }
-}
-
-/// The places in the directory, by host and name.
-pub(crate) fn listed_in(directory: &Directory) -> BTreeSet<(String, String)> {
-    let mut places = BTreeSet::new();
-    for host in directory.hosts() {
-        let names = host.entries.iter().map(|entry| entry.name.as_str().to_owned());
-        places.extend(names.map(|name| (host.host.clone(), name)));
-    }
-    places
 }
