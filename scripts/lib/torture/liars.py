@@ -21,6 +21,8 @@ from torture._machines import LONG, PORT, Content, Place, wait_until
 MiB = 1 << 20
 LIARS = 7
 PROMISED = "done in twice the time, 5 % and 1 MiB, 2 blocks, each named once"
+# Lines of `-v` that may speak of one liar: however many packets it sends, it does not fill a disk.
+LINES_MOST = 40
 # Genuine packets that are kept to be said again later.
 CAPTURED = 100
 GENUINE_LENGTH = 20 + 1_408
@@ -226,6 +228,7 @@ def beside(part, scene, lie, alone):
     addresses = [host.address for host in scene.liar_hosts]
     lines = [len(outcome.warnings_of(address)) for address in addresses]
     blames = max(outcome.blames(address) for address in addresses)
+    said = max(sum(names(line, address) for line in outcome.log.splitlines()) for address in addresses)
     asked, asked_on = (max(report[field] for report in reports) for field in ("asked", "asked_on"))
     # Where the honest one is done before a liar is asked, there is nothing to name.
     caught = zip(addresses, (lie.proof and report["bad_blocks"] > 0 for report in reports), lines)
@@ -239,6 +242,7 @@ def beside(part, scene, lie, alone):
         "too many bad blocks": blames <= 2,
         f"{asked_on} bytes asked for after two": asked_on == 0,
         "named more than once": max(lines) <= 1,
+        f"{said} lines of one": said <= LINES_MOST,
     }
     troubles += [trouble for trouble, holds in checks.items() if not holds]
     found = [f"{ratio:.2f} of the time", f"{waste / size:.1%} wasted", f"{blames} bad blocks of one at most"]
