@@ -40,8 +40,10 @@ const HAVE_AGAIN: Duration = Duration::from_secs(1);
 /// The longest time for which a source that gave a bad block is not used.
 const SIDELINED_MAX: Duration = Duration::from_secs(300);
 
-/// For how long the last source there is is not used when it gave a bad block, but for the first after a good one: packets are
-/// damaged on their way as well. Each one in a row doubles it, so many times.
+/// Packets are damaged on their way as well: so many bad blocks for each good one are forgiven the last source there is, as a way
+/// needs that damages one packet in fifty (of 46 in a block of 64 KiB).
+const FORGIVEN: u32 = 4;
+/// For how long it is not used when it gave one more; each one doubles that, so many times.
 const LAST_ONE_RESTS: Duration = Duration::from_millis(500);
 const LAST_ONE_RESTS_DOUBLED: u32 = 6;
 
@@ -137,9 +139,9 @@ pub(crate) struct Source {
     #[serde(default)]
     pub(crate) run_at: Option<u64>,
     pub(crate) bad_blocks: u32,
-    /// How many it gave in a row, beyond the first one after a good one.
+    /// Grows by one with each of them, and shrinks by [`FORGIVEN`] with each good one; beyond that, it rests.
     #[serde(default)]
-    bad_in_a_row: u32,
+    distrust: u32,
     /// It has given a good block, and no bad one since.
     #[serde(default)]
     pub(crate) has_proven_itself: bool,
@@ -185,7 +187,7 @@ impl Source {
             grew_at: None,
             run_at: None,
             bad_blocks: 0,
-            bad_in_a_row: 0,
+            distrust: FORGIVEN,
             has_proven_itself: false,
             blamed_at: None,
             let_downs: 0,
@@ -330,8 +332,7 @@ impl Source {
     pub(crate) fn blame(&mut self, now: Instant, harmless: bool) {
         self.bad_blocks = self.bad_blocks.saturating_add(1);
         self.let_downs = self.let_downs.saturating_add(1);
-        self.bad_in_a_row =
-            if self.has_proven_itself { 0 } else { self.bad_in_a_row.saturating_add(1) };
+        self.distrust = self.distrust.saturating_add(1);
         self.has_proven_itself = false;
         self.blamed_at = Some(now);
         let pause = match (harmless, self.bad_blocks) {
@@ -344,13 +345,14 @@ impl Source {
 
     /// How long it rests after a bad block where there is nobody else.
     fn rests(&self) -> Duration {
-        let Some(before) = self.bad_in_a_row.checked_sub(1) else { return Duration::ZERO };
+        let Some(before) = self.distrust.checked_sub(FORGIVEN + 1) else { return Duration::ZERO };
         LAST_ONE_RESTS * (1 << before.min(LAST_ONE_RESTS_DOUBLED))
     }
 
     /// Gave a good block.
     pub(crate) const fn gave_good(&mut self) {
         self.let_downs = 0;
+        self.distrust = self.distrust.saturating_sub(FORGIVEN);
         self.has_proven_itself = true;
     }
 
