@@ -52,11 +52,13 @@ def counts(log, root):
     """How often each call was made, and how often before the program's own folder was first spoken of: what the loader
     and the runtime do before `main` is not ours to survive."""
     all_of_them, before = collections.Counter(), None
+    # Not a file beside it whose name begins as its name does: standard error may be one, and the runtime looks at that.
+    spoken_of = re.compile(re.escape(root) + r'[/">]')
     for line in lines_of(log):
         found = CALL.match(line)
         if not found:
             continue
-        if before is None and root in line:
+        if before is None and spoken_of.search(line):
             before = all_of_them.copy()
         all_of_them[found[1]] += 1
     return {name: ((before or {}).get(name, 0), count) for name, count in all_of_them.items()}
