@@ -17,6 +17,7 @@
 mod chains;
 mod lines;
 mod rewriting;
+mod unwritten;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -29,6 +30,7 @@ use rustix::fs::OFlags;
 
 use self::chains::Chains;
 use self::rewriting::Rewriting;
+use self::unwritten::Unwritten;
 use crate::content::{ChainId, ContentId, ShareName};
 use crate::driver::clock::Slice;
 use crate::driver::share_folder::entry;
@@ -49,8 +51,6 @@ const UNWRITTEN_MAX: usize = 4 << 20;
 const UNWRITABLE_MAX: usize = 64 << 20;
 /// How long a step writes at most, one system call more or less.
 const STEP: Duration = Duration::from_millis(2);
-/// How many bytes of lines are handed to the system in one piece.
-const PIECE_LENGTH: usize = 256 << 10;
 /// How often it is looked whether entries are of no use any more.
 const TIDYING_INTERVAL: Duration = Duration::from_secs(3_600);
 /// The first look in a run: what many short runs have appended may be mostly stale.
@@ -76,7 +76,7 @@ pub struct HashCache {
     /// Lines in the file, stale ones included.
     line_count: usize,
     /// Lines to be appended.
-    unwritten: String,
+    unwritten: Unwritten,
     write_due: Option<Instant>,
     tidying_due: Instant,
     rewriting: Option<Rewriting>,
@@ -107,7 +107,7 @@ impl HashCache {
             chains: Chains::new(root),
             lost: BTreeSet::new(),
             line_count: 0,
-            unwritten: String::new(),
+            unwritten: Unwritten::default(),
             write_due: None,
             tidying_due: Instant::ORIGIN + FIRST_TIDYING,
             rewriting: None,
@@ -130,7 +130,7 @@ impl HashCache {
             Ok(found) => {
                 cache.line_count = found.lines;
                 if !found.ends_with_line {
-                    cache.unwritten.push('\n');
+                    cache.unwritten.end_torn_line();
                 }
                 if found.damaged > 0 {
                     log::info!(
@@ -210,7 +210,7 @@ impl HashCache {
         if self.entries.len() < ENTRIES_MAX || self.entries.contains_key(name) {
             self.entries.insert(name.clone(), entry);
             if is_trusted {
-                lines::push(&mut self.unwritten, name, &signature, content, chain, collides);
+                self.unwritten.push(name, &signature, content, chain, collides);
             }
         }
     }
@@ -249,12 +249,16 @@ impl HashCache {
         }
     }
 
-    /// When [`step`](Self::step) has to be called: some seconds after something was stored.
+    /// When [`step`](Self::step) has to be called: some seconds after something was stored, or at
+    /// once where that is much.
     pub fn next_due(&self) -> Option<Instant> {
         if self.rewriting.is_some() {
             return Some(Instant::ORIGIN);
         }
         if self.has_unwritten() {
+            if self.is_much() && !self.is_failing {
+                return Some(Instant::ORIGIN);
+            }
             // The first step learns the time, and sets when to write.
             return Some(self.write_due.unwrap_or(Instant::ORIGIN));
         }
@@ -277,8 +281,7 @@ impl HashCache {
             return false;
         }
         let due = *self.write_due.get_or_insert(now + GATHERING);
-        let is_much = self.unwritten.len() + self.chains.unwritten_length() > UNWRITTEN_MAX;
-        if now < due && (self.is_failing || !is_much) {
+        if now < due && (self.is_failing || !self.is_much()) {
             return false;
         }
         match self.write(|| slice.is_over()) {
@@ -307,8 +310,11 @@ impl HashCache {
     }
 
     fn has_unwritten(&self) -> bool {
-        // The newline that ends a torn line can wait for what follows it.
-        self.unwritten.len() > 1 || self.chains.unwritten_length() > 0
+        self.unwritten.has_lines() || self.chains.unwritten_length() > 0
+    }
+
+    fn is_much(&self) -> bool {
+        self.unwritten.length() + self.chains.unwritten_length() > UNWRITTEN_MAX
     }
 
     /// Writes chains, then the lines that speak of them, until `is_over`.
@@ -318,27 +324,19 @@ impl HashCache {
                 return Ok(());
             }
         }
-        if self.unwritten.len() > 1 {
+        if self.unwritten.has_lines() {
             std::fs::create_dir_all(&self.folder)?;
             let append = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
             let mut file = entry::open_file(rustix::fs::CWD, self.file(), append)?;
-            while !self.unwritten.is_empty() {
-                self.append_piece(&mut file)?;
+            // Some whole lines at a time: megabytes at once would be too long for a turn of the loop.
+            while let Some(piece) = self.unwritten.first() {
+                file.write_all(piece.as_bytes())?;
+                self.line_count += self.unwritten.drop_first();
                 if is_over() {
                     break;
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Appends some whole lines: megabytes at once would be too long for a turn of the loop.
-    fn append_piece(&mut self, file: &mut File) -> io::Result<()> {
-        let bytes = self.unwritten.as_bytes();
-        let end = bytes.iter().skip(PIECE_LENGTH - 1).position(|byte| *byte == b'\n');
-        let end = end.map_or(bytes.len(), |at| at + PIECE_LENGTH);
-        file.write_all(&bytes[..end])?;
-        self.line_count += self.unwritten.drain(..end).filter(|letter| *letter == '\n').count();
         Ok(())
     }
 
@@ -349,7 +347,7 @@ impl HashCache {
                 self.folder.display()
             );
         }
-        if self.unwritten.len() > UNWRITABLE_MAX {
+        if self.unwritten.length() > UNWRITABLE_MAX {
             self.unwritten.clear();
         }
         self.chains.bound_unwritten(UNWRITABLE_MAX);

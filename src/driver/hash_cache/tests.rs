@@ -208,6 +208,33 @@ fn writes_gather_for_some_seconds_and_a_failure_is_tried_again_later() {
 }
 
 #[test]
+fn what_is_much_does_not_wait_for_more_but_where_it_cannot_be_written() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join(".sprat"), "a file in its place").unwrap();
+    let mut cache = HashCache::open(root.path());
+    let mut number = 0;
+    let mut store = |cache: &mut HashCache, length: usize| {
+        while cache.unwritten.length() < length {
+            number += 1;
+            let file = signature(number, 1);
+            cache.store(&name(&number.to_string()), &file, content(1), vec![], later());
+        }
+    };
+    store(&mut cache, 1);
+    assert!(!cache.step(at(1)));
+    store(&mut cache, UNWRITTEN_MAX - 1_000);
+    assert_eq!(cache.next_due(), Some(at(6)));
+    store(&mut cache, UNWRITTEN_MAX + 1);
+    assert_eq!(cache.next_due(), Some(Instant::ORIGIN), "at once");
+    assert!(!cache.step(at(2)));
+    assert_eq!(cache.next_due(), Some(at(62)), "no busy loop");
+    fs::remove_file(root.path().join(".sprat")).unwrap();
+    cache.tidying_due = at(3_600);
+    while cache.step(at(62)) {}
+    assert!(!cache.has_unwritten() && root.path().join(".sprat/hashes").exists());
+}
+
+#[test]
 fn a_torn_end_is_not_glued_to_the_next_line() {
     let root = tempfile::tempdir().unwrap();
     let hashes = root.path().join(".sprat/hashes");
@@ -287,6 +314,9 @@ fn a_file_that_went_a_moment_ago_is_remembered() {
         cache.step(at(7_300));
     }
     assert!(cache.rewriting.is_some());
+    while cache.rewriting.is_some() {
+        cache.step(at(7_300));
+    }
     assert!(cache.lookup(&name("8"), &signature(8, 1)).is_none());
     assert!(cache.lookup(&name("7"), &signature(7, 1)).is_some());
 }
@@ -302,7 +332,11 @@ fn much_is_appended_in_pieces_of_whole_lines() {
     }
     cache.write(|| true).unwrap();
     let text = fs::read_to_string(&hashes).unwrap();
-    assert!((PIECE_LENGTH..PIECE_LENGTH + 1_000).contains(&text.len()), "{}", text.len());
+    assert!(
+        (unwritten::PIECE_LENGTH..unwritten::PIECE_LENGTH + 1_000).contains(&text.len()),
+        "{}",
+        text.len()
+    );
     assert!(text.ends_with('\n'));
     assert_eq!(cache.line_count, text.lines().count());
     cache.flush();
