@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ const PARTIAL_LENGTH_MAX: u64 = 64 << 20;
 pub(super) struct Chains {
     folder: PathBuf,
     known: BTreeMap<ContentId, Known>,
+    /// Counts looks at what is in use.
+    look: u64,
     unwritten: BTreeMap<ContentId, Arc<[u8]>>,
     unwritten_length: usize,
     /// The latest one last.
@@ -39,6 +42,8 @@ struct Known {
     chain: ChainId,
     /// In bytes.
     length: u64,
+    /// The last look in which it was found to be in use, or since which it is known.
+    look: u64,
 }
 
 #[derive(Debug)]
@@ -54,6 +59,7 @@ impl Chains {
         Self {
             folder: partial_chain::folder(root),
             known: BTreeMap::new(),
+            look: 0,
             unwritten: BTreeMap::new(),
             unwritten_length: 0,
             recent: Vec::new(),
@@ -67,7 +73,7 @@ impl Chains {
     /// A content of this size has this chain, as an earlier run found.
     pub(super) fn learn(&mut self, content: ContentId, chain: ChainId, size: u64) {
         let length = BlockLayout::new(size).state_count().saturating_mul(STATE_LENGTH as u64);
-        self.known.insert(content, Known { chain, length });
+        self.known.insert(content, Known { chain, length, look: self.look });
     }
 
     /// Keeps the chain of a content of this size.
@@ -87,10 +93,38 @@ impl Chains {
         self.known.contains_key(&content)
     }
 
-    /// Forgets all that nobody uses. Their files are left.
-    pub(super) fn retain(&mut self, mut is_used: impl FnMut(ContentId) -> bool) {
-        self.known.retain(|content, _| is_used(*content));
-        self.recent.retain(|recent| is_used(recent.content));
+    /// From now on what is in use is marked, a piece at a time, and what comes meanwhile is.
+    pub(super) fn begin_marking(&mut self) {
+        self.look += 1;
+    }
+
+    /// A content is in use.
+    pub(super) fn mark(&mut self, content: ContentId) {
+        if let Some(known) = self.known.get_mut(&content) {
+            known.look = self.look;
+        }
+    }
+
+    /// Of the next so many after this one, forgets those that nobody uses; their files are left. The last one that
+    /// was looked at, if there may be more.
+    pub(super) fn forget_unmarked(
+        &mut self,
+        after: Option<ContentId>,
+        count: usize,
+    ) -> Option<ContentId> {
+        let bound = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut last, mut gone) = (None, Vec::new());
+        for (&content, known) in self.known.range((bound, Bound::Unbounded)).take(count) {
+            last = Some(content);
+            if known.look < self.look {
+                gone.push(content);
+            }
+        }
+        for content in gone {
+            self.known.remove(&content);
+            self.recent.retain(|recent| recent.content != content);
+        }
+        last
     }
 
     /// Whether a known chain can be had, as far as can be told without reading it.
@@ -228,5 +262,33 @@ fn read_states(file: File, length: u64) -> io::Result<Vec<u8>> {
         Ok(states)
     } else {
         Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_marked_is_forgotten_so_many_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let mut chains = Chains::new(root.path());
+        let content = |number: u8| ContentId([number; 20]);
+        for number in 0..10 {
+            chains.learn(content(number), ChainId::of(&[]), 1);
+        }
+        chains.begin_marking();
+        chains.mark(content(0));
+        chains.mark(content(7));
+        let mut after = None;
+        for left in [8, 5, 3, 3] {
+            chains.learn(content(9), ChainId::of(&[]), 1);
+            after = chains.forget_unmarked(after, 3);
+            assert_eq!(chains.known.len(), left, "three were looked at");
+        }
+        assert_eq!(chains.forget_unmarked(after, 3), None);
+        assert!([0, 7, 9].iter().all(|number| chains.is_known(content(*number))));
+        chains.begin_marking();
+        assert!(chains.forget_unmarked(None, 10).is_some() && chains.known.is_empty());
     }
 }

@@ -26,9 +26,11 @@ const UNKNOWN_AGE: Duration = Duration::from_secs(3_600);
 pub(super) enum Rewriting {
     /// It is looked whether it is worth it; so many of the entries up to this name's are of no use.
     Counting { after: Option<ShareName>, stale: usize },
-    /// The lines up to and with this name's are in the new file.
+    /// The lines up to and with this name's are in the new file, and entries of no use among them are dropped.
     Lines { new: File, after: Option<ShareName>, count: usize },
-    /// The new file is in place; now what is in the folder of chains is looked through.
+    /// The new file is in place; what no entry needs is forgotten, up to and with this content.
+    Forgetting { after: Option<ContentId> },
+    /// Now what is in the folder of chains is looked through.
     Chains { entries: Dir },
 }
 
@@ -62,24 +64,21 @@ impl HashCache {
                 last = Some(name);
             }
             let Some(last) = last.cloned() else {
-                return self.begin_rewriting_if_worth_it(now, stale);
+                return self.begin_rewriting_if_worth_it(stale);
             };
             after = Some(last);
         }
         Some(Rewriting::Counting { after, stale })
     }
 
-    /// If most of the file is stale, drops entries that are of no use any more, and begins.
-    fn begin_rewriting_if_worth_it(&mut self, now: Instant, stale: usize) -> Option<Rewriting> {
+    /// If most of the file is stale, begins.
+    fn begin_rewriting_if_worth_it(&mut self, stale: usize) -> Option<Rewriting> {
         let lines = self.line_count.max(self.entries.len());
         let live = self.entries.len().saturating_sub(stale);
         if lines - live <= live.max(STALE_MIN) {
             return None;
         }
-        self.entries.retain(|_, entry| !is_stale(entry.absent_since, now));
-        let used: std::collections::BTreeSet<_> =
-            self.entries.values().map(|entry| entry.content).collect();
-        self.chains.retain(|content| used.contains(&content));
+        self.chains.begin_marking();
         match self.create_new() {
             Ok(new) => Some(Rewriting::Lines { new, after: None, count: 0 }),
             Err(error) => {
@@ -98,7 +97,10 @@ impl HashCache {
     ) -> bool {
         let next = match rewriting {
             Rewriting::Counting { after, stale } => Ok(self.count_stale(now, after, stale, slice)),
-            Rewriting::Lines { new, after, count } => self.write_lines(new, after, count, slice),
+            Rewriting::Lines { new, after, count } => {
+                self.write_lines(now, new, (after, count), slice)
+            }
+            Rewriting::Forgetting { after } => Ok(self.forget_chains(after, slice)),
             Rewriting::Chains { entries } => Ok(self.remove_unused(entries, slice)),
         };
         match next {
@@ -128,44 +130,72 @@ impl HashCache {
 
     fn write_lines(
         &mut self,
+        now: Instant,
         mut new: File,
-        mut after: Option<ShareName>,
-        mut count: usize,
+        (mut after, mut count): (Option<ShareName>, usize),
         slice: &Slice,
     ) -> io::Result<Option<Rewriting>> {
         let mut text = String::new();
         while !slice.is_over() {
-            let bound = match &after {
-                Some(after) => Bound::Excluded(after),
-                None => Bound::Unbounded,
-            };
-            let mut last = None;
-            let piece = self.entries.range((bound, Bound::Unbounded)).take(ENTRIES_A_PIECE);
-            for (name, entry) in piece {
-                if entry.is_trusted {
-                    let (signature, collides) = (&entry.signature, entry.collides);
-                    lines::push(&mut text, name, signature, entry.content, entry.chain, collides);
-                    count += 1;
-                }
-                last = Some(name.clone());
-            }
-            if last.is_none() {
+            let Some(last) = self.push_lines(now, after.as_ref(), &mut text, &mut count) else {
                 new.write_all(text.as_bytes())?;
-                return self.put_in_place(count);
-            }
-            after = last;
+                return self.put_in_place(count).map(Some);
+            };
+            after = Some(last);
         }
         new.write_all(text.as_bytes())?;
         Ok(Some(Rewriting::Lines { new, after, count }))
     }
 
-    fn put_in_place(&mut self, count: usize) -> io::Result<Option<Rewriting>> {
+    /// The lines of a piece of the entries; its last name, if there is one. What is of no use any more goes, and
+    /// what is, is noted with its chain: all of them at once would take too long.
+    fn push_lines(
+        &mut self,
+        now: Instant,
+        after: Option<&ShareName>,
+        text: &mut String,
+        count: &mut usize,
+    ) -> Option<ShareName> {
+        let bound = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut last, mut gone) = (None, Vec::new());
+        let piece = self.entries.range((bound, Bound::Unbounded)).take(ENTRIES_A_PIECE);
+        for (name, entry) in piece {
+            last = Some(name);
+            if is_stale(entry.absent_since, now) {
+                gone.push(name.clone());
+                continue;
+            }
+            self.chains.mark(entry.content);
+            if entry.is_trusted {
+                let (signature, collides) = (&entry.signature, entry.collides);
+                lines::push(text, name, signature, entry.content, entry.chain, collides);
+                *count += 1;
+            }
+        }
+        let last = last.cloned();
+        for name in gone {
+            self.entries.remove(&name);
+        }
+        last
+    }
+
+    fn put_in_place(&mut self, count: usize) -> io::Result<Rewriting> {
         std::fs::rename(self.new_file(), self.file())?;
         log::debug!("{} has {count} lines now", self.file().display());
         self.line_count = count;
-        let folder = entry::open_folder(CWD, self.chains.folder());
-        let entries = folder.and_then(|folder| Ok(Dir::read_from(folder)?));
-        Ok(entries.ok().map(|entries| Rewriting::Chains { entries }))
+        Ok(Rewriting::Forgetting { after: None })
+    }
+
+    fn forget_chains(&mut self, mut after: Option<ContentId>, slice: &Slice) -> Option<Rewriting> {
+        while !slice.is_over() {
+            after = self.chains.forget_unmarked(after, ENTRIES_A_PIECE);
+            if after.is_none() {
+                let folder = entry::open_folder(CWD, self.chains.folder());
+                let entries = folder.and_then(|folder| Ok(Dir::read_from(folder)?));
+                return entries.ok().map(|entries| Rewriting::Chains { entries });
+            }
+        }
+        Some(Rewriting::Forgetting { after })
     }
 
     fn remove_unused(&self, mut entries: Dir, slice: &Slice) -> Option<Rewriting> {
