@@ -105,8 +105,8 @@ impl Chains {
         }
     }
 
-    /// Of the next so many after this one, forgets those that nobody uses; their files are left. The last one that
-    /// was looked at, if there may be more.
+    /// Of the next so many after this one, forgets those that nobody uses; their files are left.
+    /// The last one that was looked at, if there may be more.
     pub(super) fn forget_unmarked(
         &mut self,
         after: Option<ContentId>,

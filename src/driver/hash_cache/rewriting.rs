@@ -26,7 +26,8 @@ const UNKNOWN_AGE: Duration = Duration::from_secs(3_600);
 pub(super) enum Rewriting {
     /// It is looked whether it is worth it; so many of the entries up to this name's are of no use.
     Counting { after: Option<ShareName>, stale: usize },
-    /// The lines up to and with this name's are in the new file, and entries of no use among them are dropped.
+    /// The lines up to and with this name's are in the new file, and entries of no use among them
+    /// are dropped.
     Lines { new: File, after: Option<ShareName>, count: usize },
     /// The new file is in place; what no entry needs is forgotten, up to and with this content.
     Forgetting { after: Option<ContentId> },
@@ -47,7 +48,8 @@ fn is_stale(absent: Option<Instant>, now: Instant) -> bool {
 }
 
 impl HashCache {
-    /// Counts what is of no use any more, in pieces: a look at a hundred thousand entries takes long.
+    /// Counts what is of no use any more, in pieces: a look at a hundred thousand entries takes
+    /// long.
     fn count_stale(
         &mut self,
         now: Instant,
@@ -147,8 +149,8 @@ impl HashCache {
         Ok(Some(Rewriting::Lines { new, after, count }))
     }
 
-    /// The lines of a piece of the entries; its last name, if there is one. What is of no use any more goes, and
-    /// what is, is noted with its chain: all of them at once would take too long.
+    /// The lines of a piece of the entries; its last name, if there is one. What is of no use any
+    /// more goes, and what is, is noted with its chain: all of them at once would take too long.
     fn push_lines(
         &mut self,
         now: Instant,

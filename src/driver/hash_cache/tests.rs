@@ -1,6 +1,6 @@
 //! Restarts, damage, deletion and staleness, on real files.
 
-use std::fs;
+use std::fs::{self, File};
 
 use super::*;
 use crate::driver::clock::wall_now;

@@ -1,6 +1,6 @@
-//! Lines that are to be appended to `.sprat/hashes`, in the pieces in which they are handed to the system. A piece
-//! that is written goes away without any other being moved: 100,000 lines are tens of megabytes, and as one
-//! text would be moved to the front by each piece that is cut off.
+//! Lines that are to be appended to `.sprat/hashes`, in the pieces in which they are handed to the
+//! system. A piece that is written goes away without any other being moved: 100,000 lines are tens
+//! of megabytes, and as one text would be moved to the front by each piece that is cut off.
 
 use std::collections::VecDeque;
 
@@ -27,7 +27,8 @@ struct Piece {
 }
 
 impl Unwritten {
-    /// The file ends in the middle of a line: what is appended begins another. This can wait for what follows it.
+    /// The file ends in the middle of a line: what is appended begins another. This can wait for
+    /// what follows it.
     pub(super) fn end_torn_line(&mut self) {
         self.fill(0, |text| text.push('\n'));
     }
