@@ -30,6 +30,12 @@ impl Executor {
         }
     }
 
+    /// The first look at `share/`, before the first turn: for its watch the kernel goes through all names
+    /// that it remembers of the folder, which takes longer than a turn may where they are thousands.
+    pub fn begin_work(&mut self, now: Instant) {
+        self.task_has_more[Task::ScanShare as usize] = self.work_on(Task::ScanShare, now);
+    }
+
     /// Whether something was begun that can go on at once.
     pub fn has_more_work(&self) -> bool {
         self.task_has_more.contains(&true)

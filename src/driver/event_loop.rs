@@ -157,6 +157,7 @@ impl EventLoop {
             self.command(command);
         }
         self.look_at_interfaces();
+        self.executor.begin_work(self.clock.now());
     }
 
     /// Hands in a command.
@@ -282,7 +283,7 @@ impl EventLoop {
         if named {
             self.take_lookups();
         }
-        if signalled {
+        if self.signals.have_come() || signalled {
             self.see_signals();
         }
         if writable && self.executor.socket.flush() {

@@ -30,7 +30,7 @@ const ENTRIES_A_STEP: usize = 1_000;
 /// How long a step works at most, one system call more or less.
 const STEP: Duration = Duration::from_millis(2);
 /// How many entries are looked at between two looks at the clock.
-const ENTRIES_A_PIECE: usize = 32;
+const ENTRIES_A_PIECE: usize = 8;
 /// Between two looks whether `share/` is still the same folder.
 const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two scans, where events tell of every folder.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Interest, Registry, Token};
 pub use signal_hook::consts::SIGUSR1;
@@ -13,6 +13,9 @@ use signal_hook_mio::v1_0::Signals;
 /// that goes away. And SIGUSR1, where the run is recorded.
 pub struct LoopSignals {
     signals: Signals,
+    /// Set by each of them. They wake the loop through a pair of sockets, and where the system has no
+    /// room for that one byte, nobody would be told.
+    came: Arc<AtomicBool>,
 }
 
 /// From now on a file that grows past a limit (`ulimit -f`) is an error of the write, which has its
@@ -34,9 +37,18 @@ impl LoopSignals {
         if recorded {
             caught.push(SIGUSR1);
         }
+        let came = Arc::new(AtomicBool::new(false));
+        for signal in &caught {
+            signal_hook::flag::register(*signal, Arc::clone(&came))?;
+        }
         let mut signals = Signals::new(caught)?;
         registry.register(&mut signals, token, Interest::READABLE)?;
-        Ok(Self { signals })
+        Ok(Self { signals, came })
+    }
+
+    /// Whether one came since this was asked last. It interrupts a wait, so a look after each is enough.
+    pub fn have_come(&self) -> bool {
+        self.came.swap(false, Ordering::Relaxed)
     }
 
     /// Those that came since the last look.

@@ -118,6 +118,11 @@ impl ListingWriter {
         Self::default()
     }
 
+    /// An empty listing that has room for so many bytes, and is not moved until it is longer.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Adds a file; names come strictly ascending. What breaks a limit, or comes out of order, is
     /// left out and counted.
     pub fn push(&mut self, name: &ShareName, content: ContentId, size: u64) {

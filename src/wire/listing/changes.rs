@@ -38,9 +38,16 @@ struct Part {
     count: u64,
 }
 
+/// Bytes from which on a part takes all the room that it may need at once.
+const LONG: usize = 64 << 10;
+
 impl Part {
-    /// The name after the one before it.
-    fn push(&mut self, name: &ShareName) {
+    /// The name after the one before it, of a step of at most so many bytes.
+    fn push(&mut self, name: &ShareName, most: usize) {
+        // To move hundreds of kilobytes each time that it grows would take milliseconds.
+        if self.bytes.len() > LONG && self.bytes.capacity() < most {
+            self.bytes.reserve_exact(most - self.bytes.len() + LONG);
+        }
         debug_assert!(self.count == 0 || self.previous.as_str() < name.as_str());
         put_name(&mut self.bytes, &self.previous, name.as_str());
         self.previous.clear();
@@ -58,7 +65,7 @@ impl StepWriter {
     /// This name went. Names that went come strictly ascending.
     pub fn gone(&mut self, name: &ShareName) {
         if !self.is_too_long() {
-            self.gone.push(name);
+            self.gone.push(name, self.most);
         }
     }
 
@@ -67,7 +74,7 @@ impl StepWriter {
         if !self.is_too_long() {
             self.come.bytes.extend_from_slice(&content.0);
             put_varint(&mut self.come.bytes, size);
-            self.come.push(name);
+            self.come.push(name, self.most);
         }
     }
 
