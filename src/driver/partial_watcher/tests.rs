@@ -44,6 +44,10 @@ impl Watched {
     fn pass(&mut self, time: Duration) -> Vec<String> {
         self.watcher.on_readable(self.now);
         self.now = self.now + time;
+        if time >= SECOND {
+            // A listing that the machine made wait is rested from for longer.
+            self.now = self.now.max(self.watcher.may_list_at);
+        }
         self.step();
         self.inputs.drain(..).map(|input| describe(&input)).collect()
     }
