@@ -39,6 +39,8 @@ const ASK_EMPTY_HANDED: Duration = Duration::from_secs(3);
 const HAVE_AGAIN: Duration = Duration::from_secs(1);
 /// The longest time for which a source that gave a bad block is not used.
 const SIDELINED_MAX: Duration = Duration::from_secs(300);
+/// And for the first one.
+const SIDELINED_FIRST: Duration = Duration::from_secs(2);
 
 /// Packets are damaged on their way as well: so many bad blocks for each good one are forgiven the last source there is, as a way
 /// needs that damages one packet in fifty (of 46 in a block of 64 KiB).
@@ -328,8 +330,10 @@ impl Source {
     }
 
     /// Gave a block that does not fit the chain it claims. `harmless`: it is the last source there is, and
-    /// is only set aside for a moment.
+    /// is only set aside for a moment. Who has not given a good one yet, and had been asked for another,
+    /// which nobody will look at now, has had both chances that there are.
     pub(crate) fn blame(&mut self, now: Instant, harmless: bool) {
+        let has_more = !self.has_proven_itself && self.flow.in_flight() > 0;
         self.bad_blocks = self.bad_blocks.saturating_add(1);
         self.let_downs = self.let_downs.saturating_add(1);
         self.distrust = self.distrust.saturating_add(1);
@@ -337,7 +341,7 @@ impl Source {
         self.blamed_at = Some(now);
         let pause = match (harmless, self.bad_blocks) {
             (true, _) => self.rests(),
-            (false, 1) => Duration::from_secs(2),
+            (false, 1) if !has_more => SIDELINED_FIRST,
             (false, _) => SIDELINED_MAX,
         };
         self.sidelined_until = Some(now + pause);
@@ -349,8 +353,15 @@ impl Source {
         LAST_ONE_RESTS * (1 << before.min(LAST_ONE_RESTS_DOUBLED))
     }
 
-    /// Gave a good block.
-    pub(crate) const fn gave_good(&mut self) {
+    /// Gave a good block; where that is one of those that were on their way with its first bad one, the bad one
+    /// was an accident.
+    pub(crate) fn gave_good(&mut self) {
+        if let (1, Some(blamed_at)) = (self.bad_blocks, self.blamed_at) {
+            let pause = self.sidelined_until.as_mut();
+            if let Some(until) = pause.filter(|until| **until == blamed_at + SIDELINED_MAX) {
+                *until = blamed_at + SIDELINED_FIRST;
+            }
+        }
         self.let_downs = 0;
         self.distrust = self.distrust.saturating_sub(FORGIVEN);
         self.has_proven_itself = true;

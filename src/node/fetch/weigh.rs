@@ -307,8 +307,6 @@ impl Fetch {
             .sources
             .values()
             .any(|source| source.address != liar && self.gives(source, ctx.now));
-        self.let_go(ctx, liar);
-        self.assembly.forget_giver(liar);
         let first = self.sources.get(&liar).is_some_and(|source| source.bad_blocks == 0);
         let tell = first && self.liars_named < LIARS_NAMED_MAX;
         self.liars_named += u32::from(tell);
@@ -328,6 +326,8 @@ impl Fetch {
             // What it told us may have been damaged on its way.
             source.ask_again(ctx.now + REFUSED_REST);
         }
+        self.let_go(ctx, liar);
+        self.assembly.forget_giver(liar);
     }
 
     /// Has a source that claims another size prove it.
