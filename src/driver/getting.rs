@@ -20,7 +20,7 @@ use super::event_loop::{EventLoop, Turn};
 use super::executor::Executor;
 use super::lines::complain;
 use super::looking::{Look, looked};
-use super::progress::Progress;
+use super::progress::{Progress, bars};
 use super::recording::Recording;
 use super::run::{
     COLLIDING, End, FAILED, NOT_NOW, Trouble, finish, give_way, looking_config, loop_failed,
@@ -155,7 +155,7 @@ impl<'a> Fetches<'a> {
             waiting: (0..choices.len()).collect(),
             running: BTreeMap::new(),
             ended: BTreeMap::new(),
-            bars: MultiProgress::new(),
+            bars: bars(),
         }
     }
 

@@ -1,11 +1,17 @@
 //! Lines for people on standard output and standard error. A reader that is gone, or that has stopped
 //! reading, never stops the loop: what it does not take is dropped.
+//!
+//! A pipe that is ready takes a page at once. A terminal that is ready may take a letter, and has the
+//! writer wait for the rest: so it is opened once more, for writes that never wait. The stream itself is shared
+//! with whoever started us, and stays as it is.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 
 use crate::content::terminal_text::printable;
 
@@ -16,15 +22,20 @@ const PIECE_LENGTH_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Lines<W> {
     stream: W,
+    /// What is written to in its place, where it is a terminal.
+    terminal: Option<File>,
     broken: bool,
     /// Pieces that were dropped.
     dropped: u64,
+    /// Of the last piece only a part was taken: what comes next begins a line.
+    torn: bool,
 }
 
 impl<W: Write + AsFd> Lines<W> {
     /// Lines to this stream.
     pub fn new(stream: W) -> Self {
-        Self { stream, broken: false, dropped: 0 }
+        let terminal = opened_anew(stream.as_fd());
+        Self { stream, terminal, broken: false, dropped: 0, torn: false }
     }
 
     /// Writes one line.
@@ -40,6 +51,32 @@ impl<W: Write + AsFd> Lines<W> {
         let told = tell(&mut gathered);
         gathered.write_out();
         told
+    }
+}
+
+impl<W> Lines<W> {
+    /// Writes as much of a piece as the terminal takes.
+    fn write_to_terminal(&mut self, piece: &[u8]) {
+        let Some(terminal) = &mut self.terminal else { return };
+        if self.torn && matches!(terminal.write(b"\n"), Ok(1)) {
+            self.torn = false;
+        }
+        let mut left = if self.torn { &[][..] } else { piece };
+        while !left.is_empty() {
+            match terminal.write(left) {
+                Ok(taken @ 1..) => left = &left[taken..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.broken = true;
+                    break;
+                }
+            }
+        }
+        let is_whole = left.is_empty() && !self.torn;
+        self.dropped += u64::from(!is_whole);
+        self.torn |= !is_whole && left.len() < piece.len();
     }
 }
 
@@ -70,7 +107,11 @@ impl<W: Write + AsFd> Write for Lines<W> {
     /// Never fails, and takes all: what the stream does not take is dropped.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.chunks(PIECE_LENGTH_MAX) {
-            if self.broken || !takes(self.stream.as_fd()) {
+            if self.broken {
+                self.dropped += 1;
+            } else if self.terminal.is_some() {
+                self.write_to_terminal(piece);
+            } else if !takes(self.stream.as_fd()) {
                 self.dropped += 1;
             } else if self.stream.write_all(piece).and_then(|()| self.stream.flush()).is_err() {
                 // The reader is gone: it does not come back.
@@ -110,8 +151,13 @@ impl<W: Write + AsFd> Write for SafeLines<W> {
 
 /// Tells on standard error why a run ends as it does.
 pub fn complain(sentence: &str) {
+    let sentence = format!("sprat: {}", printable_lines(sentence));
     // If nobody listens, the exit code still says it.
-    let _ = writeln!(io::stderr(), "sprat: {}", printable_lines(sentence));
+    if io::stderr().is_terminal() {
+        Lines::new(io::stderr()).line(&sentence);
+    } else {
+        let _ = writeln!(io::stderr(), "{sentence}");
+    }
 }
 
 /// Lines that may hold a stranger's text, made safe for a terminal.
@@ -122,6 +168,17 @@ pub fn printable_lines(text: &str) -> String {
         let _ = write!(safe, "{}{}", if index > 0 { "\n" } else { "" }, printable(line));
     }
     safe
+}
+
+/// A terminal once more, for writes that do not wait. Where that cannot be had (it is another user's), a
+/// write to it may wait for its reader.
+fn opened_anew(stream: BorrowedFd<'_>) -> Option<File> {
+    if !stream.is_terminal() {
+        return None;
+    }
+    let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
 }
 
 /// Whether a stream takes something without making us wait. A broken pipe does: with an error.
@@ -149,6 +206,31 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("line 0\nline 1\n") && text.ends_with('\n'));
+    }
+
+    #[test]
+    fn a_terminal_that_nobody_reads_stops_nobody() {
+        use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let master = openpt(flags).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let mut lines = Lines::new(File::from(ioctl_tiocgptpeer(&master, flags).unwrap()));
+        for number in 0..20_000 {
+            lines.line(&format!("line {number}"));
+        }
+        assert!(lines.dropped > 0 && !lines.broken);
+        rustix::fs::fcntl_setfl(&master, OFlags::NONBLOCK).unwrap();
+        let mut master = File::from(master);
+        let mut text = Vec::new();
+        assert_eq!(master.read_to_end(&mut text).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(text.starts_with(b"line 0\r\nline 1\r\n"));
+        let tear = text.len();
+        lines.line("read again");
+        while !text.ends_with(b"again\r\n") {
+            let _ = master.read_to_end(&mut text);
+        }
+        assert!(text[tear..].ends_with(b"\r\nread again\r\n") || text[..tear].ends_with(b"\n"));
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //! terminal, a line now and then where it is not. It is drawn from the loop; no thread ticks.
 
 mod fitting;
+mod screen;
 
 use std::io::{IsTerminal, Stderr};
 use std::time::Duration;
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rustix::termios::tcgetwinsize;
 
 use self::fitting::fit;
+pub use self::screen::bars;
 
 use super::lines::Lines;
 use crate::node::{FetchProgress, Instant};
@@ -22,8 +23,6 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 const WAIT_WORTH_TELLING: Duration = Duration::from_secs(2);
 /// Over how long the speed is measured.
 const SPEED_OVER: Duration = Duration::from_secs(3);
-/// The width of a terminal that does not tell it.
-const COLUMNS: usize = 80;
 
 /// The bar or the lines of one download.
 #[derive(Debug)]
@@ -153,8 +152,7 @@ impl Bar {
     }
 
     fn draw(&mut self, name: &str, progress: &FetchProgress, state: &str) {
-        let size = tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
-        let columns = if size == 0 { COLUMNS } else { size };
+        let columns = usize::from(screen::size().0);
         let share = format!("{:>3} %", percent(progress));
         let beside = match state {
             "" => format!(" of {}", DecimalBytes(progress.size)),

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::MultiProgress;
 use mio::Poll;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -19,7 +18,7 @@ use super::executor::{Executor, PeerWork};
 use super::interfaces::prepare_multicast;
 use super::lines::complain;
 use super::naming::{ADDRESSES_MAX, Naming};
-use super::progress::Progress;
+use super::progress::{Progress, bars};
 use super::recording::Recording;
 use super::root_lock::RootLock;
 use super::share_folder::ShareFolder;
@@ -209,7 +208,7 @@ fn fetch_one(config: &Config, fetch: FetchConfig) -> Result<End, Trouble> {
     let node_config = node_config(config, false, &socket)?;
     let executor = Executor::new(&config.root, share, socket, None);
     let quiet = config.verbosity == Verbosity::Quiet;
-    let (name, bars) = (fetch.name.to_string(), MultiProgress::new());
+    let (name, bars) = (fetch.name.to_string(), bars());
     let progress = Progress::new(&name, fetch.size, quiet, &bars, clock.now());
     recorded(open_loop(config, clock, node_config, executor)?, |run| {
         fetch_to_its_end(run, config, fetch, progress)
