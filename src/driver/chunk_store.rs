@@ -49,6 +49,8 @@ pub struct ChunkStore {
     open: Option<Open>,
     /// The attrs are of our making: nobody had wanted this content before.
     has_made_attrs: bool,
+    /// The attrs that stood there before, if they said something else.
+    found_attrs: Option<String>,
 }
 
 /// What is held while the store is ours.
@@ -123,7 +125,8 @@ impl Chunk {
 impl ChunkStore {
     /// The store of a fetch below the folder `root`. Touches nothing yet.
     pub fn new(root: &Path, content: ContentId, size: u64, name: ShareName) -> Self {
-        Self { root: root.to_owned(), content, size, name, open: None, has_made_attrs: false }
+        let root = root.to_owned();
+        Self { root, content, size, name, open: None, has_made_attrs: false, found_attrs: None }
     }
 
     /// What is fetched.
@@ -150,6 +153,9 @@ impl ChunkStore {
         match self.try_open() {
             Ok(Some(open)) => {
                 self.has_made_attrs |= open.attrs.are_new();
+                if let Some(found) = open.attrs.replaced() {
+                    self.found_attrs = Some(String::from_utf8_lossy(found).into_owned());
+                }
                 let extents = open.extents();
                 self.open = Some(open);
                 let chain = partial_chain::read(&self.root, self.content, self.size);
@@ -297,16 +303,27 @@ impl ChunkStore {
         }
     }
 
-    /// For `Output::FetchEnded`: after `WrongSize` and `Colliding` nothing is left in `chunks/`, nor after `GivenUp` of which
-    /// nothing has come; otherwise all stays for the next run.
+    /// For `Output::FetchEnded`: after `WrongSize` and `Colliding` nothing is left in `chunks/`, but of an earlier
+    /// run that had the true size; nor after `GivenUp` of which nothing has come; otherwise all stays for the next run.
     pub fn end(mut self, ending: &FetchEnding) {
         let has_none = self.open.as_ref().is_some_and(|open| open.chunks.is_empty());
         match ending {
+            FetchEnding::WrongSize { size } if self.gave_back(*size) => {}
             FetchEnding::WrongSize { .. } | FetchEnding::Colliding => self.remove_all(),
             // A front end starts a fetch for each attrs that it finds. Those that stood there before are somebody's.
             FetchEnding::GivenUp if self.has_made_attrs && has_none => self.remove_all(),
             _ => {}
         }
+    }
+}
+
+impl ChunkStore {
+    /// Whether what is there was fetched by a run that knew the true size, and is that run's again.
+    fn gave_back(&self, size: u64) -> bool {
+        let found = self.found_attrs.as_deref();
+        let found = found.filter(|found| attrs_text::size(found.as_bytes()) == Some(size));
+        let (Some(found), Some(open)) = (found, &self.open) else { return false };
+        open.is_ours() && open.attrs.restate(&open.folder, self.content, found).is_ok()
     }
 }
 

@@ -5,13 +5,14 @@
 //! not on the name: having it, one looks whether the name still stands for the file.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::FileExt;
 
 use log::warn;
 use rustix::fs::{FlockOperation, OFlags, flock, renameat};
 use rustix::io::Errno;
 
+use super::attrs_text::ATTRS_LENGTH_MAX;
 use super::names;
 use crate::content::ContentId;
 use crate::driver::share_folder::{ShareFolder, entry, signature};
@@ -29,6 +30,8 @@ pub(super) struct LockedAttrs {
     device: u64,
     inode: u64,
     are_new: bool,
+    /// The text of those that they were put in the place of.
+    replaced: Option<Vec<u8>>,
 }
 
 impl LockedAttrs {
@@ -64,11 +67,17 @@ impl LockedAttrs {
             if holds(&file, text) {
                 return Self::holding(file, own, false).map(Some);
             }
-            // An earlier run's, for another name, or torn. Ours replace them while theirs are
+            // An earlier run's, for another name or size, or torn. Ours replace them while theirs are
             // locked.
             match Self::make(folder, content, text, attempt, Standing::Locked) {
                 Err(error) if lost_a_race(&error) => {}
-                made => return made.map(Some),
+                Ok(made) => {
+                    let mut before = Vec::new();
+                    // What cannot be read is not missed.
+                    let _ = file.take(ATTRS_LENGTH_MAX).read_to_end(&mut before);
+                    return Ok(Some(Self { replaced: Some(before), ..made }));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(None)
@@ -112,12 +121,27 @@ impl LockedAttrs {
 
     fn holding(file: File, name: String, are_new: bool) -> io::Result<Self> {
         let FileSignature { device, inode, .. } = signature(&file)?;
-        Ok(Self { _file: file, name, device, inode, are_new })
+        Ok(Self { _file: file, name, device, inode, are_new, replaced: None })
     }
 
     /// Whether there were none before.
     pub(super) const fn are_new(&self) -> bool {
         self.are_new
+    }
+
+    /// What those said in whose place these were put, if there were any.
+    pub(super) fn replaced(&self) -> Option<&[u8]> {
+        self.replaced.as_deref()
+    }
+
+    /// Has the attrs say something else, while they are ours.
+    pub(super) fn restate(
+        &self,
+        folder: &ShareFolder,
+        content: ContentId,
+        text: &str,
+    ) -> io::Result<()> {
+        Self::make(folder, content, text, 0, Standing::Locked).map(drop)
     }
 
     /// Whether the name in the folder still stands for what we have locked.

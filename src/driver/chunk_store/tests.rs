@@ -278,6 +278,26 @@ fn what_stays_and_what_goes_at_the_end() {
         assert!(chain().is_none());
     }
 
+    // Who had the true size goes on as if nobody had come with another; who had the same wrong one does not.
+    let mistaken = || {
+        let size = it.bytes.len() as u64 + 1;
+        let name = ShareName::parse("other").unwrap();
+        let mut store = ChunkStore::new(it.root.path(), it.content, size, name);
+        assert!(matches!(store.open(), StoreOpening::Ours { .. }));
+        store
+    };
+    filled().end(&FetchEnding::TimedOut);
+    let attrs = it.root.path().join("chunks").join(names::attrs(it.content));
+    let (before, text) = (it.left(), fs::read_to_string(&attrs).unwrap());
+    let true_size = FetchEnding::WrongSize { size: it.bytes.len() as u64 };
+    mistaken().end(&true_size);
+    assert_eq!(it.left(), before);
+    assert_eq!(fs::read_to_string(&attrs).unwrap(), text);
+    filled().remove_all();
+    drop(mistaken());
+    mistaken().end(&true_size);
+    assert_eq!(it.left(), [""; 0]);
+
     // Whoever finds attrs fetches: those of what nobody waits for go, unless something has come, or they stood there.
     let given_up = |store: ChunkStore| {
         store.end(&FetchEnding::GivenUp);
