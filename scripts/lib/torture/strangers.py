@@ -139,7 +139,8 @@ def before_the_cookie(part):
             values = {"sources": SPOOFED, "port": 40_000 + at, "content": content.sha1, "size": content.size}
             values.update(to=f"{place.host.address}:{port}", count=count, rate=rate, linger=500 if part.quick else 3_000)
             # To begin with, the tables of hosts fill.
-            network.tool("unproven", **{**values, "count": 500 if part.quick else 2_000, "rate": 10_000, "linger": 100}).found()
+            fill = {"count": 500, "rate": 10_000} if part.quick else {"count": 100_000, "rate": rate}
+            network.tool("unproven", **{**values, **fill, "linger": 100}).found()
             before = resident(running)
             ran[name] = (before, network.tool("unproven", **values))
         for name, (before, tool) in ran.items():
