@@ -242,7 +242,7 @@ not kept. Where nobody shows that, it stays, and you are told so.
 
   --force    delete it even then
 
-Exit: 0 removed, 1 something stays.
+Exit: 0 removed, 1 something stays, 75 something stays for now (no room to see who else has it).
 sprat --help lists the other options.
 ";
 

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod event_loop;
 pub mod executor;
 mod file_hash;
+mod file_locks;
 pub mod folder_events;
 pub mod getting;
 pub mod giving;

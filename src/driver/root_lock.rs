@@ -19,10 +19,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, stat};
-use rustix::io::Errno;
+use rustix::fs::{FlockOperation, fstat, stat};
 
 use crate::driver::clock::Slice;
+use crate::driver::file_locks::{Lock, open_folder, try_lock};
 
 /// How long a newcomer waits while another one stands at the door.
 const DOOR_WAIT: Duration = Duration::from_millis(2_500);
@@ -97,31 +97,6 @@ impl RootLock {
 pub fn is_taken(root: &Path) -> bool {
     open_folder(root)
         .is_ok_and(|house| try_lock(&house, FlockOperation::NonBlockingLockShared) == Lock::Taken)
-}
-
-/// What came of asking for a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lock {
-    Ours,
-    Taken,
-    /// The file system has none.
-    Unsupported,
-}
-
-fn try_lock(folder: &OwnedFd, operation: FlockOperation) -> Lock {
-    loop {
-        match flock(folder, operation) {
-            Ok(()) => return Lock::Ours,
-            Err(Errno::WOULDBLOCK) => return Lock::Taken,
-            Err(Errno::INTR) => {}
-            Err(_) => return Lock::Unsupported,
-        }
-    }
-}
-
-fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    open(path, flags, Mode::empty())
 }
 
 /// A peer that wants to be the owner.

@@ -300,7 +300,7 @@ pub(super) fn open_loop(
 }
 
 /// A place of ours is not to be had: for now where the disk is full, for good otherwise.
-fn no_place(tried: &str, place: &Path, error: &io::Error, advice: &str) -> Trouble {
+pub(super) fn no_place(tried: &str, place: &Path, error: &io::Error, advice: &str) -> Trouble {
     let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     let (advice, code) = match full {
         true => ("make room on the disk and start again", NOT_NOW),

@@ -1,12 +1,14 @@
 //! `add` and `rm`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::SocketAddrV4;
 use std::os::unix::fs::MetadataExt;
 
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use super::{answers, offered};
+use crate::support::host::names_in;
 use crate::support::stranger::{Story, Stranger, listing_of};
 use crate::support::*;
 
@@ -110,5 +112,128 @@ fn what_is_only_listed_elsewhere_stays() {
         let removed = answers(host, &["--peer", "10.77.0.254", "rm", "fox.txt"]);
         assert_eq!(removed[0]["hosts"], json!([lab.host(1).address()]));
         assert!(!host.shared("fox.txt").exists());
+    });
+}
+
+/// Two names of one file, and who removes the one while the other goes: the lock is on the file,
+/// so that the first has gone before the second is looked at.
+#[test]
+fn the_last_name_stays_where_both_are_removed_at_once() {
+    in_lab(1, |lab| {
+        let host = lab.host(0);
+        let fox = Content::of("fox");
+        lab.watcher.allow(&fox);
+        fs::create_dir_all(host.share()).unwrap();
+        lab.put(0, "x", &fox);
+        fs::hard_link(host.shared("x"), host.shared("y")).unwrap();
+        // The other one who removes: it has looked, and is about to remove.
+        let other = File::open(host.shared("y")).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        let mut remove = host.run(&["rm", "x"]);
+        wait_until("one to wait for the other", SHORT, || {
+            assert_eq!(remove.ending(), None, "it did not wait: {}", remove.stderr());
+            remove.stderr().contains("waiting for")
+        });
+        fs::remove_file(host.shared("y")).unwrap();
+        drop(other);
+        let told = remove.fails(1, LONG);
+        assert!(told.contains("only copy"), "{told}");
+        host.has("x", &fox);
+        // Who holds it for good keeps nobody waiting for ever, and the other name does not count.
+        fs::hard_link(host.shared("x"), host.shared("y")).unwrap();
+        let other = File::open(host.shared("y")).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        let told = host.run(&["rm", "x"]).fails(1, LONG);
+        assert!(told.contains("locked") && told.contains("--force"), "{told}");
+        drop(other);
+        assert_eq!(answers(host, &["rm", "x"])[0]["left"], "linked");
+        host.has("y", &fox);
+    });
+}
+
+/// The folders in which it is tried who has a content, sorted.
+fn proofs(host: &Host) -> Vec<String> {
+    let mut names = names_in(&host.root.join(".sprat"));
+    names.retain(|name| name.starts_with("proof-"));
+    names
+}
+
+/// What shows that another host has a file passes by below `.sprat/`, and what a killed call left
+/// there goes with the next; not that of one who lives.
+#[test]
+fn what_is_fetched_as_a_proof_is_below_the_folder_of_ours() {
+    in_lab(2, |lab| {
+        let film = Content::random(12, 8 << 20);
+        lab.watcher.allow(&film);
+        let host = lab.host(0);
+        let _other = lab.host(1).peer();
+        lab.put(1, "film.mov", &film);
+        fs::create_dir_all(host.share()).unwrap();
+        lab.put(0, "film.mov", &film);
+        offered(host, 1);
+        lab.limit(1, 10);
+        let remove = || {
+            let mut command = host.sprat();
+            command.env("TMPDIR", "/proc/none").args(["rm", "film.mov"]);
+            host.start(command)
+        };
+        let proving = |run: &mut Running, proof: &str| {
+            let place = host.root.join(".sprat").join(proof);
+            wait_until("a proof to begin", SHORT, || {
+                assert_eq!(run.ending(), None, "{}", run.stderr());
+                let files = fs::read_dir(place.join("chunks"));
+                files.is_ok_and(|files| files.count() > 1) && !place.join("left").exists()
+            });
+        };
+        let mut killed = remove();
+        proving(&mut killed, "proof-1");
+        killed.kill();
+        assert_eq!(proofs(host), ["proof-1"]);
+        fs::write(host.root.join(".sprat/proof-1/left"), "").unwrap();
+        fs::create_dir(host.root.join(".sprat/proof-of-mine")).unwrap();
+        let mut first = remove();
+        proving(&mut first, "proof-1");
+        host.run(&["rm", "nothing"]).fails(1, SHORT);
+        assert_eq!(proofs(host), ["proof-1", "proof-of-mine"], "it is in use");
+        // A second one has a place of its own.
+        let mut second = remove();
+        proving(&mut second, "proof-2");
+        second.signal("TERM");
+        assert_eq!(second.wait(SHORT), Ending::Signal(15));
+        assert_eq!(proofs(host), ["proof-1", "proof-of-mine"]);
+        lab.limit(1, 1_000);
+        first.succeeds(LONG);
+        assert!(first.stdout().contains("has just shown it"), "{}", first.stdout());
+        assert!(!host.shared("film.mov").exists());
+        assert_eq!(proofs(host), ["proof-of-mine"]);
+    });
+}
+
+/// What was proven is what goes, and no other bytes that stand under the name by then.
+#[test]
+fn what_changes_while_others_show_that_they_have_it_stays() {
+    in_lab(2, |lab| {
+        let film = Content::random(13, 8 << 20);
+        lab.watcher.pause();
+        let host = lab.host(0);
+        let _other = lab.host(1).peer();
+        lab.put(1, "film.mov", &film);
+        fs::create_dir_all(host.share()).unwrap();
+        lab.put(0, "film.mov", &film);
+        offered(host, 1);
+        lab.limit(1, 10);
+        let mut remove = host.run(&["-v", "rm", "film.mov"]);
+        let received = || host.traffic().0;
+        let before = received();
+        wait_until("a proof to be on its way", SHORT, || {
+            assert_eq!(remove.ending(), None, "{}", remove.stderr());
+            received() > before + (1 << 20)
+        });
+        let mut file = File::options().append(true).open(host.shared("film.mov")).unwrap();
+        std::io::Write::write_all(&mut file, b"more").unwrap();
+        lab.limit(1, 1_000);
+        let told = remove.fails(1, LONG);
+        assert!(told.contains("changed meanwhile"), "{told}");
+        assert_eq!(fs::metadata(host.shared("film.mov")).unwrap().len(), film.size() + 4);
     });
 }

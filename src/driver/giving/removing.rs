@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use indicatif::DecimalBytes;
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags, fstat};
 use serde::Serialize;
 
-use super::proving::has;
+use super::proving::{has, tidy};
 use super::{content_of, names_in};
 use crate::config::{Config, RemoveConfig};
 use crate::content::nearest::nearest;
@@ -17,13 +19,17 @@ use crate::content::terminal_text::printable;
 use crate::content::{ContentId, ShareName};
 use crate::driver::asking::catalog::Catalog;
 use crate::driver::asking::{Answer, Answers};
+use crate::driver::file_locks::{Held, Lock};
 use crate::driver::lines::complain;
 use crate::driver::looking::{Look, look};
 use crate::driver::root_lock;
 use crate::driver::run::{End, FAILED, Trouble, finish, open_share};
 use crate::driver::share_folder::{ShareFolder, WritableParent, entry, signature};
 use crate::node::HostSeen;
+use crate::node::input::FileSignature;
 
+/// Who locks a file is waited for so long: another of us has looked and removes.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// So many of the hosts that list it are asked to show that they have it.
 const PROVEN_MAX: usize = 8;
 
@@ -97,6 +103,7 @@ pub fn run_remove(config: &Config, remove: &RemoveConfig) -> ExitCode {
 
 fn remove_all(config: &Config, remove: &RemoveConfig) -> Result<End, Trouble> {
     let share = open_share(&config.root)?;
+    tidy(&config.root);
     let mut out = Answers::new(BufWriter::new(io::stdout().lock()), remove.json);
     let mut network = None;
     let mut code = 0;
@@ -110,7 +117,7 @@ fn remove_all(config: &Config, remove: &RemoveConfig) -> Result<End, Trouble> {
             }
             Err(Stop::Trouble(trouble)) => {
                 complain(&trouble.sentence);
-                code = FAILED;
+                code = if code == FAILED { FAILED } else { trouble.code };
             }
         }
     }
@@ -144,37 +151,67 @@ fn remove_one<'a>(
         file => file.map_err(failed)?,
     };
     let WritableParent { folder, .. } = share.parent_for_writing(name).map_err(failed)?;
-    let look = entry::look(&folder, name.file_name()).map_err(failed)?;
+    let linked = remove_linked(&file, &folder, name).map_err(failed)?;
+    // What others remove of its names counts as a change, so that this comes after it.
+    let before = signature(&file).map_err(failed)?;
     let mut answer = RemoveAnswer {
         name: name.as_str(),
-        size: look.state.size,
+        size: before.size,
         sha1: None,
         left: Left::Unknown,
         hosts: Vec::new(),
     };
-    if look.links > 1 {
+    if linked == Linked::Removed {
         answer.left = Left::Linked;
-    } else if !remove.force {
-        let content = content_of(&file, look.state.size).map_err(failed)?;
-        let others = others_with(config, remove, (content, look.state.size), network)?;
+    } else if remove.force {
+        unlink(&before, &folder, name).map_err(failed)?;
+    } else {
+        let content = content_of(&file, before.size).map_err(failed)?;
+        let others = others_with(config, remove, (content, before.size), network)?;
         let Some(host) = others.has else {
-            return Err(only_copy(name, (content, look.state.size), &others).into());
+            return Err(only_copy(name, (content, before.size), linked, &others).into());
         };
+        unlink(&before, &folder, name).map_err(failed)?;
         answer.hosts = vec![host];
         answer.left = Left::Hosts;
         answer.sha1 = Some(content.to_string());
     }
-    unlink(&file, &folder, name).map_err(failed)?;
     Ok(answer)
 }
 
-/// Removes the file that was looked at, and no other that has its name by now.
-fn unlink(file: &File, folder: &impl std::os::fd::AsFd, name: &ShareName) -> io::Result<()> {
-    let now = entry::open_file(folder, name.file_name(), OFlags::RDONLY)?;
-    if signature(&now)? != signature(file)? {
+/// What came of removing a file that has another name on this machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Linked {
+    Removed,
+    /// It has none.
+    Not,
+    /// It has one, and who else removes names of it cannot be told to wait.
+    Unsure(Lock),
+}
+
+/// Removes the file if it has another name on this machine. Of several who do so at once, each
+/// would take the name that another one removes for the one that stays: they come one after the
+/// other. The lock is on the file, which is the same by all its names, in whatever folder they are.
+fn remove_linked(file: &File, folder: impl AsFd, name: &ShareName) -> io::Result<Linked> {
+    let exclusive = FlockOperation::NonBlockingLockExclusive;
+    let held = Held::within(file, exclusive, LOCK_WAIT, || format!("who has share/{name} locked"))?;
+    if fstat(file)?.st_nlink < 2 {
+        return Ok(Linked::Not);
+    } else if held.lock != Lock::Ours {
+        return Ok(Linked::Unsure(held.lock));
+    }
+    // The other name keeps whatever is in it by now.
+    unlink(&signature(file)?, folder, name)?;
+    Ok(Linked::Removed)
+}
+
+/// Removes the file if it is still in this state, and no other that has its name by now.
+fn unlink(state: &FileSignature, folder: impl AsFd, name: &ShareName) -> io::Result<()> {
+    let now = entry::open_file(&folder, name.file_name(), OFlags::RDONLY)?;
+    if signature(&now)? != *state {
         return Err(io::Error::other("it has been changed meanwhile"));
     }
-    entry::remove(folder, name.file_name())?;
+    entry::remove(&folder, name.file_name())?;
     entry::sync_folder(folder)
 }
 
@@ -217,7 +254,12 @@ fn others_with(
 }
 
 /// Why it stays.
-fn only_copy(name: &ShareName, (content, size): (ContentId, u64), others: &Others) -> String {
+fn only_copy(
+    name: &ShareName,
+    (content, size): (ContentId, u64),
+    linked: Linked,
+    others: &Others,
+) -> String {
     let size = DecimalBytes(size);
     let why = match (others.lists.as_slice(), others.beside) {
         ([], false) => {
@@ -240,7 +282,18 @@ fn only_copy(name: &ShareName, (content, size): (ContentId, u64), others: &Other
             )
         }
     };
-    format!("share/{name} stays: {why}; sprat rm --force deletes it for good")
+    let unsure = match linked {
+        Linked::Removed | Linked::Not => "",
+        Linked::Unsure(Lock::Unsupported) => {
+            "its other name on this machine may go at the same moment, as this file system has no \
+             locks; and "
+        }
+        Linked::Unsure(_) => {
+            "its other name on this machine may go at the same moment, as another program has the \
+             file locked; and "
+        }
+    };
+    format!("share/{name} stays: {unsure}{why}; sprat rm --force deletes it for good")
 }
 
 fn not_there(name: &ShareName, share: &ShareFolder) -> String {
@@ -249,5 +302,43 @@ fn not_there(name: &ShareName, share: &ShareFolder) -> String {
     match near.first() {
         Some(near) => format!("there is no share/{name}; there is share/{}", printable(near)),
         None => format!("there is no share/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn of_two_who_remove_the_two_names_of_a_file_at_once_one_leaves_it() {
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
+        let folder = File::open(root.path()).unwrap();
+        let names = ["x", "y"].map(|name| ShareName::parse(name).unwrap());
+        let [x, y] = ["x", "y"].map(|name| root.path().join(name));
+        for round in 0..150 {
+            drop(fs::remove_file(&x));
+            drop(fs::remove_file(&y));
+            fs::write(&x, "precious").unwrap();
+            fs::hard_link(&x, &y).unwrap();
+            let ready = AtomicU32::new(0);
+            let remove = |name: &ShareName| {
+                let file = File::open(root.path().join(name.as_str())).unwrap();
+                // A barrier wakes the one long after the other.
+                ready.fetch_add(1, Ordering::SeqCst);
+                while ready.load(Ordering::SeqCst) < 2 {
+                    std::hint::spin_loop();
+                }
+                remove_linked(&file, &folder, name).unwrap() == Linked::Removed
+            };
+            let removed = std::thread::scope(|scope| {
+                let first = scope.spawn(|| remove(&names[0]));
+                usize::from(remove(&names[1])) + usize::from(first.join().unwrap())
+            });
+            assert_eq!(removed, 1, "round {round}");
+            assert!(x.exists() != y.exists());
+        }
     }
 }
