@@ -12,6 +12,9 @@ use serde::Serialize;
 use super::publish::copy::{copy_slice, name_it, nameless};
 use super::share_folder::{entry, signature};
 
+/// So many hidden names are tried.
+const HIDDEN_NAMES_MAX: u32 = 1_024;
+
 /// How a file came to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,17 +46,20 @@ pub fn may_copy(error: &io::Error) -> bool {
 /// error (`AlreadyExists`), unless it is to be `replaced`.
 pub fn copy(from: &File, folder: impl AsFd, name: &str, replaced: bool) -> io::Result<How> {
     let folder = folder.as_fd();
-    let hidden = format!(".sprat-{}", std::process::id());
-    let temporary = if replaced { None } else { nameless(folder)? };
-    let done = match &temporary {
-        Some(to) => fill(from, to).and_then(|how| name_it(to, folder, name).map(|()| how)),
-        None => copy_by_renaming(from, folder, (&hidden, name), replaced),
+    let how = match nameless(folder)? {
+        Some(to) => {
+            let how = fill(from, &to)?;
+            if replaced {
+                // Nothing but a rename replaces what has a name, and it takes one.
+                let (hidden, ()) = under_hidden_name(|hidden| name_it(&to, folder, hidden))?;
+                rename_hidden(folder, (&hidden, name), replaced)?;
+            } else {
+                name_it(&to, folder, name)?;
+            }
+            how
+        }
+        None => copy_by_renaming(from, folder, name, replaced)?,
     };
-    if done.is_err() && temporary.is_none() {
-        // The error of the copy says more than one of tidying up.
-        let _ = entry::remove(folder, &hidden);
-    }
-    let how = done?;
     entry::sync_folder(folder)?;
     Ok(how)
 }
@@ -61,17 +67,53 @@ pub fn copy(from: &File, folder: impl AsFd, name: &str, replaced: bool) -> io::R
 fn copy_by_renaming(
     from: &File,
     folder: BorrowedFd<'_>,
-    (hidden, name): (&str, &str),
+    name: &str,
     replaced: bool,
 ) -> io::Result<How> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-    let how = fill(from, &entry::open_file(folder, hidden, flags)?)?;
-    if replaced {
-        renameat(folder, hidden, folder, name)?;
-    } else {
-        entry::rename_to_free(folder, hidden, folder, name)?;
-    }
+    let (hidden, to) = under_hidden_name(|hidden| entry::open_file(folder, hidden, flags))?;
+    let how = fill(from, &to).inspect_err(|_| remove_hidden(folder, &hidden))?;
+    rename_hidden(folder, (&hidden, name), replaced)?;
     Ok(how)
+}
+
+/// Makes something under the first hidden name that is free. The process number alone would not
+/// do: in containers that share a folder several have the same, and so has what was left behind.
+fn under_hidden_name<T>(make: impl Fn(&str) -> io::Result<T>) -> io::Result<(String, T)> {
+    let process = std::process::id();
+    for number in 1..=HIDDEN_NAMES_MAX {
+        let hidden = match number {
+            1 => format!(".sprat-{process}"),
+            _ => format!(".sprat-{process}-{number}"),
+        };
+        match make(&hidden) {
+            Ok(made) => return Ok((hidden, made)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other(format!(
+        "{HIDDEN_NAMES_MAX} files .sprat-{process}-... stand there; remove those that nobody writes"
+    )))
+}
+
+fn rename_hidden(
+    folder: BorrowedFd<'_>,
+    (hidden, name): (&str, &str),
+    replaced: bool,
+) -> io::Result<()> {
+    let renamed = if replaced {
+        renameat(folder, hidden, folder, name).map_err(io::Error::from)
+    } else {
+        entry::rename_to_free(folder, hidden, folder, name)
+    };
+    renamed.inspect_err(|_| remove_hidden(folder, hidden))
+}
+
+/// Removes what this call has made, and nothing else has that name.
+fn remove_hidden(folder: BorrowedFd<'_>, hidden: &str) {
+    // The error of the copy says more than one of tidying up.
+    let _ = entry::remove(folder, hidden);
 }
 
 /// Fills an empty file with another's bytes, and syncs it. A file that changes meanwhile is an error.
@@ -123,5 +165,28 @@ mod tests {
         assert_eq!(entry::look(&folder, "second").unwrap().links, 2);
         let names = fs::read_dir(root.path()).unwrap().count();
         assert_eq!(names, 4, "nothing else is left behind");
+    }
+
+    #[test]
+    fn hidden_names_that_others_have_stay_theirs() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::write(at("from"), "new").unwrap();
+        fs::create_dir(at("taken")).unwrap();
+        let theirs = at(&format!(".sprat-{}", std::process::id()));
+        fs::write(&theirs, "theirs").unwrap();
+        let (from, folder) = (File::open(at("from")).unwrap(), File::open(root.path()).unwrap());
+        for replaced in [false, true] {
+            let to = format!("to-{replaced}");
+            copy_by_renaming(&from, folder.as_fd(), &to, replaced).unwrap();
+            assert_eq!(fs::read(at(&to)).unwrap(), b"new");
+            assert!(copy_by_renaming(&from, folder.as_fd(), "taken", replaced).is_err());
+        }
+        copy(&from, &folder, "to-true", true).unwrap();
+        assert!(copy(&from, &folder, "taken", true).is_err());
+        assert_eq!(fs::read(theirs).unwrap(), b"theirs");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 5, "nothing else is left behind");
+        let error = under_hidden_name(|_| Err::<(), _>(Errno::EXIST.into())).unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::AlreadyExists, "that would be another sentence");
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use super::{answers, offered};
+use crate::support::host::SPRAT;
 use crate::support::*;
 
 /// By name from all who have it, by SHA-1, by a pattern; a second time without asking for bytes.
@@ -81,6 +82,36 @@ fn to_standard_output_and_to_a_file() {
         assert_eq!(fs::read(host.root.join("copy")).unwrap(), b"mine");
         host.run(&["get", "film.mov", "--force", "--output=copy"]).succeeds(SHORT);
         assert!(fs::read(host.root.join("copy")).unwrap() == film.bytes);
+    });
+}
+
+/// Beside the place of a file lies what another call with our process number makes, as there may be
+/// one in another container: it stays. And where there can be no folder, that is what is said.
+#[test]
+fn what_another_call_puts_there_stays() {
+    in_lab(2, |lab| {
+        let film = Content::random(14, 100_000);
+        lab.watcher.allow(&film);
+        let _peer = lab.host(0).peer();
+        lab.put(0, "film.mov", &film);
+        let host = lab.host(1);
+        offered(host, 1);
+        fs::write(host.root.join("copy"), "old").unwrap();
+        let mut command = host.enter("sh");
+        let script = r#"echo theirs > .sprat-$$; exec "$0" get film.mov -o copy --force"#;
+        command.args(["-c", script, SPRAT]).current_dir(&host.root);
+        let mut get = host.start(command);
+        let theirs = host.root.join(format!(".sprat-{}", get.pid()));
+        get.succeeds(LONG);
+        assert!(fs::read(host.root.join("copy")).unwrap() == film.bytes);
+        assert_eq!(fs::read(&theirs).unwrap(), b"theirs\n");
+        fs::remove_file(theirs).unwrap();
+        let told = host.run(&["get", "film.mov", "-o", "copy/film.mov"]).fails(1, SHORT);
+        assert!(!told.contains("is there already") && told.contains("copy"), "{told}");
+        let dotted = |name: &str| name.starts_with(".sprat-");
+        let names = fs::read_dir(&host.root).unwrap().flatten();
+        let mut names = names.map(|entry| entry.file_name().into_string().unwrap());
+        assert_eq!(names.find(|name| dotted(name)), None, "nothing of ours is left behind");
     });
 }
 

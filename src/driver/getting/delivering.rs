@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::choosing::Choice;
@@ -76,32 +77,35 @@ impl Delivery {
     /// Puts a copy below a folder, whole or not at all. The name is a stranger's: it leads through no link that may
     /// stand in that folder.
     fn put_below(&self, from: &File, folder: &Path, name: &ShareName) -> Result<(), Trouble> {
-        let put = || {
-            let parent = ShareFolder::open_or_make(folder)?.parent_for_writing(name)?;
-            placing::copy(from, parent.folder, name.file_name(), self.replaces)
-        };
-        told(&folder.join(name.as_str()), put())
+        let path = folder.join(name.as_str());
+        let parent = ShareFolder::open_or_make(folder)
+            .and_then(|folder| folder.parent_for_writing(name))
+            .map_err(|error| trouble(&path, &error))?;
+        self.copy(from, parent.folder, (name.file_name(), &path))
     }
 
     /// Puts a copy to a path, whole or not at all.
     fn put(&self, from: &File, path: &Path) -> Result<(), Trouble> {
-        let put = || {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new("."));
-            fs::create_dir_all(folder)?;
-            let name = path.file_name().and_then(|name| name.to_str());
-            let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-            placing::copy(from, File::open(folder)?, name, self.replaces)
-        };
-        told(path, put())
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let failed = |error: io::Error| trouble(path, &error);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        self.copy(from, File::open(folder).map_err(failed)?, (name, path))
     }
-}
 
-fn told<T>(path: &Path, put: io::Result<T>) -> Result<(), Trouble> {
-    match put {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(stands_there(path)),
-        Err(error) => Err(trouble(path, &error)),
-        Ok(_) => Ok(()),
+    fn copy(
+        &self,
+        from: &File,
+        folder: impl AsFd,
+        (name, path): (&str, &Path),
+    ) -> Result<(), Trouble> {
+        match placing::copy(from, folder, name, self.replaces) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(stands_there(path)),
+            Err(error) => Err(trouble(path, &error)),
+            Ok(_) => Ok(()),
+        }
     }
 }
 
