@@ -12,10 +12,11 @@ use signal_hook_mio::v1_0::Signals;
 /// The signals that ask a run to end: someone's Ctrl-C, the system's stop, a front end or terminal
 /// that goes away. And SIGUSR1, where the run is recorded.
 pub struct LoopSignals {
+    /// They wake the loop through a pair of sockets. Where the system has no room for that one byte, or
+    /// one comes before the pair is there, this does not tell.
     signals: Signals,
-    /// Set by each of them. They wake the loop through a pair of sockets, and where the system has no
-    /// room for that one byte, nobody would be told.
-    came: Arc<AtomicBool>,
+    /// Which of them came.
+    came: Vec<(i32, Arc<AtomicBool>)>,
 }
 
 /// From now on a file that grows past a limit (`ulimit -f`) is an error of the write, which has its
@@ -37,23 +38,29 @@ impl LoopSignals {
         if recorded {
             caught.push(SIGUSR1);
         }
-        let came = Arc::new(AtomicBool::new(false));
+        let mut came = Vec::new();
         for signal in &caught {
-            signal_hook::flag::register(*signal, Arc::clone(&came))?;
+            let flag = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(*signal, Arc::clone(&flag))?;
+            came.push((*signal, flag));
         }
         let mut signals = Signals::new(caught)?;
         registry.register(&mut signals, token, Interest::READABLE)?;
         Ok(Self { signals, came })
     }
 
-    /// Whether one came since this was asked last. It interrupts a wait, so a look after each is enough.
+    /// Whether there are some that [`pending`](Self::pending) has not told. One interrupts a wait, so a
+    /// look after each wait is enough.
     pub fn have_come(&self) -> bool {
-        self.came.swap(false, Ordering::Relaxed)
+        self.came.iter().any(|(_, flag)| flag.load(Ordering::Relaxed))
     }
 
     /// Those that came since the last look.
     pub fn pending(&mut self) -> Vec<i32> {
-        self.signals.pending().collect()
+        // What wakes is taken first, so that one that comes meanwhile wakes again.
+        self.signals.pending().for_each(drop);
+        let came = self.came.iter().filter(|(_, flag)| flag.swap(false, Ordering::Relaxed));
+        came.map(|(signal, _)| *signal).collect()
     }
 }
 
