@@ -151,11 +151,9 @@ impl ChunkStore {
         // it is taken again in the same breath: who waits looks at the name after locking.
         self.open = None;
         match self.try_open() {
-            Ok(Some(open)) => {
+            Ok(Some(mut open)) => {
                 self.has_made_attrs |= open.attrs.are_new();
-                if let Some(found) = open.attrs.replaced() {
-                    self.found_attrs = Some(String::from_utf8_lossy(found).into_owned());
-                }
+                self.found_attrs = open.attrs.take_replaced().or(self.found_attrs.take());
                 let extents = open.extents();
                 self.open = Some(open);
                 let chain = partial_chain::read(&self.root, self.content, self.size);
@@ -315,9 +313,7 @@ impl ChunkStore {
             _ => {}
         }
     }
-}
 
-impl ChunkStore {
     /// Whether what is there was fetched by a run that knew the true size, and is that run's again.
     fn gave_back(&self, size: u64) -> bool {
         let found = self.found_attrs.as_deref();

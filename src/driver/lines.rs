@@ -12,6 +12,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::getsid;
+use rustix::termios::tcgetsid;
 
 use crate::content::terminal_text::printable;
 
@@ -170,15 +172,19 @@ pub fn printable_lines(text: &str) -> String {
     safe
 }
 
-/// A terminal once more, for writes that do not wait. Where that cannot be had (it is another user's), a
-/// write to it may wait for its reader.
+/// A terminal once more, for writes that do not wait. One that is another user's (after `su`) cannot be had by its
+/// own name, but as the one that we run on. Where it is neither, a write to it may wait for its reader.
 fn opened_anew(stream: BorrowedFd<'_>) -> Option<File> {
     if !stream.is_terminal() {
         return None;
     }
-    let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
+    let open = |path: &str| {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
+    };
+    let is_ours = || matches!((tcgetsid(stream), getsid(None)), (Ok(its), Ok(ours)) if its == ours);
+    open(&format!("/proc/self/fd/{}", stream.as_raw_fd()))
+        .or_else(|| is_ours().then(|| open("/dev/tty")).flatten())
 }
 
 /// Whether a stream takes something without making us wait. A broken pipe does: with an error.

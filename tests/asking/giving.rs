@@ -158,6 +158,18 @@ fn proofs(host: &Host) -> Vec<String> {
     names
 }
 
+/// The first host and a peer on the second one have a film, which the second one gives slowly.
+fn both_have<'a>(lab: &'a Lab, film: &Content) -> (&'a Host, Running) {
+    let host = lab.host(0);
+    let other = lab.host(1).peer();
+    lab.put(1, "film.mov", film);
+    fs::create_dir_all(host.share()).unwrap();
+    lab.put(0, "film.mov", film);
+    offered(host, 1);
+    lab.limit(1, 10);
+    (host, other)
+}
+
 /// What shows that another host has a file passes by below `.sprat/`, and what a killed call left
 /// there goes with the next; not that of one who lives.
 #[test]
@@ -165,13 +177,7 @@ fn what_is_fetched_as_a_proof_is_below_the_folder_of_ours() {
     in_lab(2, |lab| {
         let film = Content::random(12, 8 << 20);
         lab.watcher.allow(&film);
-        let host = lab.host(0);
-        let _other = lab.host(1).peer();
-        lab.put(1, "film.mov", &film);
-        fs::create_dir_all(host.share()).unwrap();
-        lab.put(0, "film.mov", &film);
-        offered(host, 1);
-        lab.limit(1, 10);
+        let (host, _other) = both_have(lab, &film);
         let remove = || {
             let mut command = host.sprat();
             command.env("TMPDIR", "/proc/none").args(["rm", "film.mov"]);
@@ -215,13 +221,7 @@ fn what_changes_while_others_show_that_they_have_it_stays() {
     in_lab(2, |lab| {
         let film = Content::random(13, 8 << 20);
         lab.watcher.pause();
-        let host = lab.host(0);
-        let _other = lab.host(1).peer();
-        lab.put(1, "film.mov", &film);
-        fs::create_dir_all(host.share()).unwrap();
-        lab.put(0, "film.mov", &film);
-        offered(host, 1);
-        lab.limit(1, 10);
+        let (host, _other) = both_have(lab, &film);
         let mut remove = host.run(&["-v", "rm", "film.mov"]);
         let received = || host.traffic().0;
         let before = received();

@@ -6,7 +6,7 @@ use super::source::{Source, is_identifier, item_end};
 const CORE: [&str; 3] = ["content", "wire", "node"];
 
 /// What the core must not name.
-const FORBIDDEN: [&str; 23] = [
+const FORBIDDEN: [&str; 22] = [
     "std::env",
     "std::fs",
     "std::net::TcpListener",
@@ -28,7 +28,6 @@ const FORBIDDEN: [&str; 23] = [
     "rand",
     "rustix",
     "signal_hook",
-    "signal_hook_mio",
     "socket2",
 ];
 

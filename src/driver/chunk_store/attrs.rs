@@ -31,7 +31,7 @@ pub(super) struct LockedAttrs {
     inode: u64,
     are_new: bool,
     /// The text of those that they were put in the place of.
-    replaced: Option<Vec<u8>>,
+    replaced: Option<String>,
 }
 
 impl LockedAttrs {
@@ -72,10 +72,10 @@ impl LockedAttrs {
             match Self::make(folder, content, text, attempt, Standing::Locked) {
                 Err(error) if lost_a_race(&error) => {}
                 Ok(made) => {
-                    let mut before = Vec::new();
-                    // What cannot be read is not missed.
-                    let _ = file.take(ATTRS_LENGTH_MAX).read_to_end(&mut before);
-                    return Ok(Some(Self { replaced: Some(before), ..made }));
+                    let mut before = String::new();
+                    // What cannot be read, or is no text, is not missed.
+                    let replaced = file.take(ATTRS_LENGTH_MAX).read_to_string(&mut before);
+                    return Ok(Some(Self { replaced: replaced.ok().map(|_| before), ..made }));
                 }
                 Err(error) => return Err(error),
             }
@@ -129,9 +129,9 @@ impl LockedAttrs {
         self.are_new
     }
 
-    /// What those said in whose place these were put, if there were any.
-    pub(super) fn replaced(&self) -> Option<&[u8]> {
-        self.replaced.as_deref()
+    /// Hands out what those said in whose place these were put, if there were any.
+    pub(super) fn take_replaced(&mut self) -> Option<String> {
+        self.replaced.take()
     }
 
     /// Has the attrs say something else, while they are ours.

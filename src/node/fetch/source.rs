@@ -41,6 +41,8 @@ const HAVE_AGAIN: Duration = Duration::from_secs(1);
 const SIDELINED_MAX: Duration = Duration::from_secs(300);
 /// And for the first one.
 const SIDELINED_FIRST: Duration = Duration::from_secs(2);
+/// And for a bad one that may be another's: each doubles that, so many times.
+const SIDELINED_DOUBLED: u32 = 7;
 
 /// Packets are damaged on their way as well: so many bad blocks for each good one are forgiven the last source there is, as a way
 /// needs that damages one packet in fifty (of 46 in a block of 64 KiB).
@@ -365,6 +367,15 @@ impl Source {
         self.let_downs = 0;
         self.distrust = self.distrust.saturating_sub(FORGIVEN);
         self.has_proven_itself = true;
+    }
+
+    /// Began a block that others had to finish, and that was bad: nobody knows by whom. Who has given a good one
+    /// is not asked less for that. Who leaves a packet out of each block and makes the rest up would be for ever,
+    /// though, so it rests, the longer the more often it was so.
+    pub(crate) fn doubt(&mut self, now: Instant) {
+        if !self.has_proven_itself {
+            self.rest(now + SIDELINED_FIRST * (1 << self.let_downs.min(SIDELINED_DOUBLED)));
+        }
     }
 
     /// Is not to be asked for anything for a while, without blame.

@@ -80,6 +80,7 @@ impl Fetch {
             }
         } else {
             let giver = self.assembly.sole_giver(buffer);
+            let first = self.assembly.first_giver(buffer);
             self.assembly.release(ctx, buffer);
             ctx.counters.drop(DropReason::BadBlock);
             let known = giver.and_then(|giver| self.sources.get(&giver)?.blamed_at);
@@ -95,7 +96,12 @@ impl Fetch {
                 (Some(giver), _) => {
                     self.blame(ctx, giver, "a block does not fit the chain that it claims");
                 }
-                (None, _) => self.assembly.fetch_alone(index),
+                (None, _) => {
+                    self.assembly.fetch_alone(index);
+                    if let Some(source) = first.and_then(|first| self.sources.get_mut(&first)) {
+                        source.doubt(ctx.now);
+                    }
+                }
             }
         }
         self.advance(ctx);

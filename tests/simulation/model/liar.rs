@@ -89,7 +89,8 @@ pub(crate) struct Liar {
     random: Random,
     dripped_at: Instant,
     answers: u64,
-    given: u64,
+    /// Bytes of files, those that were asked for.
+    pub(crate) given: u64,
 }
 
 impl Liar {

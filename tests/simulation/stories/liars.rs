@@ -366,6 +366,47 @@ fn who_has_not_proven_anything_is_not_asked_for_much() {
     assert!(came <= most, "{came} bytes for {}", data.len());
 }
 
+/// Two blocks are on their way when the first one is looked at, and that was the second chance: a third one is not
+/// asked for, however long it goes on.
+#[test]
+fn a_liar_is_asked_for_two_blocks_in_all() {
+    let data = bytes(15, 150 * 65_536);
+    let link = Link { rate: 1_250_000, delay: Duration::from_millis(15), ..Link::CLEAN };
+    let mut network = network_with(15, link, &[50], &data);
+    for liar in 1..=3 {
+        let host = network.add(peer(liar));
+        host.put("file", &data, None);
+        host.liar.manner = Manner::FlipsBits;
+    }
+    network.run_for(SECOND * 2);
+    network.host(fetcher(100)).fetch(request(&data, "got", &sources(3)));
+    let took = fetch_to_end(&mut network, SECOND * 30);
+    expect_done(&mut network, &data);
+    assert!(took > SECOND * 5, "long enough to be asked again: {took:?}");
+    for liar in 1..=3 {
+        let given = network.host(peer(liar)).liar.given;
+        assert!((1..=2 * 65_536).contains(&given), "{given} bytes");
+    }
+}
+
+/// They leave a packet out of each block, so that others finish it, and nobody knows who spoilt it.
+#[test]
+fn who_leaves_the_end_to_others_is_asked_ever_more_seldom() {
+    let data = bytes(16, 600 * 65_536);
+    let link = Link { rate: 12_500_000, delay: Duration::from_millis(15), ..Link::CLEAN };
+    let mut network = network_with(16, link, &[50], &data);
+    for liar in 1..=7 {
+        let host = network.add(peer(liar));
+        host.put("file", &data, None);
+        host.liar.manner = Manner::Shifts;
+    }
+    network.run_for(SECOND * 2);
+    network.host(fetcher(100)).fetch(request(&data, "got", &sources(7)));
+    fetch_to_end(&mut network, SECOND * 30);
+    expect_done(&mut network, &data);
+    expect_little_waste(&network, &data);
+}
+
 /// Nobody is there but liars, for a minute: they are asked again and again, and more and more seldom.
 #[test]
 fn liars_alone_are_asked_for_little() {

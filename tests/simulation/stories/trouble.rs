@@ -238,7 +238,6 @@ fn a_way_that_damages_packets_is_no_liar() {
         let delay = Duration::from_millis(15);
         let link = Link { corrupted, delay, rate: 1_250_000, ..Link::CLEAN };
         let took = fetched_over(link, 3_000_000, SECOND * 600);
-        println!("{corrupted} of 1,000 damaged: {took:?}");
         assert!(took < SECOND * limit, "{took:?}");
     }
 }

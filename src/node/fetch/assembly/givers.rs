@@ -12,6 +12,11 @@ impl Assembly {
         self.blocks.get(&buffer).filter(|block| !block.mixed)?.first_from
     }
 
+    /// Who gave the first of a block.
+    pub(crate) fn first_giver(&self, buffer: BufferId) -> Option<SocketAddr> {
+        self.blocks.get(&buffer)?.first_from
+    }
+
     /// A block that several sources had a share in was bad: it is fetched again, from one of them.
     pub(crate) fn fetch_alone(&mut self, block: u64) {
         self.alone.insert(block..block + 1);
