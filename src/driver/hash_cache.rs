@@ -49,7 +49,7 @@ const UNWRITTEN_MAX: usize = 4 << 20;
 /// How much is gathered at most when it cannot be written, in bytes.
 const UNWRITABLE_MAX: usize = 64 << 20;
 /// How long a step writes at most, one system call more or less.
-const STEP: Duration = Duration::from_millis(2);
+const STEP: Duration = Duration::from_millis(1);
 /// How often it is looked whether entries are of no use any more.
 const TIDYING_INTERVAL: Duration = Duration::from_secs(3_600);
 /// The first look in a run: what many short runs have appended may be mostly stale.

@@ -28,17 +28,18 @@ use crate::node::{Input, Instant};
 /// The most entries that one step looks at.
 const ENTRIES_A_STEP: usize = 1_000;
 /// How long a step works at most, one system call more or less.
-const STEP: Duration = Duration::from_millis(2);
+const STEP: Duration = Duration::from_millis(1);
 /// How many entries are looked at between two looks at the clock.
-const ENTRIES_A_PIECE: usize = 8;
+const ENTRIES_A_PIECE: usize = 2;
 /// Between two looks whether `share/` is still the same folder.
 const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two scans, where events tell of every folder.
 const SCAN_INTERVAL: Duration = Duration::from_secs(60);
 /// Between two scans, where they do not.
 const SCAN_INTERVAL_WITHOUT_EVENTS: Duration = Duration::from_secs(1);
-/// And no less than the last scan's cost times this, so that it takes 1 % of a processor at most.
-const SCAN_REST: u32 = 100;
+/// And no less than the last scan's cost times this, so that it takes 1 % of a processor at most, with what its turns
+/// cost beside it.
+const SCAN_REST: u32 = 200;
 /// The most entries that wait to be looked at; if there are more, everything is.
 const DUE_MAX: usize = 1 << 14;
 
@@ -139,7 +140,7 @@ impl ShareWatcher {
         self.due.insert(name.into());
     }
 
-    /// Does at most 1,000 entries' or 2 ms' worth of what is due, and appends `FileSeen` and
+    /// Does at most 1,000 entries' or a millisecond's worth of what is due, and appends `FileSeen` and
     /// `FileGone`. Whether there is more to do at once. Reopens `share` where it was deleted or
     /// replaced.
     pub fn step(
