@@ -7,6 +7,7 @@
 //! Kept, although they show nothing, are the joiners U+200C and U+200D and the variation selectors:
 //! Persian, the scripts of India, Japanese names and emoji cannot be written without them.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
 /// Why a character does not go to a terminal as it is.
@@ -56,6 +57,26 @@ pub fn printable(text: &str) -> impl Display + '_ {
     Printable(text)
 }
 
+/// JSON on one line that means the same, with every [`Unprintable`] character as `\\u....`: JSON itself spells out only
+/// C0, and people look at what is meant for programs.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    if json.chars().all(|character| Unprintable::of(character).is_none()) {
+        return Cow::Borrowed(json);
+    }
+    let mut safe = String::with_capacity(json.len() + 20);
+    for character in json.chars() {
+        if Unprintable::of(character).is_none() {
+            safe.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a string cannot fail.
+            let _ = write!(safe, "\\u{unit:04x}");
+        }
+    }
+    Cow::Owned(safe)
+}
+
 struct Printable<'a>(&'a str);
 
 impl Display for Printable<'_> {
@@ -88,6 +109,20 @@ mod tests {
             ("C:\\x", "C:\\x"),
         ] {
             assert_eq!(printable(text).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn json_is_spelled_out_and_means_the_same() {
+        for (text, written) in [
+            ("plain é", "\"plain é\""),
+            ("li\u{7f}nux\u{9b}31m", "\"li\\u007fnux\\u009b31m\""),
+            ("a\u{202e}b\u{e0041}\u{1b}", "\"a\\u202eb\\udb40\\udc41\\u001b\""),
+        ] {
+            let json = serde_json::to_string(text).unwrap();
+            let shown = printable_json(&json);
+            assert_eq!(shown, written);
+            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
         }
     }
 

@@ -20,7 +20,7 @@ use super::run::{End, FAILED, Trouble, finish};
 use crate::config::{AskConfig, Config, Question, Verbosity, Wanted};
 use crate::content::Pattern;
 use crate::content::nearest::nearest;
-use crate::content::terminal_text::printable;
+use crate::content::terminal_text::{printable, printable_json};
 use crate::node::HolderSeen;
 use crate::node::input::LocateRequest;
 
@@ -241,8 +241,7 @@ impl<W: Write> Answers<W> {
     fn write<A: Answer>(&mut self, answers: impl Iterator<Item = A>) -> io::Result<()> {
         for answer in answers {
             if self.json {
-                serde_json::to_writer(&mut self.out, &answer)?;
-                self.out.write_all(b"\n")?;
+                writeln!(self.out, "{}", printable_json(&serde_json::to_string(&answer)?))?;
             } else {
                 writeln!(self.out, "{}", answer.text())?;
             }

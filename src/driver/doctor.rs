@@ -37,6 +37,7 @@ use super::root_lock::is_taken;
 use super::run::resolve;
 use super::udp_socket::{BindAddress, UdpSocket};
 use crate::config::{Config, DEFAULT_PORT, DoctorConfig};
+use crate::content::terminal_text::printable_json;
 use crate::wire::address::parse_host;
 
 /// The exit code where something is wrong.
@@ -79,7 +80,7 @@ fn tell(findings: &[Finding], json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for finding in findings {
         if json {
-            writeln!(out, "{}", serde_json::to_string(finding)?)?;
+            writeln!(out, "{}", printable_json(&serde_json::to_string(finding)?))?;
         } else {
             writeln!(out, "{}", finding.for_people())?;
         }

@@ -13,6 +13,7 @@ use super::counters::DropReason;
 use super::deadline::{Deadline, Earliest};
 use super::directory::preference;
 use super::fetch::SIZE_MAX;
+use super::fetch::contact::CALLED_QUESTIONS;
 use super::fetch::seek::Seek;
 use super::fetch::source::{Held, Source, Tag, Told};
 use super::flow::{Piece, Stray};
@@ -94,7 +95,8 @@ impl Locate {
             is_over: false,
         };
         for address in named {
-            locate.holders.entry(address).or_insert_with(|| Holder::new(address, ctx));
+            let source = Source::new(address, true, ctx);
+            locate.holders.entry(address).or_insert_with(|| Holder::of(source, ctx.now));
         }
         locate
     }
@@ -105,21 +107,13 @@ impl Locate {
 
     /// An answer. Whether it was one to a question of this search.
     pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) -> bool {
-        let about = self.about();
         let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };
         let known = self.holders.get_mut(&from);
         let awaited = known.filter(|holder| holder.source.awaits(tell.nonce));
         let Some(holder) = awaited else {
             let is_call = self.seek.awaits(tell.nonce);
-            let is_new = is_call && !self.is_over && !self.holders.contains_key(&from);
-            // Anybody could have answered a call in its name.
-            if is_new && self.holders.len() < HOLDERS_MAX {
-                let mut holder = Holder::new(from, ctx);
-                holder.source.ask(ctx, about);
-                self.holders.insert(from, holder);
-                self.newest_at = ctx.now;
-            } else if is_new {
-                ctx.counters.drop(DropReason::TooManySources);
+            if is_call && !self.is_over {
+                self.on_answer_to_call(ctx, from);
             }
             return is_call;
         };
@@ -142,6 +136,23 @@ impl Locate {
         }
         self.pump(ctx, from);
         true
+    }
+
+    /// Anybody could have answered a call in its name: it is asked itself.
+    fn on_answer_to_call(&mut self, ctx: &mut Context<'_>, from: SocketAddr) {
+        let about = self.about();
+        if !self.holders.contains_key(&from) {
+            if self.holders.len() >= HOLDERS_MAX {
+                return ctx.counters.drop(DropReason::TooManySources);
+            }
+            let source = Source::hearsay(from, CALLED_QUESTIONS, ctx);
+            self.holders.insert(from, Holder::of(source, ctx.now));
+            self.newest_at = ctx.now;
+        }
+        let Some(Holder { source, .. }) = self.holders.get_mut(&from) else { return };
+        if !source.flow.is_open() && source.is_worth_asking(ctx.now) {
+            source.ask(ctx, about);
+        }
     }
 
     /// Whether this search would read this packet's payload; nothing, where it is none of its packets.
@@ -299,13 +310,13 @@ impl Locate {
 }
 
 impl Holder {
-    fn new(address: SocketAddr, ctx: &mut Context<'_>) -> Self {
+    fn of(source: Source, now: Instant) -> Self {
         Self {
-            source: Source::new(address, true, ctx),
+            source,
             chain: ChainId([0; 20]),
             bitmap: RangeSet::new(),
             has_more: false,
-            waits_until: Some(ctx.now + PATIENCE),
+            waits_until: Some(now + PATIENCE),
         }
     }
 

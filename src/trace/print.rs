@@ -14,7 +14,7 @@ use super::line::{Checkpoint, End, Header};
 use super::reader::{Event, Step};
 use super::replay::Played;
 use crate::content::hex;
-use crate::content::terminal_text::printable;
+use crate::content::terminal_text::{printable, printable_json};
 use crate::node::output::ServeSource;
 use crate::node::{Deadline, Instant, Node, Output, json_of};
 use crate::wire::{Message, decode};
@@ -143,7 +143,8 @@ fn value<T: Serialize + ?Sized>(of: &T) -> Value {
 }
 
 fn line(n: u64, t: u64, subject: &str, about: Value) -> String {
-    format!("{{\"n\":{n},\"t\":{t},\"{subject}\":{about}}}\n")
+    let about = about.to_string();
+    format!("{{\"n\":{n},\"t\":{t},\"{subject}\":{}}}\n", printable_json(&about))
 }
 
 /// `{"stored":{"fetch":1}}` with its kind among its fields.

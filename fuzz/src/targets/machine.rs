@@ -93,7 +93,6 @@ impl Bench {
         let now = Instant::from_micros(1_000_000);
         let mut ledger = Ledger::default();
         let serves = config.serves;
-        ledger.serves = serves;
         ledger.named.extend(config.peers.iter().chain(&config.trackers).copied());
         let mut bench = Self {
             node: Node::new(config, now),
@@ -402,7 +401,10 @@ impl Bench {
                     alone: choices.byte() % 8 == 1,
                 })
             }
-            200..=219 => Command::Look { patience },
+            200..=219 => {
+                self.ledger.looks |= !self.serves;
+                Command::Look { patience }
+            }
             220..=251 => Command::Locate(LocateRequest { content, size, sources, patience }),
             _ => Command::Stop,
         };

@@ -63,12 +63,18 @@ pub fn parse(name: &[u8]) -> Option<(ContentId, ChunkFolderEntry)> {
     let entry = match rest.split_once(':') {
         None if rest == "attrs" => ChunkFolderEntry::Attrs,
         None if rest == "whole" => ChunkFolderEntry::Temporary,
-        Some(("new", _)) => ChunkFolderEntry::Temporary,
+        Some(("new", maker)) if is_maker(maker) => ChunkFolderEntry::Temporary,
         Some(("chunk", start)) => ChunkFolderEntry::Chunk { start: parse_position(start)? },
         Some(("join", start)) => ChunkFolderEntry::Joining { start: parse_position(start)? },
         _ => return None,
     };
     Some((content, entry))
+}
+
+/// Whether it is the number of a process and that of an attempt.
+fn is_maker(text: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    text.split_once('-').is_some_and(|(process, attempt)| is_number(process) && is_number(attempt))
 }
 
 fn parse_position(text: &str) -> Option<u64> {
@@ -104,6 +110,7 @@ mod tests {
                     ":attrs:",
                 ])
                 .chain([":attrs~", ":chunks:0", "chunk:0", ":join", ":wholes"])
+                .chain([":new:", ":new:7", ":new:-7", ":new:7-", ":new:7-$", ":new:7-1\n"])
         {
             assert_eq!(parse(format!("{id}{rest}").as_bytes()), None, "{rest}");
         }

@@ -14,36 +14,22 @@ use crate::node::directory::host_text;
 use crate::node::flow::Stray;
 use crate::wire::{Answer, Data, DataKind, Holding, PAYLOAD_LENGTHS, RefuseReason, Tell};
 
+/// So many questions are put to an address in whose name a call was answered: it costs that one no more than was said.
+pub(crate) const CALLED_QUESTIONS: usize = 1;
+
 impl Fetch {
     pub(crate) fn on_tell(&mut self, ctx: &mut Context<'_>, from: SocketAddr, tell: &Tell) -> bool {
         if self.on_tracker_tell(ctx, from, tell) {
             return true;
         }
         let awaited = self.sources.get(&from).is_some_and(|source| source.awaits(tell.nonce));
-        if !awaited && !self.seek.awaits(tell.nonce) {
-            return false;
-        }
         let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };
-        let about = self.about();
-        if let Some(source) = self.sources.get_mut(&from) {
-            // Everybody hears the call, so anybody could answer it in the name of this source. Where what it told cannot be used, and
-            // that may be somebody else's word as well, it is asked itself.
-            if !awaited && source.flow.is_open() {
-                if source.claim().is_none() && !source.is_asked() {
-                    source.ask(ctx, about);
-                }
-                return true;
+        if !awaited {
+            let is_call = self.seek.awaits(tell.nonce);
+            if is_call && holding != Holding::Nothing {
+                self.on_answer_to_call(ctx, from);
             }
-        } else {
-            if holding == Holding::Nothing {
-                return true;
-            }
-            if !self.has_room_for_source(ctx) {
-                ctx.counters.drop(DropReason::TooManySources);
-                return true;
-            }
-            debug!("{} has it", host_text(from));
-            self.sources.insert(from, Source::new(from, false, ctx));
+            return is_call;
         }
         let made = self.claims.made();
         let claim = (holding != Holding::Nothing && size == self.request.size)
@@ -55,7 +41,7 @@ impl Fetch {
             ctx.counters.drop(DropReason::TooManyChains);
         }
         let Some(source) = self.sources.get_mut(&from) else { return true };
-        source.proven |= awaited;
+        source.proven = true;
         source.answered(ctx.now, tell, holding != Holding::Nothing);
         let held = match (holding, source.told.take()) {
             (Holding::Whole, _) => Held::Whole,
@@ -67,6 +53,24 @@ impl Fetch {
             (holding != Holding::Nothing).then_some(Told { size, claim: claim.flatten(), held });
         self.advance(ctx);
         true
+    }
+
+    /// Everybody hears a call, so anybody can answer it, in anybody's name: who is said to have the content is asked itself, and
+    /// what was said is not believed.
+    fn on_answer_to_call(&mut self, ctx: &mut Context<'_>, from: SocketAddr) {
+        let about = self.about();
+        if !self.sources.contains_key(&from) {
+            if !self.has_room_for_source(ctx) {
+                return ctx.counters.drop(DropReason::TooManySources);
+            }
+            debug!("{} has it, it is said", host_text(from));
+            self.sources.insert(from, Source::hearsay(from, CALLED_QUESTIONS, ctx));
+        }
+        let Some(source) = self.sources.get_mut(&from) else { return };
+        let is_of_use = source.flow.is_open() && source.claim().is_some();
+        if !is_of_use && source.is_worth_asking(ctx.now) {
+            source.ask(ctx, about);
+        }
     }
 
     /// Whether this fetch would read this packet's payload to decide by it: a part of a chain, or of a bitmap

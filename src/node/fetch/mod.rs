@@ -9,7 +9,7 @@
 mod assembly;
 mod block;
 pub(crate) mod claims;
-mod contact;
+pub(crate) mod contact;
 mod disk;
 mod given;
 pub(crate) mod publishing;
@@ -288,8 +288,12 @@ impl Fetch {
                 if self.no_room_until.is_some_and(|until| until <= ctx.now) {
                     self.no_room_until = None;
                 }
-                let lost: Vec<SocketAddr> =
-                    self.sources.values().filter(|s| s.is_lost()).map(|s| s.address).collect();
+                let lost: Vec<SocketAddr> = self
+                    .sources
+                    .values()
+                    .filter(|s| s.is_lost(ctx.now))
+                    .map(|s| s.address)
+                    .collect();
                 for address in lost {
                     self.let_go(ctx, address);
                     self.sources.remove(&address);

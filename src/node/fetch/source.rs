@@ -29,8 +29,6 @@ const PATIENCE: [Duration; 6] = [
     Duration::from_millis(1_600),
     Duration::from_secs(3),
 ];
-/// So many questions are put to an address that a tracker told of: whatever the tracker says, it costs a stranger no more.
-const HEARSAY_QUESTIONS: usize = 2;
 /// A source that has told is asked again this often: cookies die after one to two minutes.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// A source that has nothing of the file is asked again this often.
@@ -155,9 +153,9 @@ pub(crate) struct Source {
     /// How often it was set aside since it last gave a good block: others come first.
     #[serde(default)]
     pub(crate) let_downs: u32,
-    /// Somebody else told of it, and it has not answered yet.
+    /// It is known by hearsay, and has not answered yet: it is asked so often at most.
     #[serde(default)]
-    hearsay: bool,
+    questions_max: Option<usize>,
     /// It receives where it says it is: it has answered what only it was asked, or given bytes.
     pub(crate) proven: bool,
     /// The other size that it could not prove, and when it may try again, if at all.
@@ -195,7 +193,7 @@ impl Source {
             has_proven_itself: false,
             blamed_at: None,
             let_downs: 0,
-            hearsay: false,
+            questions_max: None,
             proven: false,
             size_tried: None,
             sidelined_until: None,
@@ -208,15 +206,21 @@ impl Source {
         }
     }
 
-    /// One that a tracker told of.
-    pub(crate) fn told_of(address: SocketAddr, ctx: &mut Context<'_>) -> Self {
-        let ask_at = Some(ctx.now);
-        Self { hearsay: true, ask_at, ..Self::new(address, false, ctx) }
+    /// One that somebody said to be there: if that is a stranger, it costs that one so many questions.
+    pub(crate) fn hearsay(address: SocketAddr, questions: usize, ctx: &mut Context<'_>) -> Self {
+        let (questions_max, ask_at) = (Some(questions), Some(ctx.now));
+        Self { questions_max, ask_at, ..Self::new(address, false, ctx) }
     }
 
     /// How often it is asked in vain.
-    const fn questions(&self) -> usize {
-        if self.hearsay { HEARSAY_QUESTIONS } else { PATIENCE.len() }
+    fn questions(&self) -> usize {
+        self.questions_max.unwrap_or(PATIENCE.len())
+    }
+
+    /// Something was said in its name that anybody could have said: whether it is asked itself. A call goes on several
+    /// ways, and is answered on each: that is no reason to ask as often.
+    pub(crate) fn is_worth_asking(&self, now: Instant) -> bool {
+        self.question.is_none_or(|it| it.repeated || now.since(it.sent_at) >= PATIENCE[0])
     }
 
     /// Asks what it has of the content.
@@ -239,8 +243,11 @@ impl Source {
             cookie: self.cookie,
         };
         ctx.send(self.address, &Message::Ask(ask));
-        let patience = PATIENCE[self.unanswered.min(PATIENCE.len() - 1)];
         self.unanswered += 1;
+        // After the last question there is nothing to do but to wait: the way may be long.
+        let is_last = self.questions_max.is_some_and(|most| self.unanswered >= most);
+        let step = if is_last { PATIENCE.len() } else { self.unanswered };
+        let patience = PATIENCE[step.min(PATIENCE.len()) - 1];
         self.ask_at = Some(ctx.now + patience);
     }
 
@@ -258,7 +265,7 @@ impl Source {
             None => {}
         }
         self.unanswered = 0;
-        self.hearsay = false;
+        self.questions_max = None;
         self.flow.answers();
         self.instance = tell.instance;
         self.cookie = tell.cookie;
@@ -274,10 +281,6 @@ impl Source {
     /// Something came: its cookie is good.
     pub(crate) const fn cookie_accepted(&mut self) {
         self.cookie_refused = false;
-    }
-
-    pub(crate) const fn is_asked(&self) -> bool {
-        self.question.is_some()
     }
 
     /// Whether its claim that the content has this size may be put to the proof now.
@@ -327,8 +330,9 @@ impl Source {
     }
 
     /// A source that turned up and has not answered for long.
-    pub(crate) fn is_lost(&self) -> bool {
-        !self.given && self.unanswered >= self.questions()
+    pub(crate) fn is_lost(&self, now: Instant) -> bool {
+        let is_waited_for = self.ask_at.is_some_and(|at| at > now);
+        !self.given && self.unanswered >= self.questions() && !is_waited_for
     }
 
     /// Gave a block that does not fit the chain it claims. `harmless`: it is the last source there is, and
@@ -476,8 +480,8 @@ impl Source {
 
     pub(crate) fn deadline(&self, now: Instant) -> Option<Deadline> {
         let mut earliest = Earliest::default();
-        if !self.is_lost() {
-            earliest.at(self.ask_at, "a source is asked");
+        if !self.is_lost(now) {
+            earliest.at(self.ask_at, "a source is asked, or given up");
         }
         earliest.consider(self.flow.deadline());
         earliest.at(self.sidelined_until.filter(|&until| until > now), "a source is tried again");

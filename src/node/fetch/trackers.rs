@@ -15,6 +15,8 @@ use crate::node::time::Instant;
 use crate::wire::{About, Ask, Cookie, Hosts, InstanceId, Message, Tell};
 
 /// Waits for an answer, one after the other; the last one again and again.
+/// So many questions are put to an address that a tracker told of.
+const HEARSAY_QUESTIONS: usize = 2;
 const PATIENCE: [Duration; 5] = [
     Duration::from_millis(200),
     Duration::from_millis(400),
@@ -187,7 +189,8 @@ impl Fetch {
                 ctx.counters.drop(DropReason::TooManySources);
                 break;
             }
-            self.sources.insert(told.address, Source::told_of(told.address, ctx));
+            self.sources
+                .insert(told.address, Source::hearsay(told.address, HEARSAY_QUESTIONS, ctx));
         }
         self.ask_due(ctx);
         true

@@ -146,7 +146,6 @@ impl Host {
         let Start { address, also, serves, seed, peers, trackers, tracks, mut clock, restraint } =
             start;
         let mut ledger = Ledger::default();
-        ledger.serves = serves;
         ledger.named.extend(peers.iter().chain(&trackers).copied());
         let (port, default_port) = (address.port(), DEFAULT_PORT);
         let sweep = Duration::from_secs(2);
@@ -276,6 +275,7 @@ impl Host {
     }
 
     pub(crate) fn look_over(&mut self, patience: Duration) {
+        self.ledger.looks = !self.serves;
         self.answer(Input::Command(Command::Look { patience }));
     }
 

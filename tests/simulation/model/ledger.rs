@@ -46,8 +46,9 @@ pub(crate) struct Ledger {
     accounts: BTreeMap<SocketAddr, Account>,
     /// To whom it may speak without being spoken to: the caller named them.
     pub(crate) named: BTreeSet<SocketAddr>,
-    /// Whether it serves: only then it owes silence to strangers.
-    pub(crate) serves: bool,
+    /// Whether all that it does is to look for a few seconds: then it believes an answer to its call, and a grant of a
+    /// listing is some bytes longer than that.
+    pub(crate) looks: bool,
     /// The size that the caller gave.
     pub(crate) size: u64,
     /// Bytes of blocks that were kept, and those that were found on disk.
@@ -58,10 +59,10 @@ impl Ledger {
     /// A datagram is about to be handed in.
     pub(crate) fn comes(&mut self, from: SocketAddr, bytes: &[u8]) {
         if let Ok(Message::Hosts(hosts)) = decode(bytes) {
-            // Whoever is told of gets one question for it.
+            // Whoever is told of gets one question for it, of a fetch two.
             for told in hosts.hosts.iter() {
                 let account = self.accounts.entry(told.address).or_default();
-                account.bytes_in += TALK_LENGTH as u64;
+                account.bytes_in += 2 * TALK_LENGTH as u64;
             }
         }
         let account = self.accounts.entry(from).or_default();
@@ -98,11 +99,7 @@ impl Ledger {
             }
             _ => {}
         }
-        if to_many
-            || !is_honest
-            || !self.serves
-            || self.named.contains(&to)
-            || to.ip().is_loopback()
+        if to_many || !is_honest || self.looks || self.named.contains(&to) || to.ip().is_loopback()
         {
             return;
         }
