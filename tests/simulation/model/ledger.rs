@@ -46,8 +46,8 @@ pub(crate) struct Ledger {
     accounts: BTreeMap<SocketAddr, Account>,
     /// To whom it may speak without being spoken to: the caller named them.
     pub(crate) named: BTreeSet<SocketAddr>,
-    /// Whether all that it does is to look for a few seconds: then it believes an answer to its call, and a grant of a
-    /// listing is some bytes longer than that.
+    /// Whether all that it does is to look for a few seconds: then it asks for the age as well, which takes four bytes more
+    /// than an answer to its call or an announcement has.
     pub(crate) looks: bool,
     /// The size that the caller gave.
     pub(crate) size: u64,
