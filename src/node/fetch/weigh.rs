@@ -333,7 +333,12 @@ impl Fetch {
             source.ask_again(ctx.now + REFUSED_REST);
         }
         self.let_go(ctx, liar);
-        self.assembly.forget_giver(liar);
+        for (buffer, owner) in self.assembly.forget_giver(liar) {
+            if let Some(source) = self.sources.get_mut(&owner) {
+                source.todo.retain(|piece| piece.tag != Tag::Block(buffer));
+            }
+            self.ask_for_missing(buffer, owner);
+        }
     }
 
     /// Has a source that claims another size prove it.

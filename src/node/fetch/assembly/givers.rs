@@ -34,12 +34,17 @@ impl Assembly {
         }
     }
 
-    /// What has come from a liar of blocks that others are to finish is worth nothing.
-    pub(crate) fn forget_giver(&mut self, liar: SocketAddr) {
-        let gathering = self.blocks.values_mut().filter(|block| block.stage == Stage::Gathering);
-        for block in gathering.filter(|block| block.first_from == Some(liar) && !block.mixed) {
-            block.forget_received();
+    /// What has come from a liar of blocks that others are to finish is worth nothing. Those that have been asked for the
+    /// rest of one, and now lack all of it.
+    pub(crate) fn forget_giver(&mut self, liar: SocketAddr) -> Vec<(BufferId, SocketAddr)> {
+        let mut lack = Vec::new();
+        for (&buffer, block) in &mut self.blocks {
+            if block.stage == Stage::Gathering && block.first_from == Some(liar) && !block.mixed {
+                block.forget_received();
+                lack.extend(block.owner.map(|owner| (buffer, owner)));
+            }
         }
+        lack
     }
 
     /// Blocks that a source has been asked for, or has given, and that have not been found to be good or bad.

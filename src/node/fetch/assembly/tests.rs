@@ -208,3 +208,18 @@ fn a_block_collides_for_certain_once_all_behind_it_is_proven() {
     assert!(assembly.is_complete() && !assembly.collides());
     assembly.check_invariants();
 }
+
+#[test]
+fn who_was_to_finish_what_a_liar_began_lacks_all_of_it() {
+    let mut assembly = assembly();
+    let (ours, theirs) = (
+        step(|ctx| assembly.start(ctx, Purpose::Content, 0, host(1))).0,
+        step(|ctx| assembly.start(ctx, Purpose::Content, 1, host(1))).0,
+    );
+    step(|ctx| assembly.keep(ctx, ours, host(1), 0, 1_408, false));
+    step(|ctx| assembly.keep(ctx, theirs, host(2), BLOCK, 1_408, false));
+    assembly.take_over(ours, host(2), Instant::ORIGIN);
+    assert_eq!(assembly.forget_giver(host(1)), [(ours, host(2))]);
+    let missing = |buffer| assembly.get(buffer).unwrap().missing_bytes();
+    assert_eq!((missing(ours), missing(theirs)), (BLOCK, BLOCK - 1_408));
+}
