@@ -10,8 +10,6 @@ use crate::node::{Restraint, SyncRules};
 
 /// The port where peers listen unless told otherwise.
 pub const DEFAULT_PORT: u16 = crate::wire::DEFAULT_PORT;
-/// How often a peer announces itself and renews `d.json`.
-pub const SWEEP: Duration = Duration::from_secs(2);
 /// Under this option, which stands alone and is nobody's but ours, the name after it is looked up.
 pub const RESOLVE_OPTION: &str = "--resolve-name";
 /// The most hosts that an option names, and the most of those found by a look that are handed on to a fetch.

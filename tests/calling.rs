@@ -6,25 +6,14 @@ use std::time::Duration;
 
 use sprat::content::{ChainId, ContentId, ShareName};
 use sprat::node::input::{Command, FetchRequest, LocateRequest, ShareSearch, StoreOpening};
-use sprat::node::{FetchId, Input, Instant, Node, NodeConfig, Output, Restraint};
+use sprat::node::{FetchId, Input, Instant, Node, NodeConfig, Output};
 use sprat::wire::{Answer, Cookie, Holding, InstanceId, Message, Tell, decode};
 
 const CONTENT: ContentId = ContentId([1; 20]);
 const SIZE: u64 = 1_000_000;
 
 fn core() -> Node {
-    let config = NodeConfig {
-        serves: false,
-        port: 5_000,
-        default_port: 27_183,
-        peers: Vec::new(),
-        trackers: Vec::new(),
-        tracks: false,
-        sync: None,
-        seed: [1; 32],
-        sweep: Duration::from_secs(2),
-        restraint: Restraint::default(),
-    };
+    let config = NodeConfig { port: 5_000, ..NodeConfig::new([1; 32]) };
     Node::new(config, Instant::ORIGIN)
 }
 

@@ -128,18 +128,7 @@ impl Crowd {
         self.passed.happened(self.now, at, "comes");
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.starts.to_be_bytes());
-        let config = NodeConfig {
-            serves: true,
-            port: DEFAULT_PORT,
-            default_port: DEFAULT_PORT,
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            tracks: false,
-            sync: None,
-            seed,
-            sweep: SECOND * 2,
-            restraint: Default::default(),
-        };
+        let config = NodeConfig { serves: true, ..NodeConfig::new(seed) };
         let node = Node::new(config, self.now);
         let own = InterfaceAddress {
             index: LINK,

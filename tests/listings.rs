@@ -63,18 +63,7 @@ impl Peer {
     }
 
     fn with(other: SocketAddr, peers: Vec<SocketAddr>, sync: Option<SyncRules>) -> Self {
-        let config = NodeConfig {
-            serves: true,
-            port: DEFAULT_PORT,
-            default_port: DEFAULT_PORT,
-            peers,
-            trackers: Vec::new(),
-            tracks: false,
-            sync,
-            seed: [1; 32],
-            sweep: Duration::from_secs(2),
-            restraint: Default::default(),
-        };
+        let config = NodeConfig { serves: true, peers, sync, ..NodeConfig::new([1; 32]) };
         let now = Instant::from_micros(1_000_000);
         let mut peer = Self { node: Node::new(config, now), other, now, inode: 0 };
         let own = InterfaceAddress {

@@ -4,21 +4,10 @@ use std::time::Duration;
 
 use sprat::content::ContentId;
 use sprat::node::input::{Command, LocateRequest};
-use sprat::node::{Input, Instant, Node, NodeConfig, Output, Restraint};
+use sprat::node::{Input, Instant, Node, NodeConfig, Output};
 
 fn looker() -> Node {
-    let config = NodeConfig {
-        serves: false,
-        port: 5_000,
-        default_port: 27_183,
-        peers: Vec::new(),
-        trackers: Vec::new(),
-        tracks: false,
-        sync: None,
-        seed: [1; 32],
-        sweep: Duration::from_secs(2),
-        restraint: Restraint::default(),
-    };
+    let config = NodeConfig { port: 5_000, ..NodeConfig::new([1; 32]) };
     Node::new(config, Instant::ORIGIN)
 }
 

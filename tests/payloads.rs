@@ -38,18 +38,7 @@ struct Twins {
 impl Twins {
     fn new() -> Self {
         let node = || {
-            let config = NodeConfig {
-                serves: false,
-                port: 5_000,
-                default_port: DEFAULT_PORT,
-                peers: Vec::new(),
-                trackers: Vec::new(),
-                tracks: false,
-                sync: None,
-                seed: [1; 32],
-                sweep: Duration::from_secs(2),
-                restraint: Default::default(),
-            };
+            let config = NodeConfig { port: 5_000, ..NodeConfig::new([1; 32]) };
             Node::new(config, Instant::ORIGIN)
         };
         Self { all: node(), zeros: node(), now: Instant::ORIGIN, packets: (0, 0) }

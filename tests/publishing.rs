@@ -13,7 +13,6 @@ use sprat::node::input::{
 };
 use sprat::node::output::{FetchEnding, GatherFrom, PublishStep};
 use sprat::node::{FetchId, Input, Instant, Node, NodeConfig, Output};
-use sprat::wire::DEFAULT_PORT;
 
 const FETCH: FetchId = FetchId(1);
 const SIZE: u64 = 1_000;
@@ -84,18 +83,7 @@ impl Run {
 
     /// Its share/ is being looked through.
     fn searching(content: ContentId, size: u64, extents: Vec<Extent>) -> Self {
-        let config = NodeConfig {
-            serves: false,
-            port: DEFAULT_PORT,
-            default_port: DEFAULT_PORT,
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            tracks: false,
-            sync: None,
-            seed: [1; 32],
-            sweep: Duration::from_secs(2),
-            restraint: Default::default(),
-        };
+        let config = NodeConfig::new([1; 32]);
         let now = Instant::from_micros(1_000_000);
         let mut run = Self { node: Node::new(config, now), now, asked: Vec::new() };
         let (sources, timeout) = (Vec::new(), None);

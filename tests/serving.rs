@@ -11,8 +11,7 @@ use sprat::node::{
     DropReason, FETCH_SIZE_MAX, Input, Instant, JobId, Node, NodeConfig, Output, Restraint,
 };
 use sprat::wire::{
-    About, Ask, Cookie, DEFAULT_PORT, Grant, InstanceId, Message, Object, ObjectRange, Ranges,
-    RefuseReason,
+    About, Ask, Cookie, Grant, InstanceId, Message, Object, ObjectRange, Ranges, RefuseReason,
 };
 
 const CONTENT: ContentId = ContentId([9; 20]);
@@ -34,18 +33,7 @@ impl Server {
     }
 
     fn restrained(restraint: Restraint) -> Self {
-        let config = NodeConfig {
-            serves: true,
-            port: DEFAULT_PORT,
-            default_port: DEFAULT_PORT,
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            tracks: false,
-            sync: None,
-            seed: [1; 32],
-            sweep: Duration::from_secs(2),
-            restraint,
-        };
+        let config = NodeConfig { serves: true, restraint, ..NodeConfig::new([1; 32]) };
         let now = Instant::from_micros(1_000_000);
         let mut server = Self { node: Node::new(config, now), now };
         let name = ShareName::parse("file").unwrap();

@@ -57,7 +57,7 @@ pub fn printable(text: &str) -> impl Display + '_ {
     Printable(text)
 }
 
-/// JSON on one line that means the same, with every [`Unprintable`] character as `\\u....`: JSON itself spells out only
+/// JSON on one line that means the same, with every [`Unprintable`] character as `\u....`: JSON itself spells out only
 /// C0, and people look at what is meant for programs.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     if json.chars().all(|character| Unprintable::of(character).is_none()) {

@@ -37,7 +37,6 @@ use super::root_lock::is_taken;
 use super::run::resolve;
 use super::udp_socket::{BindAddress, UdpSocket};
 use crate::config::{Config, DEFAULT_PORT, DoctorConfig};
-use crate::content::terminal_text::printable_json;
 use crate::wire::address::parse_host;
 
 /// The exit code where something is wrong.
@@ -80,7 +79,7 @@ fn tell(findings: &[Finding], json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for finding in findings {
         if json {
-            writeln!(out, "{}", printable_json(&serde_json::to_string(finding)?))?;
+            writeln!(out, "{}", finding.for_programs()?)?;
         } else {
             writeln!(out, "{}", finding.for_people())?;
         }

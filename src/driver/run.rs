@@ -25,7 +25,7 @@ use super::share_folder::ShareFolder;
 use super::signals::{end_as_if_by, outlive_file_size_limit};
 use super::synced;
 use super::udp_socket::{BindAddress, UdpSocket};
-use crate::config::{Config, DEFAULT_PORT, FetchConfig, PeerHost, SWEEP, Verbosity};
+use crate::config::{Config, DEFAULT_PORT, FetchConfig, PeerHost, Verbosity};
 use crate::node::input::{Command, FetchRequest};
 use crate::node::output::FetchEnding;
 use crate::node::{FetchId, Node, NodeConfig};
@@ -362,11 +362,9 @@ pub(super) fn node_config(
         default_port: if serves { DEFAULT_PORT } else { config.port },
         peers: named.peers,
         trackers: named.trackers,
-        tracks: false,
         sync: config.sync.clone(),
-        seed,
-        sweep: SWEEP,
         restraint: config.restraint,
+        ..NodeConfig::new(seed)
     })
 }
 

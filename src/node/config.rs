@@ -6,6 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::sync::SyncRules;
+use crate::wire::DEFAULT_PORT;
+
+/// How often the directory is handed out, where nothing else is said: front ends take a `d.json` that is older than some
+/// seconds for one that nobody keeps.
+const SWEEP: Duration = Duration::from_secs(2);
 
 /// What a node is told at its start and never again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +41,24 @@ pub struct NodeConfig {
     /// How it holds back for the sake of others.
     #[serde(default, skip_serializing_if = "Restraint::is_none")]
     pub restraint: Restraint,
+}
+
+impl NodeConfig {
+    /// One that fetches, on the port that everybody knows, with nobody named and nothing held back.
+    pub const fn new(seed: [u8; 32]) -> Self {
+        Self {
+            serves: false,
+            port: DEFAULT_PORT,
+            default_port: DEFAULT_PORT,
+            peers: Vec::new(),
+            trackers: Vec::new(),
+            tracks: false,
+            sync: None,
+            seed,
+            sweep: SWEEP,
+            restraint: Restraint { limit: None, background: false },
+        }
+    }
 }
 
 /// How a node holds back for the sake of others: if at all.

@@ -7,7 +7,6 @@ use std::io::{self, BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 
 use sprat::node::input::Command;
 use sprat::node::{Input, Instant, Node, NodeConfig};
@@ -283,18 +282,7 @@ impl Write for Paper {
 }
 
 fn header() -> Header {
-    let config = NodeConfig {
-        serves: true,
-        port: 27_183,
-        default_port: 27_183,
-        peers: Vec::new(),
-        trackers: Vec::new(),
-        tracks: false,
-        sync: None,
-        seed: [7; 32],
-        sweep: Duration::from_secs(2),
-        restraint: Default::default(),
-    };
+    let config = NodeConfig { serves: true, ..NodeConfig::new([7; 32]) };
     Header::new("test", 0, Instant::ORIGIN, config)
 }
 

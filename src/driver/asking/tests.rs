@@ -92,3 +92,25 @@ fn a_reader_that_is_gone_is_no_error_and_a_full_disk_is_one() {
         assert_eq!(told.is_ok(), good, "{kind:?}");
     }
 }
+
+/// An answer with what no host can say, as long as names and hosts are what they are.
+#[derive(serde::Serialize)]
+struct Hostile {
+    text: &'static str,
+}
+
+impl Answer for Hostile {
+    fn text(&self) -> String {
+        printable(self.text).to_string()
+    }
+}
+
+#[test]
+fn no_answer_drives_a_terminal() {
+    for json in [false, true] {
+        let mut answers = Answers { out: Vec::new(), json };
+        assert!(answers.all([Hostile { text: "\u{9b}31m\u{202e}" }].into_iter()).is_ok());
+        let said = String::from_utf8(answers.out).unwrap();
+        assert!(said.lines().count() == 1 && said.is_ascii(), "{said:?}");
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::content::terminal_text::printable;
+use crate::content::terminal_text::{printable, printable_json};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,6 +73,11 @@ impl Finding {
         self
     }
 
+    /// For programs: an object on a line.
+    pub fn for_programs(&self) -> serde_json::Result<String> {
+        Ok(printable_json(&serde_json::to_string(self)?).into_owned())
+    }
+
     /// For people: a line, and below it each command on a line of its own, to be copied.
     pub fn for_people(&self) -> String {
         let status = match self.status {
@@ -96,12 +101,14 @@ mod tests {
 
     #[test]
     fn a_finding_is_safe_for_terminals_and_one_object_for_programs() {
-        let finding = Finding::problem("port", "held by a\x1b[2Jb").with("kill 12");
+        let finding = Finding::problem("port", "held by a\x1b[2Jb\u{9b}").with("kill 12");
         let text = finding.for_people();
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].starts_with("PROBLEM     port       held by a\\u{1b}"), "{text}");
         assert_eq!(lines[1].trim(), "kill 12");
-        let json = serde_json::to_value(&finding).unwrap();
+        let json = finding.for_programs().unwrap();
+        assert!(!json.chars().any(char::is_control), "{json}");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["status"], "problem");
         assert_eq!(json["commands"][0], "kill 12");
     }

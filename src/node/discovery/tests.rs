@@ -42,18 +42,7 @@ impl Run {
             loopback,
         };
         interfaces.replace(vec![own([127, 0, 0, 1], 8, true), own([10, 77, 0, 1], 16, false)]);
-        let config = NodeConfig {
-            serves: true,
-            port: wire::DEFAULT_PORT,
-            default_port: wire::DEFAULT_PORT,
-            peers: peers.to_vec(),
-            trackers: Vec::new(),
-            tracks: false,
-            sync: None,
-            seed: [1; 32],
-            sweep: Duration::from_secs(2),
-            restraint: crate::node::Restraint::default(),
-        };
+        let config = NodeConfig { serves: true, peers: peers.to_vec(), ..NodeConfig::new([1; 32]) };
         let discovery = Discovery::new(now, peers.iter(), &mut random);
         let counters = crate::node::counters::Counters::default();
         let (announced, in_step) = (Vec::new(), false);

@@ -26,14 +26,10 @@ impl Fetch {
         let Answer::Content { holding, chain, size, .. } = tell.answer else { return false };
         if !awaited {
             let is_call = self.seek.awaits(tell.nonce);
-            // Whom the caller named is spoken to in any case, so that an answer to a call opens it as well.
-            let waits = |source: &Source| source.given && !source.flow.is_open();
-            if !is_call || !self.sources.get(&from).is_some_and(waits) {
-                if is_call && holding != Holding::Nothing {
-                    self.on_answer_to_call(ctx, from);
-                }
-                return is_call;
+            if is_call && holding != Holding::Nothing {
+                self.on_answer_to_call(ctx, from);
             }
+            return is_call;
         }
         let made = self.claims.made();
         let claim = (holding != Holding::Nothing && size == self.request.size)
@@ -45,7 +41,7 @@ impl Fetch {
             ctx.counters.drop(DropReason::TooManyChains);
         }
         let Some(source) = self.sources.get_mut(&from) else { return true };
-        source.proven |= awaited;
+        source.proven = true;
         source.answered(ctx.now, tell, holding != Holding::Nothing);
         let held = match (holding, source.told.take()) {
             (Holding::Whole, _) => Held::Whole,

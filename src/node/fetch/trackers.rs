@@ -14,9 +14,9 @@ use crate::node::serve::is_forbidden;
 use crate::node::time::Instant;
 use crate::wire::{About, Ask, Cookie, Hosts, InstanceId, Message, Tell};
 
-/// Waits for an answer, one after the other; the last one again and again.
 /// So many questions are put to an address that a tracker told of.
 const HEARSAY_QUESTIONS: usize = 2;
+/// Waits for an answer, one after the other; the last one again and again.
 const PATIENCE: [Duration; 5] = [
     Duration::from_millis(200),
     Duration::from_millis(400),

@@ -12,18 +12,7 @@ const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
 const CONTENT: ContentId = ContentId([1; 20]);
 
 fn looker() -> Node {
-    let config = NodeConfig {
-        serves: false,
-        port: 5_000,
-        default_port: 27_183,
-        peers: Vec::new(),
-        trackers: Vec::new(),
-        tracks: false,
-        sync: None,
-        seed: [1; 32],
-        sweep: Duration::from_secs(2),
-        restraint: Default::default(),
-    };
+    let config = NodeConfig { port: 5_000, ..NodeConfig::new([1; 32]) };
     Node::new(config, Instant::ORIGIN)
 }
 

@@ -8,7 +8,7 @@ use crate::node::context::Interfaces;
 use crate::node::counters::Counters;
 use crate::node::input::{ShareSearch, StoreOpening};
 use crate::node::random::Random;
-use crate::wire::{DEFAULT_PORT, ListingDigest};
+use crate::wire::ListingDigest;
 
 /// How long what is given takes.
 const TAKES: Duration = Duration::from_millis(100);
@@ -92,18 +92,7 @@ impl Run {
     }
 
     fn with<T>(&mut self, step: impl FnOnce(&mut Self, &mut Context<'_>) -> T) -> T {
-        let config = NodeConfig {
-            serves: true,
-            port: DEFAULT_PORT,
-            default_port: DEFAULT_PORT,
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            tracks: false,
-            sync: None,
-            seed: [1; 32],
-            sweep: Duration::from_secs(2),
-            restraint: crate::node::Restraint::default(),
-        };
+        let config = NodeConfig { serves: true, ..NodeConfig::new([1; 32]) };
         let (interfaces, mut counters) = (Interfaces::default(), Counters::default());
         let (mut outputs, mut asking) = (VecDeque::new(), None);
         let mut random = self.random.clone();

@@ -44,18 +44,7 @@ impl Run {
         &mut self,
         step: impl FnOnce(&mut Tracker, &mut Context<'_>),
     ) -> Vec<(SocketAddr, Vec<u8>)> {
-        let config = NodeConfig {
-            serves: false,
-            port: wire::DEFAULT_PORT,
-            default_port: wire::DEFAULT_PORT,
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            tracks: true,
-            sync: None,
-            seed: [1; 32],
-            sweep: Duration::from_secs(2),
-            restraint: crate::node::Restraint::default(),
-        };
+        let config = NodeConfig { tracks: true, ..NodeConfig::new([1; 32]) };
         let mut outputs = VecDeque::new();
         let mut ctx = Context {
             now: self.now,

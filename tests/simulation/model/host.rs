@@ -148,7 +148,6 @@ impl Host {
         let mut ledger = Ledger::default();
         ledger.named.extend(peers.iter().chain(&trackers).copied());
         let (port, default_port) = (address.port(), DEFAULT_PORT);
-        let sweep = Duration::from_secs(2);
         let config = NodeConfig {
             serves,
             port,
@@ -156,10 +155,8 @@ impl Host {
             peers,
             trackers,
             tracks,
-            sync: None,
-            seed,
-            sweep,
             restraint,
+            ..NodeConfig::new(seed)
         };
         let mut host = Self {
             node: Node::new(config.clone(), clock.read(now)),

@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 
 use sprat::content::BlockLayout;
 use sprat::wire::{
-    Answer, Cookie, Data, DataKind, Grant, Message, Object, ObjectRange, TALK_LENGTH, decode,
+    AGE_LENGTH, Answer, Cookie, Data, DataKind, Grant, Message, Object, ObjectRange, TALK_LENGTH,
+    decode,
 };
 
 /// Grants that are remembered: more than a flow remembers.
@@ -46,8 +47,8 @@ pub(crate) struct Ledger {
     accounts: BTreeMap<SocketAddr, Account>,
     /// To whom it may speak without being spoken to: the caller named them.
     pub(crate) named: BTreeSet<SocketAddr>,
-    /// Whether all that it does is to look for a few seconds: then it asks for the age as well, which takes four bytes more
-    /// than an answer to its call or an announcement has.
+    /// Whether it looks for some seconds. Then a question is for the age as well, and that much longer than an
+    /// announcement, or an answer to its call, is.
     pub(crate) looks: bool,
     /// The size that the caller gave.
     pub(crate) size: u64,
@@ -58,15 +59,19 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// A datagram is about to be handed in.
     pub(crate) fn comes(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let more = if self.looks { AGE_LENGTH as u64 } else { 0 };
         if let Ok(Message::Hosts(hosts)) = decode(bytes) {
             // Whoever is told of gets one question for it, of a fetch two.
             for told in hosts.hosts.iter() {
                 let account = self.accounts.entry(told.address).or_default();
-                account.bytes_in += 2 * TALK_LENGTH as u64;
+                account.bytes_in += 2 * (TALK_LENGTH as u64 + more);
             }
         }
         let account = self.accounts.entry(from).or_default();
         account.bytes_in += bytes.len() as u64;
+        if matches!(decode(bytes), Ok(Message::Announce(_) | Message::Tell(_))) {
+            account.bytes_in += more;
+        }
         let cookie = match decode(bytes) {
             Ok(Message::Ask(ask)) => ask.cookie,
             Ok(Message::Grant(grant)) => grant.cookie,
@@ -99,8 +104,7 @@ impl Ledger {
             }
             _ => {}
         }
-        if to_many || !is_honest || self.looks || self.named.contains(&to) || to.ip().is_loopback()
-        {
+        if to_many || !is_honest || self.named.contains(&to) || to.ip().is_loopback() {
             return;
         }
         let account = self.accounts.entry(to).or_default();

@@ -16,7 +16,10 @@ use crate::model::network::{Network, fetcher, peer};
 
 /// Liars with low numbers, so that they come first wherever the order decides, and an honest host.
 fn with_liars(seed: u64, manner: Manner, liars: u8, data: &[u8]) -> Network {
-    let link = Link { rate: 12_500_000, ..Link::CLEAN };
+    liars_over(Link { rate: 12_500_000, ..Link::CLEAN }, seed, manner, liars, data)
+}
+
+fn liars_over(link: Link, seed: u64, manner: Manner, liars: u8, data: &[u8]) -> Network {
     let mut network = network_with(seed, link, &[50], data);
     for number in 1..=liars {
         let host = network.add(peer(number));
@@ -350,13 +353,7 @@ fn who_says_to_be_another_host_and_then_slows_down_costs_a_few_seconds() {
 fn who_has_not_proven_anything_is_not_asked_for_much() {
     let data = bytes(13, 100 * 65_536);
     let link = Link { rate: 25_000_000, delay: Duration::from_millis(5), ..Link::CLEAN };
-    let mut network = network_with(13, link, &[50], &data);
-    for liar in 1..=7 {
-        let host = network.add(peer(liar));
-        host.put("file", &data, None);
-        host.liar.manner = Manner::FlipsBits;
-    }
-    network.run_for(SECOND * 2);
+    let mut network = liars_over(link, 13, Manner::FlipsBits, 7, &data);
     network.host(fetcher(100)).fetch(request(&data, "got", &sources(7)));
     fetch_to_end(&mut network, SECOND * 30);
     expect_done(&mut network, &data);
@@ -372,13 +369,7 @@ fn who_has_not_proven_anything_is_not_asked_for_much() {
 fn a_liar_is_asked_for_two_blocks_in_all() {
     let data = bytes(15, 150 * 65_536);
     let link = Link { rate: 1_250_000, delay: Duration::from_millis(15), ..Link::CLEAN };
-    let mut network = network_with(15, link, &[50], &data);
-    for liar in 1..=3 {
-        let host = network.add(peer(liar));
-        host.put("file", &data, None);
-        host.liar.manner = Manner::FlipsBits;
-    }
-    network.run_for(SECOND * 2);
+    let mut network = liars_over(link, 15, Manner::FlipsBits, 3, &data);
     network.host(fetcher(100)).fetch(request(&data, "got", &sources(3)));
     let took = fetch_to_end(&mut network, SECOND * 30);
     expect_done(&mut network, &data);
@@ -394,13 +385,7 @@ fn a_liar_is_asked_for_two_blocks_in_all() {
 fn who_leaves_the_end_to_others_is_asked_ever_more_seldom() {
     let data = bytes(16, 600 * 65_536);
     let link = Link { rate: 12_500_000, delay: Duration::from_millis(15), ..Link::CLEAN };
-    let mut network = network_with(16, link, &[50], &data);
-    for liar in 1..=7 {
-        let host = network.add(peer(liar));
-        host.put("file", &data, None);
-        host.liar.manner = Manner::Shifts;
-    }
-    network.run_for(SECOND * 2);
+    let mut network = liars_over(link, 16, Manner::Shifts, 7, &data);
     network.host(fetcher(100)).fetch(request(&data, "got", &sources(7)));
     fetch_to_end(&mut network, SECOND * 30);
     expect_done(&mut network, &data);

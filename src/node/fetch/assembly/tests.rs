@@ -2,7 +2,6 @@
 //! removed, packets of a source that was let go.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::*;
 use crate::content::ContentId;
@@ -14,18 +13,7 @@ const SIZE: u64 = 4 * BLOCK;
 
 /// Runs one step, and hands back what came out of it.
 fn step<T>(act: impl FnOnce(&mut Context<'_>) -> T) -> (T, Vec<Output>) {
-    let config = NodeConfig {
-        serves: false,
-        port: 0,
-        default_port: 1,
-        peers: Vec::new(),
-        trackers: Vec::new(),
-        tracks: false,
-        sync: None,
-        seed: [0; 32],
-        sweep: Duration::from_secs(2),
-        restraint: Default::default(),
-    };
+    let config = NodeConfig { port: 0, default_port: 1, ..NodeConfig::new([0; 32]) };
     let mut outputs = VecDeque::new();
     let mut ctx = Context {
         now: Instant::from_micros(1),

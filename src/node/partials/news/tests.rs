@@ -19,18 +19,7 @@ type Told = (SocketAddr, u64, Vec<(u64, u64)>);
 
 /// What is told at this time, to whom under which nonce.
 fn told(listeners: &mut Listeners, millis: u64) -> Vec<Told> {
-    let config = NodeConfig {
-        serves: true,
-        port: 1,
-        default_port: 1,
-        peers: Vec::new(),
-        trackers: Vec::new(),
-        tracks: false,
-        sync: None,
-        seed: [0; 32],
-        sweep: Duration::from_secs(2),
-        restraint: Default::default(),
-    };
+    let config = NodeConfig { serves: true, port: 1, default_port: 1, ..NodeConfig::new([0; 32]) };
     let mut outputs = VecDeque::new();
     listeners.tell(&mut Context {
         now: at(millis),
