@@ -22,13 +22,13 @@ use crate::wire::listing::{
 };
 use crate::wire::{LISTING_LENGTH_MAX, ListingDigest, ListingSummary};
 
-/// Names that are gone through between two looks at the clock: a tenth of a millisecond on a Pi, and ten
-/// times that in memory that has gone cold.
-const NAMES: u32 = 64;
+/// Names that are gone through between two looks at the clock: some hundredths of a millisecond on a Pi, and a
+/// hundred times that in memory that has gone cold.
+const NAMES: u32 = 16;
 /// A content's 20 bytes, a size, and a name without what it has in common with the one before.
 const EXPECTED_ENTRY_LENGTH: usize = 64;
-/// Bytes that are hashed between two looks at the clock: less than a millisecond's worth on a Pi.
-const BYTES: usize = 128 * 1024;
+/// Bytes that are hashed between two looks at the clock: a quarter of a millisecond's worth on a Pi.
+const BYTES: usize = 32 * 1024;
 /// The listings of ours that are served: the present one, and the one before for receivers that are in
 /// the middle of it.
 const KEPT: usize = 2;

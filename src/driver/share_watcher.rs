@@ -6,6 +6,7 @@
 //! are new. A scan of everything, rarely, finds what the kernel did not tell; where it tells
 //! nothing, or not of every folder, scans are all there is and come more often.
 
+mod entries;
 mod known;
 mod looking;
 mod step;
@@ -58,12 +59,31 @@ pub struct ShareWatcher {
     place: (u64, u64),
     place_due: Instant,
     scan_due: Instant,
-    /// The time that the scan under way has taken so far.
-    scan: Option<Duration>,
+    /// The look at everything that is under way.
+    scan: Option<Scan>,
     /// Whether the scan under way, or else the last one, has a watch on every folder.
     is_all_watched: bool,
     is_settled: bool,
     complaints: BTreeSet<&'static str>,
+}
+
+/// A look at everything: folder after folder, as they are known, in the order of their paths. So a folder comes before what is
+/// in it, and nothing has to be kept of those that are still to come.
+#[derive(Debug, Default)]
+struct Scan {
+    /// The time that it has taken so far.
+    cost: Duration,
+    /// How far it is: the folder that was begun last.
+    at: Option<Path>,
+    /// Whether all folders were begun.
+    is_through: bool,
+}
+
+impl Scan {
+    /// Whether this folder is still to come.
+    fn comes_to(&self, path: &str) -> bool {
+        !self.is_through && self.at.as_deref().is_none_or(|at| at < path)
+    }
 }
 
 impl Default for ShareWatcher {
@@ -169,8 +189,8 @@ impl ShareWatcher {
             entries += ENTRIES_A_PIECE;
         }
         let has_work = self.has_work();
-        if let Some(cost) = &mut self.scan {
-            *cost += slice.elapsed();
+        if let Some(scan) = &mut self.scan {
+            scan.cost += slice.elapsed();
             if !has_work {
                 self.end_scan(now);
             }
@@ -188,6 +208,7 @@ impl ShareWatcher {
             || !self.due.is_empty()
             || self.listing.is_some()
             || !self.to_list.is_empty()
+            || self.scan.as_ref().is_some_and(|scan| !scan.is_through)
     }
 
     /// Does one piece of what is due. What is on its way out goes first: its names may be new
@@ -215,6 +236,12 @@ impl ShareWatcher {
             self.go_on_listing(step, listing);
         } else if let Some((path, is_deep)) = self.to_list.pop_first() {
             self.begin_listing(step, path, is_deep);
+        } else if let Some(scan) = &mut self.scan {
+            scan.at = self.known.folder_behind(scan.at.as_deref()).map(Path::from);
+            match scan.at.clone() {
+                Some(path) => self.begin_listing(step, path, false),
+                None => scan.is_through = true,
+            }
         }
     }
 
@@ -289,14 +316,13 @@ impl ShareWatcher {
 
     fn begin_scan(&mut self) {
         if self.known.folder("").is_some() {
-            self.scan = Some(Duration::ZERO);
+            self.scan = Some(Scan::default());
             self.is_all_watched = self.events.is_some();
-            self.to_list.insert(Path::default(), true);
         }
     }
 
     fn end_scan(&mut self, now: Instant) {
-        let cost = self.scan.take().unwrap_or_default();
+        let cost = self.scan.take().unwrap_or_default().cost;
         let interval =
             if self.is_all_watched { SCAN_INTERVAL } else { SCAN_INTERVAL_WITHOUT_EVENTS };
         self.scan_due = now + interval.max(cost.saturating_mul(SCAN_REST));

@@ -9,7 +9,7 @@ use crate::content::{ChainId, ContentId, ShareName};
 use crate::node::input::FileSignature;
 
 /// How many bytes of lines make a piece, one line more or less.
-pub(super) const PIECE_LENGTH: usize = 64 << 10;
+pub(super) const PIECE_LENGTH: usize = 16 << 10;
 
 /// What is to be appended.
 #[derive(Debug, Default)]

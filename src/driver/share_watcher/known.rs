@@ -2,6 +2,7 @@
 //! way out. Plain values; nothing here looks at a disk.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::driver::folder_events::WatchId;
 use crate::node::Instant;
@@ -58,6 +59,13 @@ impl Known {
 
     pub(super) fn folder_mut(&mut self, path: &str) -> Option<&mut KnownFolder> {
         self.folders.get_mut(path)
+    }
+
+    /// The first folder behind this one in the order of paths; the very first where there is none.
+    pub(super) fn folder_behind(&self, path: Option<&str>) -> Option<&str> {
+        let behind = path.map_or(Bound::Unbounded, Bound::Excluded);
+        let (path, _) = self.folders.range::<str, _>((behind, Bound::Unbounded)).next()?;
+        Some(path)
     }
 
     pub(super) fn folder_count(&self) -> usize {

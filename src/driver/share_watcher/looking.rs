@@ -4,9 +4,10 @@ use std::ops::Bound;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
+use rustix::fs::{AtFlags, FileType, Stat, statat};
 use rustix::io::Errno;
 
+use super::entries::Entries;
 use super::known::{KnownFile, Path, join, split};
 use super::step::{Step, identity, is_absent};
 use super::{ENTRIES_A_PIECE, ShareWatcher};
@@ -28,7 +29,7 @@ pub(super) struct Listing {
     path: Path,
     is_deep: bool,
     look: u64,
-    entries: Dir,
+    entries: Entries,
     /// At the end: the last known entry that was asked whether it is still there.
     sweep: Option<Path>,
 }
@@ -46,7 +47,7 @@ impl ShareWatcher {
             self.watch(folder.as_fd(), &path);
         }
         self.look += 1;
-        match opened.and_then(Dir::new) {
+        match opened.map(Entries::of) {
             Ok(entries) => {
                 let (look, sweep) = (self.look, None);
                 self.listing = Some(Listing { path, is_deep, look, entries, sweep });
@@ -68,35 +69,25 @@ impl ShareWatcher {
         if listing.sweep.is_some() {
             return self.sweep(listing);
         }
+        if listing.entries.is_empty() {
+            match listing.entries.read() {
+                Ok(true) => {}
+                Ok(false) => listing.sweep = Some(Path::default()),
+                // What was not seen may be there: no sweep.
+                Err(error) => {
+                    return self.complain("a folder of share/ cannot be listed", &error);
+                }
+            }
+            self.listing = Some(listing);
+            return;
+        }
         for _ in 0..ENTRIES_A_PIECE {
             if self.known.is_leaving() {
                 break;
             }
-            let entry = match listing.entries.read() {
-                None => {
-                    listing.sweep = Some(Path::default());
-                    break;
-                }
-                Some(Err(error)) => {
-                    // What was not seen may be there: no sweep.
-                    return self.complain("a folder of share/ cannot be listed", &error);
-                }
-                Some(Ok(entry)) => entry,
-            };
-            let Ok(name) = entry.file_name().to_str() else {
-                continue;
-            };
-            let told = entry.file_type();
-            if matches!(told, FileType::RegularFile | FileType::Directory | FileType::Unknown)
-                && name != "."
-                && name != ".."
-            {
-                let stat = listing
-                    .entries
-                    .fd()
-                    .and_then(|folder| statat(folder, name, AtFlags::SYMLINK_NOFOLLOW));
-                self.found(step, &listing.path, name, stat, listing.is_deep);
-            }
+            let Some(name) = listing.entries.next() else { break };
+            let stat = statat(listing.entries.folder(), &*name, AtFlags::SYMLINK_NOFOLLOW);
+            self.found(step, &listing.path, &name, stat, listing.is_deep);
         }
         self.listing = Some(listing);
     }
@@ -262,13 +253,13 @@ impl ShareWatcher {
         match self.known.folder_mut(&path) {
             Some(known) if known.identity == identity => {
                 if is_deep {
-                    self.to_list.insert(path, true);
+                    self.list_soon(path);
                 }
             }
             Some(known) => {
                 known.identity = identity;
                 self.unwatch(&path);
-                self.to_list.insert(path, true);
+                self.list_soon(path);
             }
             None => {
                 // What could be offered in it, if nothing of its own stands against it?
@@ -280,8 +271,15 @@ impl ShareWatcher {
                     return self.complain("too many folders in share/, not offered", &path);
                 }
                 self.known.add_folder(&path, identity, look);
-                self.to_list.insert(path, true);
+                self.list_soon(path);
             }
+        }
+    }
+
+    /// A folder is to be listed, with all below it: now, unless the look at everything comes to it anyway.
+    fn list_soon(&mut self, path: Path) {
+        if !self.scan.as_ref().is_some_and(|scan| scan.comes_to(&path)) {
+            self.to_list.insert(path, true);
         }
     }
 }

@@ -330,3 +330,50 @@ fn names_in(folder: &DiskPath) -> Vec<String> {
     names.sort();
     names
 }
+
+#[test]
+fn a_look_at_everything_lists_each_folder_once_and_keeps_none_in_mind() {
+    let mut watched = Watched::without_events();
+    for folder in ["a", "a/b", "a/b/c", "a-b", "a-b/c", "b", "b/a"] {
+        watched.write(&format!("{folder}/file"), folder);
+    }
+    watched.step();
+    assert_eq!((watched.told().len(), watched.watcher.look), (7, 8));
+    watched.pass(SCAN_INTERVAL);
+    assert_eq!(watched.watcher.look, 16);
+    // What came between two looks is found by the second, with all that is in it; so is what stands in another's place.
+    watched.write("a/b/new/er/file", "new");
+    fs::rename(watched.path("b"), watched.path("was b")).unwrap();
+    watched.write("b/x/file", "other");
+    let told = watched.pass(SCAN_INTERVAL);
+    let wanted = [
+        "+a/b/new/er/file 3",
+        "+b/x/file 5",
+        "+was b/a/file 3",
+        "+was b/file 1",
+        "-b/a/file",
+        "-b/file",
+    ];
+    assert_eq!(told, wanted);
+    assert!(watched.watcher.to_list.is_empty() && watched.watcher.scan.is_none());
+}
+
+#[test]
+fn a_folder_that_comes_while_everything_is_looked_at_is_listed_wherever_the_look_is() {
+    for (name, at) in [("a", "m"), ("z", "m"), ("m/in", "m"), ("l", "n")] {
+        let mut watched = Watched::without_events();
+        watched.write("m/file", "m");
+        watched.write("n/file", "n");
+        watched.step();
+        watched.told();
+        watched.now = watched.now + SCAN_INTERVAL;
+        watched.watcher.begin_scan();
+        let scan = watched.watcher.scan.as_mut().unwrap();
+        scan.at = Some(at.into());
+        watched.write(&format!("{name}/file"), "new");
+        // An event would say so.
+        watched.watcher.due.insert(name.into());
+        watched.step();
+        assert_eq!(watched.told(), [format!("+{name}/file 3")], "{name} at {at}");
+    }
+}
