@@ -324,7 +324,7 @@ impl Discovery {
                     looking.listing_moves(ctx.now);
                 }
                 if all_is_here {
-                    let room = self.room_for(ctx.interfaces, from);
+                    let room = self.room_for(ctx.now, ctx.interfaces, from);
                     self.remotes
                         .get_mut(&from)
                         .into_iter()

@@ -229,10 +229,14 @@ impl Remote {
     }
 
     /// The listing that is wanted and not there yet.
+    pub(crate) fn lacking(&self) -> Option<ListingSummary> {
+        self.wanted.filter(|_| self.lacks_listing())
+    }
+
+    /// The same where it may be fetched by now.
     pub(crate) fn missing_listing(&self, now: Instant) -> Option<ListingSummary> {
-        let wanted = self.wanted.filter(|_| self.lacks_listing())?;
-        let may = !self.is_way_unknown();
-        (may && now >= self.listing_not_before).then_some(wanted)
+        let may = !self.is_way_unknown() && now >= self.listing_not_before;
+        self.lacking().filter(|_| may)
     }
 
     /// The round trip, where it was measured.
@@ -265,6 +269,11 @@ impl Remote {
             self.listing_not_before = self.listing_not_before.max(now + LISTING_HAS_NO_ROOM);
         }
         cut
+    }
+
+    /// The same of a listing that is about to be another's; whether that was all of it is of no account.
+    pub(crate) fn cut_passing(&mut self, most: u64) {
+        self.listed.iter_mut().for_each(|listed| _ = listed.cut_to(most));
     }
 
     /// How many files are in what is on its way.

@@ -57,6 +57,11 @@ impl Disputes {
         self.0.is_empty()
     }
 
+    /// Whether what this address lists has long been other than what the host lists that it says to be: it is another host.
+    pub(crate) fn is_another(&self, address: SocketAddr, now: Instant) -> bool {
+        self.0.get(&address).is_some_and(|&since| now >= since + DISPUTED_FOR)
+    }
+
     /// When the next dispute has lasted long enough to show both.
     fn due(&self, now: Instant) -> Option<Instant> {
         self.0.values().map(|&since| since + DISPUTED_FOR).filter(|&due| due > now).min()

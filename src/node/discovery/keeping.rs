@@ -138,11 +138,12 @@ impl Discovery {
         }
     }
 
-    /// This listing, where the host has given it from one of its addresses.
+    /// This listing, where the host has given it from one of its addresses; as much of it as there is.
     fn listing_of(&self, instance: InstanceId, digest: ListingDigest) -> Option<Listed> {
         let addresses = self.kept.addresses_of(instance);
-        let mut listed = addresses.filter_map(|at| self.remotes.get(&at)?.listed.as_ref());
-        listed.find(|listed| listed.digest == digest).cloned()
+        let listed = addresses.filter_map(|at| self.remotes.get(&at)?.listed.as_ref());
+        let these = listed.filter(|listed| listed.digest == digest);
+        these.max_by_key(|listed| listed.entries.len()).cloned()
     }
 
     /// Fetches listings that are wanted, as many at once as may be; one that the same host has already
@@ -158,9 +159,9 @@ impl Discovery {
         while self.downloading.len() < DOWNLOADS_MAX {
             last = self.kept.lacking_behind(last);
             let Some((_, address)) = last else { break };
-            let missing = self.remotes.get(&address).map(|remote| remote.missing_listing(ctx.now));
-            let Some(summary) = missing.flatten() else { continue };
-            let instance = self.remotes.get(&address).and_then(|remote| remote.instance);
+            let Some(remote) = self.remotes.get(&address) else { continue };
+            let (Some(summary), instance) = (remote.lacking(), remote.instance) else { continue };
+            let missing = remote.missing_listing(ctx.now);
             let known = instance.and_then(|instance| self.listing_of(instance, summary.digest));
             let known = known.filter(|listed| !listed.wants_more);
             if let Some(listed) = known.or_else(|| Listed::empty(summary)) {
@@ -171,6 +172,7 @@ impl Discovery {
                 self.directory_changed(ctx);
                 continue;
             }
+            let Some(summary) = missing else { continue };
             // One machine with many ports does not get all the turns.
             let beside = self.downloading.iter().filter(|other| other.ip() == address.ip());
             if beside.count() >= DOWNLOADS_EACH || !self.may_fetch(ctx.now, address, summary) {

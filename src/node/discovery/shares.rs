@@ -4,7 +4,7 @@
 //! he wants, and what he leaves is shared by the others. So who lists more than there is room for takes it from those who list as
 //! much, never from who lists little; what comes of it hangs on who lists what, and not on who came first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const WORTH_IT: u64 = 64 << 10;
 type Which = (InstanceId, ListingDigest);
 
 /// What each of these gets who want so much: no more than this.
-fn level(wants: impl Iterator<Item = u64>, room: u64) -> u64 {
+fn share_of_each(wants: impl Iterator<Item = u64>, room: u64) -> u64 {
     let mut wants: Vec<u64> = wants.collect();
     wants.sort_unstable();
     let (mut left, mut count) = (room, wants.len() as u64);
@@ -56,15 +56,24 @@ impl Discovery {
         if self.is_looking() { ROOM_LOOKING } else { ROOM }
     }
 
-    /// What others than this address leave of the room.
-    fn left_by_others(&self, address: SocketAddr) -> u64 {
-        let own = self.kept.get(address).map_or(0, |host| host.weight);
+    /// What others than the host at this address leave of the room.
+    fn left_by_others(&self, now: Instant, address: SocketAddr) -> u64 {
+        let weight = |at| self.kept.get(at).map_or(0, |host| host.weight);
+        let instance = self.remotes.get(&address).and_then(|remote| remote.instance);
+        let its = instance.into_iter().flat_map(|instance| self.kept.addresses_of(instance));
+        let elsewhere = its.filter(|at| *at != address && !self.disputes.is_another(*at, now));
+        let own = weight(address) + elsewhere.map(weight).sum::<u64>();
         self.room().saturating_sub(self.kept.weight() - own)
     }
 
     /// How much of a listing of this host may be kept, which has been fetched.
-    pub(super) fn room_for(&self, interfaces: &Interfaces, address: SocketAddr) -> u64 {
-        let left = self.left_by_others(address);
+    pub(super) fn room_for(
+        &self,
+        now: Instant,
+        interfaces: &Interfaces,
+        address: SocketAddr,
+    ) -> u64 {
+        let left = self.left_by_others(now, address);
         let remote = self.remotes.get(&address);
         let files = remote.map_or(0, |remote| remote.download_files());
         // What it costs at the most: names have 1,024 bytes, each of them may be a quote.
@@ -73,14 +82,14 @@ impl Discovery {
         }
         let instance = remote.and_then(|remote| remote.instance).unwrap_or(InstanceId::NONE);
         let which = (instance, ListingDigest::NONE);
-        let shares = self.shares(interfaces, Some((which, address))).1;
-        left.max(shares.get(&which).copied().unwrap_or(0))
+        let shares = self.shares(now, interfaces, Some((which, address)));
+        left.max(shares.of_listing(&which))
     }
 
     /// Whether there is room for no more than a part of what this host lists, as it says.
-    fn is_heavy(&self, address: SocketAddr, listing: ListingSummary) -> bool {
+    fn is_heavy(&self, now: Instant, address: SocketAddr, listing: ListingSummary) -> bool {
         let cost = least_cost(listing, each_of(&host_text(address)));
-        cost > self.left_by_others(address) && cost > self.share.min(self.room() / 2)
+        cost > self.left_by_others(now, address) && cost > self.share.min(self.room() / 2)
     }
 
     /// Whether a listing that is lacking may be fetched now, as far as its length goes.
@@ -99,11 +108,11 @@ impl Discovery {
         if listing.length > LONG && long > 0 && long + listing.length > LONG_TOGETHER {
             return false;
         }
-        if !self.is_heavy(address, listing) {
+        if !self.is_heavy(now, address, listing) {
             return true;
         }
         // Of what is so long there would be little to show, and all of it would have to come.
-        let is_crowded = self.left_by_others(address) < self.room() / 2;
+        let is_crowded = self.left_by_others(now, address) < self.room() / 2;
         if listing.length > LONG_TOGETHER && is_crowded {
             return false;
         }
@@ -127,22 +136,25 @@ impl Discovery {
         if !is_much && !self.is_cut {
             return;
         }
-        let (share, shares) = self.shares(ctx.interfaces, None);
-        self.share = share;
+        let shares = self.shares(ctx.now, ctx.interfaces, None);
+        self.share = shares.level;
         let (mut cut, mut is_cut) = (0, false);
         for (&address, remote) in &mut self.remotes {
             let Some((instance, listed)) = remote.instance.zip(remote.listed.as_ref()) else {
                 continue;
             };
-            let most = shares.get(&(instance, listed.digest)).copied().unwrap_or(0);
-            if remote.cut_listed(ctx.now, most) {
+            let which = (instance, listed.digest);
+            let (most, passes) = (shares.of_listing(&which), shares.passing.contains(&which));
+            if passes {
+                remote.cut_passing(most);
+            } else if remote.cut_listed(ctx.now, most) {
                 debug!("not all that {} lists has room", host_text(address));
                 cut += 1;
             }
             if let Some(listed) = &mut remote.listed {
                 is_cut |= listed.weight < listed.whole;
                 let more = most.min(listed.whole).saturating_sub(listed.weight);
-                listed.wants_more = more > WORTH_IT.max(listed.weight / 4);
+                listed.wants_more = !passes && more > WORTH_IT.max(listed.weight / 4);
             }
         }
         ctx.counters.drop_many(DropReason::TooManyListings, cut);
@@ -167,11 +179,11 @@ impl Discovery {
     /// What a machine gets at the most, and each listing; `newcomer` is one that has not been read, and might be any length.
     fn shares(
         &self,
+        now: Instant,
         interfaces: &Interfaces,
         newcomer: Option<(Which, SocketAddr)>,
-    ) -> (u64, BTreeMap<Which, u64>) {
-        // A host has one listing, however many addresses: it is that one's who has had it longest.
-        let mut listings: BTreeMap<Which, (Instant, SocketAddr, u64)> = BTreeMap::new();
+    ) -> Shares {
+        let mut listings: BTreeMap<Which, Claim> = BTreeMap::new();
         for (&address, remote) in &self.remotes {
             let Some((instance, listed)) = remote.instance.zip(remote.listed.as_ref()) else {
                 continue;
@@ -179,28 +191,87 @@ impl Discovery {
             if newcomer.is_some_and(|((new, _), at)| new == instance && at == address) {
                 continue;
             }
-            let claim = (remote.proven_since(), address, listed.whole);
+            let is_shown = self.shown.get(&instance).is_some_and(|shown| shown.address == address);
+            let claim = Claim {
+                rank: (!is_shown, remote.proven_since(), address),
+                whole: listed.whole,
+                is_another: self.disputes.is_another(address, now),
+            };
             let known = listings.entry((instance, listed.digest)).or_insert(claim);
-            *known = (*known).min(claim);
+            known.is_another |= claim.is_another;
+            if claim.rank < known.rank {
+                (known.rank, known.whole) = (claim.rank, claim.whole);
+            }
         }
         if let Some((which, address)) = newcomer {
-            listings.insert(which, (Instant::ORIGIN, address, self.room()));
+            let rank = (false, Instant::ORIGIN, address);
+            listings.insert(which, Claim { rank, whole: self.room(), is_another: false });
         }
+        Shares::of(listings, interfaces, self.room())
+    }
+}
+
+/// A listing, for which there is to be room, at however many addresses it is had.
+#[derive(Clone, Copy)]
+struct Claim {
+    /// Of those of one host the first counts: the one that is shown, or else that of the address that has shown longest that it
+    /// is there.
+    rank: (bool, Instant, SocketAddr),
+    /// What all of it costs.
+    whole: u64,
+    /// Whether it is another host's that says to be this one.
+    is_another: bool,
+}
+
+/// How much room each gets.
+struct Shares {
+    /// A machine gets no more than this.
+    level: u64,
+    each: BTreeMap<Which, u64>,
+    /// What a host lists at one of its addresses beside what it lists at the one that counts: one of both will be gone in a
+    /// moment, as addresses learn of a change one after the other. Until then it gets what all others leave.
+    passing: BTreeSet<Which>,
+}
+
+impl Shares {
+    fn of(listings: BTreeMap<Which, Claim>, interfaces: &Interfaces, room: u64) -> Self {
+        let mut first: BTreeMap<InstanceId, (_, ListingDigest)> = BTreeMap::new();
+        for (&(instance, digest), claim) in &listings {
+            let known = first.entry(instance).or_insert((claim.rank, digest));
+            *known = (*known).min((claim.rank, digest));
+        }
+        let counts = |&(instance, digest): &Which, claim: &Claim| {
+            claim.is_another || first.get(&instance).is_some_and(|(_, first)| *first == digest)
+        };
         let mut machines: BTreeMap<SocketAddr, Vec<(Which, u64)>> = BTreeMap::new();
-        for (which, (_, address, whole)) in listings {
-            let machine = *interfaces.machine(address.ip()).start();
-            machines.entry(machine).or_default().push((which, whole));
+        let mut passing = Vec::new();
+        for (which, claim) in listings {
+            let machine = *interfaces.machine(claim.rank.2.ip()).start();
+            let of = if counts(&which, &claim) {
+                machines.entry(machine).or_default()
+            } else {
+                &mut passing
+            };
+            of.push((which, claim.whole));
         }
         let all = |listings: &Vec<(Which, u64)>| {
             listings.iter().fold(0_u64, |sum, (_, whole)| sum.saturating_add(*whole))
         };
-        let share = level(machines.values().map(all), self.room());
-        let mut shares = BTreeMap::new();
-        for listings in machines.values() {
-            let each = level(listings.iter().map(|(_, whole)| *whole), all(listings).min(share));
-            shares.extend(listings.iter().map(|&(which, whole)| (which, whole.min(each))));
-        }
-        (share, shares)
+        let level = share_of_each(machines.values().map(all), room);
+        let mut each = BTreeMap::new();
+        let mut give = |listings: &[(Which, u64)], together: u64| {
+            let share = share_of_each(listings.iter().map(|(_, whole)| *whole), together);
+            each.extend(listings.iter().map(|&(which, whole)| (which, whole.min(share))));
+        };
+        machines.values().for_each(|listings| give(listings, all(listings).min(level)));
+        let given: u64 = machines.values().map(|listings| all(listings).min(level)).sum();
+        give(&passing, room.saturating_sub(given));
+        Self { level, each, passing: passing.into_iter().map(|(which, _)| which).collect() }
+    }
+
+    /// How much of this listing.
+    fn of_listing(&self, which: &Which) -> u64 {
+        self.each.get(which).copied().unwrap_or(0)
     }
 }
 
@@ -219,7 +290,7 @@ mod tests {
             (&[100, 100, 1], 9, 4),
             (&[5, 5, 5, 0], 9, 3),
         ] {
-            assert_eq!(level(wants.iter().copied(), room), expected, "{wants:?} of {room}");
+            assert_eq!(share_of_each(wants.iter().copied(), room), expected, "{wants:?} of {room}");
             let given: u64 = wants.iter().map(|want| expected.min(*want)).sum();
             assert!(given <= room);
         }

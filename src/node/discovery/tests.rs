@@ -283,6 +283,11 @@ fn who_is_heard_a_thousand_times_a_second_is_not_asked_more_often() {
 /// A host lists so many files, whose names are so long.
 fn lists(run: &mut Run, address: SocketAddr, files: usize, length: usize) {
     run.put(address);
+    gives(run, address, files, length, listing(address, 0).digest);
+}
+
+/// They have come from there.
+fn gives(run: &mut Run, address: SocketAddr, files: usize, length: usize, digest: ListingDigest) {
     let entry = |at| ListingEntry {
         content: ContentId([at as u8; 20]),
         size: 7,
@@ -291,7 +296,6 @@ fn lists(run: &mut Run, address: SocketAddr, files: usize, length: usize) {
     let entries: ListingEntries = (0..files).map(entry).collect::<Vec<_>>().try_into().unwrap();
     let (sizes, left_out) = (entries.sizes().to_vec(), ListingSize::default());
     let each = each_of(&host_text(address));
-    let digest = listing(address, 0).digest;
     run.with(|discovery, ctx| {
         let listed = Listed::new(digest, entries, sizes, left_out, each, true);
         discovery.remotes.get_mut(&address).unwrap().set_listed(listed);
@@ -356,6 +360,68 @@ fn when_there_is_room_again_more_is_fetched() {
     let missing = |run: &Run, now| run.discovery.remotes[&one].missing_listing(now);
     assert_eq!(missing(&run, run.now), None, "not at once");
     assert!(missing(&run, run.now + Duration::from_secs(60)).is_some());
+}
+
+/// One host at two addresses, of which one learns later than the other that there is a file more. With both listings there
+/// would not be room for either.
+#[test]
+fn a_long_listing_that_changes_is_one_listing_at_all_addresses() {
+    let addresses = [host(0, 9, 27_183), "[fe80::9%1]:27183".parse().unwrap()];
+    let summary = |files: u32| {
+        let digest = ListingDigest::of(&files.to_be_bytes());
+        ListingSummary { digest, length: 5 << 20, files }
+    };
+    let says = |run: &mut Run, address, files| {
+        run.with(|discovery, ctx| {
+            let remote = discovery.remotes.get_mut(&address).unwrap();
+            remote.told(ctx, instance(addresses[0]), Cookie([1; 16]), summary(files), 0);
+            discovery.look_at_all(ctx);
+        });
+    };
+    let comes = |run: &mut Run, address, files| {
+        gives(run, address, files as usize, 30, summary(files).digest);
+        run.with(|discovery, ctx| discovery.make_directory(ctx));
+    };
+    for late in [0, 1] {
+        let mut run = Run::new(&[]);
+        for address in addresses {
+            run.put(address);
+            says(&mut run, address, 100_000);
+            comes(&mut run, address, 100_000);
+        }
+        let of = |run: &Run, at: usize| -> (u32, bool) {
+            let listed = run.discovery.remotes[&addresses[at]].listed.as_ref().unwrap();
+            (listed.entries.len() as u32, listed.weight == listed.whole)
+        };
+        for files in 100_001..100_006 {
+            run.now = run.now + Duration::from_secs(1);
+            let (now, soon) = (run.now, addresses[1 - late]);
+            says(&mut run, soon, files);
+            assert!(run.discovery.may_fetch(now, soon, summary(files)), "it need not wait");
+            comes(&mut run, soon, files);
+            assert_eq!(of(&run, 0), (if late == 0 { files - 1 } else { files }, true));
+            assert!(run.discovery.kept.weight() <= shares::ROOM);
+            says(&mut run, addresses[late], files);
+            if late == 0 {
+                comes(&mut run, addresses[late], files);
+            }
+            let asked = run.with(|discovery, ctx| discovery.start_downloads(ctx));
+            assert_eq!((of(&run, 0), of(&run, 1), asked.len()), ((files, true), (files, true), 0));
+        }
+        assert_eq!(run.counters.dropped(DropReason::TooManyListings), 0);
+        assert!(run.discovery.remotes.values().all(|remote| !remote.is_downloading()));
+        // Who goes on to list other files is another, and they share the room.
+        comes(&mut run, addresses[late], 100_006);
+        run.now = run.now + Duration::from_secs(7);
+        run.with(|discovery, ctx| {
+            discovery.make_directory(ctx);
+            discovery.share_room(ctx);
+        });
+        let shown = shown_of(&run);
+        assert!(shown.iter().any(|(_, _, is_whole)| !is_whole), "{shown:?}");
+        assert!(run.discovery.kept.weight() <= shares::ROOM);
+        assert!(run.counters.dropped(DropReason::TooManyListings) > 0);
+    }
 }
 
 #[test]
