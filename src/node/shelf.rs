@@ -33,9 +33,10 @@ const HASHING_MAX: usize = 4;
 const INTERRUPTED_SIZE_MIN: u64 = 32 * 1024 * 1024;
 /// What goes before a file that is half done is this many times shorter.
 const INTERRUPTING_RATIO: u64 = 8;
-/// How long changes are gathered before the listing is made anew, and how much longer for each file.
+/// How long changes are gathered before the listing is made anew,
 const LISTING_DELAY: Duration = Duration::from_millis(20);
-const LISTING_DELAY_EACH: Duration = Duration::from_micros(20);
+/// and how long one lasts at least for each file in it: to make it takes a microsecond for each, and every other host reads it.
+const LISTING_LASTS_EACH: Duration = Duration::from_micros(20);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct File {
@@ -84,6 +85,9 @@ pub(crate) struct Shelf {
     changes: ListingChanges,
     /// When a listing is to be made of what has changed, unless one is being made.
     listing_due: Option<Instant>,
+    /// When the last one was begun.
+    #[serde(default)]
+    listing_begun: Option<Instant>,
     making: Option<ListingId>,
     next_listing: u64,
 }
@@ -100,6 +104,7 @@ impl Shelf {
             previous: None,
             changes: ListingChanges::default(),
             listing_due: None,
+            listing_begun: None,
             making: None,
             next_listing: 0,
         }
@@ -312,6 +317,7 @@ impl Shelf {
         }
         if self.making.is_none() && self.listing_due.is_some_and(|due| due <= ctx.now) {
             self.listing_due = None;
+            self.listing_begun = Some(ctx.now);
             let listing = ListingId(self.next_listing);
             self.next_listing += 1;
             self.making = Some(listing);
@@ -397,7 +403,8 @@ impl Shelf {
 
     fn listing_changed(&mut self, ctx: &Context<'_>) {
         let files = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        let delay = LISTING_DELAY + LISTING_DELAY_EACH * files;
-        self.listing_due.get_or_insert(ctx.now + delay);
+        let lasts = self.listing_begun.map(|begun| begun + LISTING_LASTS_EACH * files);
+        let gathered = ctx.now + LISTING_DELAY;
+        self.listing_due.get_or_insert(lasts.map_or(gathered, |lasts| lasts.max(gathered)));
     }
 }
