@@ -22,7 +22,7 @@ use super::clock::Slice;
 use crate::node::Directory;
 
 /// Text is handed to the system in pieces of this length or a bit more.
-const WRITE_LENGTH: usize = 64 * 1024;
+const WRITE_LENGTH: usize = 16 * 1024;
 
 /// What is made of the directories.
 #[derive(Debug)]
