@@ -108,7 +108,7 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
         let (mut entries, mut found) = (open(folder.path()), BTreeSet::new());
         while entries.read().unwrap() {
-            assert!(entries.read.len() <= BATCH_LENGTH / 24, "{}", entries.read.len());
+            assert!(entries.read.len() <= 12, "{}", entries.read.len());
             while let Some(name) = entries.next() {
                 assert!(found.insert(name), "twice");
             }
