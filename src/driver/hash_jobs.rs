@@ -79,7 +79,7 @@ impl HashJobs {
         }
     }
 
-    /// Works for at most 3 ms and appends `Hashed` and `PartialChecked`. Whether there is more to
+    /// Works for 1.5 ms, one piece more or less, and appends `Hashed` and `PartialChecked`. Whether there is more to
     /// do.
     pub fn step(
         &mut self,

@@ -228,3 +228,25 @@ fn no_more_is_offered_than_is_kept_and_than_the_listing_is_long() {
     assert_eq!(told_by(&mut peer, summary(0).digest).1, 0, "that is long ago");
     assert_eq!(told_by(&mut peer, summary(1).digest).1, 64);
 }
+
+/// However many files there are, one more is announced at once, and the next ones when the listing has lasted.
+#[test]
+fn after_a_quiet_time_a_change_is_announced_at_once_and_many_are_gathered() {
+    let mut peer = Peer::new();
+    for number in 0..5_000 {
+        peer.offer(&format!("{number:04}"));
+    }
+    let first = making(&peer.wait(Duration::from_secs(60))).unwrap();
+    peer.made(first, 1);
+    peer.wait(Duration::from_secs(5));
+    peer.offer("one more");
+    let second = making(&peer.wait(Duration::from_millis(20))).expect("at once");
+    peer.made(second, 2);
+    let mut made = 0;
+    for number in 0..10 {
+        peer.offer(&format!("and {number}"));
+        made += usize::from(making(&peer.wait(Duration::from_millis(9))).is_some());
+    }
+    assert_eq!(made, 0, "the one before has not lasted for 20 µs for each file");
+    assert!(making(&peer.wait(Duration::from_millis(15))).is_some());
+}
